@@ -1,4 +1,4 @@
-// Says which runtime was linked.
-#include "edge/version.h"
+// Says which runtime was linked, which may differ from the header a program was compiled with.
+#include "edge/edge.h"
 
-const char *edge_version(void) { return EDGE_VERSION; }
+uint32_t edge_version(void) { return EDGE_VERSION; }
