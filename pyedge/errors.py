@@ -27,3 +27,57 @@ class TrainingError(PyEdgeError):
 
 class SilentLayerWarning(UserWarning):
     """A layer did not fire once in a whole epoch: it passes no error to the layers below."""
+
+
+class FieldError(ConfigError):
+    """A field of an integer model is out of range or breaks a bound; `field` names it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class ImageError(PyEdgeError):
+    """A model image cannot be used; the subclasses say why."""
+
+
+class ImageMagicError(ImageError):
+    """Not a pyedge model image."""
+
+
+class ImageVersionError(ImageError):
+    """The image's format is newer than this version of pyedge reads."""
+
+
+class ImageTruncatedError(ImageError):
+    """The image is shorter (or longer) than it says, or not whole."""
+
+
+class ImageChecksumError(ImageError):
+    """The image's bytes are damaged."""
+
+
+class ImageRangeError(ImageError):
+    """A field of the image is out of range: `field` names it, `offset` is where it stands."""
+
+    def __init__(self, field: str, offset: int, reason: str) -> None:
+        super().__init__(f"{field} (byte {offset}) {reason}; write the image again with `pyedge quantize`")
+        self.field = field
+        self.offset = offset
+
+
+class LabelError(PyEdgeError):
+    """A label is not a class of the model."""
+
+
+class ModeError(PyEdgeError):
+    """Learning was asked of a model in which no layer learns."""
+
+
+class CapacityError(PyEdgeError):
+    """A window has more spikes than learning has room for; nothing was learned."""
+
+
+class SilentLayerError(PyEdgeError):
+    """Quantization would silence a layer that fires in float."""
