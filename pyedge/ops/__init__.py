@@ -1,0 +1,21 @@
+"""The few array operations the trainer needs beyond plain arithmetic: the seam where another backend plugs in."""
+
+from pyedge.ops.numpy_ops import (
+    Array,
+    distribute,
+    linear,
+    linear_input_error,
+    linear_weight_gradient,
+    log_softmax,
+    reverse_scan,
+)
+
+__all__ = [
+    "Array",
+    "distribute",
+    "linear",
+    "linear_input_error",
+    "linear_weight_gradient",
+    "log_softmax",
+    "reverse_scan",
+]

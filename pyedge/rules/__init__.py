@@ -1,0 +1,7 @@
+"""Learning rules: from what a layer did in a window and the error of its spikes to the error of its currents."""
+
+from pyedge.rules.mpd_ed import MPDED, stbp
+from pyedge.rules.rule import Rule
+from pyedge.rules.surrogate import Surrogate
+
+__all__ = ["MPDED", "Rule", "Surrogate", "stbp"]

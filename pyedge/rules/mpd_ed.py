@@ -1,0 +1,61 @@
+"""MPD-ED (Eq. 18-21): membrane-potential-dependent event-driven learning; unmasked, it is STBP."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from pyedge.errors import ConfigError
+from pyedge.neuron import Spike
+from pyedge.ops import Array, reverse_scan
+from pyedge.rules.surrogate import Surrogate
+
+
+@dataclass(frozen=True)
+class MPDED:
+    """The error of the membrane potential, epsilon[t] = dL/du[t], with the threshold held constant.
+
+    surrogate : g(u - theta); any callable from an array to an array of its shape.
+    masked    : True, g is zero below threshold (Eq. 19, MPD-ED); False, it is not (STBP).
+    recursion : "full" is back-propagation through time, what automatic differentiation of Eq. 15-17 gives.
+                "printed" takes Eq. 18 and Eq. 21 to the letter: both see only dL/ds[t+1] g[t+1] of the future,
+                one step of the recursion.
+    reset     : the reset's part of ds[t], -tau u[t] epsilon[t+1]. "on" as it is; "off" leaves it out;
+                "threshold" takes theta[t] for u[t] where the neuron fired, as the boards do.
+    """
+
+    surrogate: Callable[[Array], Array] = field(default_factory=Surrogate)
+    masked: bool = True
+    recursion: Literal["full", "printed"] = "full"
+    reset: Literal["on", "off", "threshold"] = "on"
+
+    def __post_init__(self) -> None:
+        if self.recursion not in ("full", "printed"):
+            raise ConfigError(f"recursion is {self.recursion!r}; choose 'full' or 'printed'")
+        if self.reset not in ("on", "off", "threshold"):
+            raise ConfigError(f"reset is {self.reset!r}; choose 'on', 'off' or 'threshold'")
+
+    def __call__(self, run: Spike, decay: float, spike_error: Array) -> Array:
+        """See `Rule`. spike_error is not written to."""
+        g = self.surrogate(run.u - run.theta)
+        if self.masked:
+            g *= run.fired
+        kept = np.where(run.fired, g.dtype.type(0), g.dtype.type(decay))  # du[t+1]/du[t] with the spike held fixed
+        if self.reset == "off":
+            through_spike = np.zeros_like(g)
+        else:
+            u = np.where(run.fired, run.theta, run.u) if self.reset == "threshold" else run.u
+            through_spike = g * u
+            through_spike *= -decay
+        if self.recursion == "full":
+            return reverse_scan(g * spike_error, kept + through_spike)
+        direct = reverse_scan(g * spike_error, through_spike)  # dL/ds[t] g[t], Eq. 18
+        epsilon = direct.copy()
+        epsilon[:-1] += kept[:-1] * direct[1:]  # Eq. 21
+        return epsilon
+
+
+def stbp(surrogate: Callable[[Array], Array] | None = None) -> MPDED:
+    """The baseline: spatio-temporal back-propagation, the same recursion with the surrogate at every step."""
+    return MPDED(surrogate or Surrogate(), masked=False)

@@ -1,0 +1,487 @@
+"""Training: minibatches, validation, checkpoints with exact resume, logs; and a scikit-learn-like classifier."""
+
+import csv
+import io
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyedge import checkpoint
+from pyedge.errors import CheckpointError, ConfigError, DataError, SilentLayerWarning, TrainingError
+from pyedge.losses import Loss, ScoreCrossEntropy, scores
+from pyedge.model import Activity, Network, Params, Record
+from pyedge.ops import Array
+from pyedge.optim import AdamW, Constant, Cosine, Optimizer, Schedule, State, clip_by_norm
+from pyedge.rules import MPDED, Rule
+
+Augment = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. With the data, the network and the seed it decides every bit of the result.
+
+    loss             : see `pyedge.losses`; one that suits the network's readout.
+    rule             : see `pyedge.rules`.
+    clip_norm        : limit on the global norm of the gradients, or None.
+    activity         : penalty on the hidden layers' firing rates.
+    teacher          : training-only teacher spike for silent targets (spiking readouts).
+    learn            : names of the layers that learn; None is all.
+    augment          : pure function (x, y, rng) -> (x, y) on every minibatch.
+    patience         : epochs without a better validation accuracy before training stops; None never stops early.
+    keep             : "last" parameters, or the "best" on the validation data (the earliest of equals).
+    checkpoint_every : epochs between checkpoints.
+    """
+
+    epochs: int = 30
+    batch: int = 64
+    seed: int = 0
+    loss: Loss = field(default_factory=ScoreCrossEntropy)
+    rule: Rule = field(default_factory=MPDED)
+    optimizer: Optimizer = field(default_factory=AdamW)
+    schedule: Schedule = field(default_factory=Cosine)
+    clip_norm: float | None = 1.0
+    activity: Activity = field(default_factory=Activity)
+    teacher: bool = False
+    learn: tuple[str, ...] | None = None
+    augment: Augment | None = None
+    patience: int | None = None
+    keep: str = "last"
+    checkpoint_every: int = 1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.keep not in ("last", "best"):
+            raise ConfigError(f"keep is {self.keep!r}; choose 'last' or 'best'")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ConfigError(f"clip_norm is {self.clip_norm}; it must be positive, or None")
+        if self.dtype not in ("float32", "float64"):
+            raise ConfigError(f"dtype is {self.dtype!r}; choose 'float32' or 'float64'")
+
+
+@dataclass
+class Run:
+    """Where a training stands: all that the next epoch depends on, and the history so far."""
+
+    params: Params
+    state: State                 # the optimizer's
+    rng: np.random.Generator     # order of samples, augmentation
+    epoch: int = 0               # epochs done
+    history: list[Row] = field(default_factory=list)
+    best: Params | None = None
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    stopped: bool = False        # early
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training gives. history has one row an epoch: loss, accuracy, firing rates, learning rate, seconds."""
+
+    params: Params
+    history: list[Row]
+    epoch: int  # that the parameters come from
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    accuracy: float
+    loss: float
+    scores: Array  # (samples, classes)
+    firing_rates: dict[str, float]
+
+
+def step(
+    network: Network, config: TrainConfig, params: Params, state: State, x: Array, y: Array, factor: float = 1.0
+) -> tuple[Params, State, float, Record]:
+    """One update from one minibatch. Returns the new parameters and state, the loss, and the record before the update.
+
+    Raises TrainingError, naming the layer, if the loss or a gradient is not finite.
+    """
+    record = network.forward(params, x)
+    seen = network.with_teacher(record, y) if config.teacher else record
+    value, error = config.loss(seen.outputs, y)
+    if config.activity.weight:
+        value += network.activity_penalty(record, config.activity)
+    grads = network.backward(params, seen, error, config.rule, config.learn, config.activity)
+    if not (np.isfinite(value) and all(np.isfinite(g).all() for g in grads.values())):
+        raise TrainingError(_where_not_finite(network, params, record, grads, value))
+    if config.clip_norm is not None:
+        grads = clip_by_norm(grads, config.clip_norm)
+    params, state = config.optimizer.update(params, grads, state, factor)
+    return params, state, value, record
+
+
+def _where_not_finite(network: Network, params: Params, record: Record, grads: Params, value: float) -> str:
+    """The first layer, from the input, in which a number is not finite; forward before backward."""
+    for name, layer_params in ((n.rpartition(".")[0], p) for n, p in params.items()):
+        if not np.isfinite(layer_params).all():
+            return f"the weights of layer {name} are not finite: lower the learning rate, or clip gradients (clip_norm)"
+    for name, run in network.runs(record).items():
+        if not np.isfinite(run.u).all():
+            return f"membrane potentials of layer {name} are not finite: check the inputs for NaN and their scale"
+    if not np.isfinite(record.outputs).all():
+        return f"outputs of layer {network.names[-1]} are not finite: check the inputs for NaN and their scale"
+    bad = [n.rpartition(".")[0] for n, g in grads.items() if not np.isfinite(g).all()]
+    if np.isfinite(value) and bad:
+        return f"the gradient of layer {bad[0]} is not finite: lower the learning rate, or clip gradients (clip_norm)"
+    return f"the loss on layer {network.names[-1]} is {value}: lower the learning rate, or the loss's scale"
+
+
+def evaluate(
+    network: Network, params: Params, x: Array, y: Array, loss: Loss | None = None, batch: int = 256
+) -> Evaluation:
+    """Accuracy, mean loss, scores and firing rates (spikes a neuron and step, by layer)."""
+    axis = _sample_axis(network)
+    count = x.shape[axis]
+    found, total, rates = [], 0.0, dict.fromkeys(network.spiking, 0.0)
+    for start in range(0, count, batch):
+        part = slice(start, start + batch)
+        record = network.forward(params, x[part] if axis == 0 else x[:, part])
+        found.append(scores(record.outputs, network.readout))
+        size = len(found[-1])
+        if loss is not None:
+            total += loss(record.outputs, y[part]).value * size
+        for name, rate in network.firing_rates(record).items():
+            rates[name] += rate * size / count
+    all_scores = np.concatenate(found)
+    return Evaluation(float((all_scores.argmax(axis=1) == y).mean()), total / count, all_scores, rates)
+
+
+def _sample_axis(network: Network) -> int:
+    return 0 if network.input.kind == "static" else 1
+
+
+def check_data(network: Network, x: Array, y: Array | None = None) -> None:
+    """Raises DataError, saying what and where, if inputs or labels do not fit the network."""
+    axis = _sample_axis(network)
+    want = network.input.shape if axis == 0 else (network.window, None, *network.input.shape)
+    got = x.shape[1:] if axis == 0 else (*x.shape[:1], None, *x.shape[2:])
+    if got != want:
+        raise DataError(
+            f"inputs have shape {x.shape}; the network takes {network.input.kind} of "
+            + (f"(samples, {network.input.shape})" if axis == 0 else f"({network.window}, samples, {network.input.shape})")
+        )
+    if x.shape[axis] == 0:
+        raise DataError("there are no samples")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise DataError(f"inputs hold NaN or infinity, first at index {_first(~np.isfinite(x))}")
+    if network.input.kind == "spikes" and x.dtype != bool and not ((x == 0) | (x == 1)).all():
+        raise DataError(
+            f"spike inputs must be 0 or 1, found another value at index {_first((x != 0) & (x != 1))}; "
+            "counts and real values are 'frames'"
+        )
+    if y is None:
+        return
+    if y.shape != (x.shape[axis],):
+        raise DataError(f"labels have shape {y.shape}; {x.shape[axis]} samples need ({x.shape[axis]},)")
+    if y.dtype.kind not in "iu":
+        raise DataError(f"labels are {y.dtype}; class indices are integers")
+    if y.min() < 0 or y.max() >= network.classes:
+        bad = _first((y < 0) | (y >= network.classes))[0]
+        raise DataError(f"label {y[bad]} of sample {bad} is out of range; the network has {network.classes} classes")
+
+
+def _first(where: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(where.argmax()), where.shape))
+
+
+def check_config(network: Network, config: TrainConfig) -> None:
+    """Raises ConfigError if the configuration cannot train this network."""
+    if network.readout not in config.loss.readouts:
+        raise ConfigError(
+            f"{type(config.loss).__name__} is for {' or '.join(config.loss.readouts)} readouts; "
+            f"this network's is {network.readout}"
+        )
+    if config.teacher and network.readout != "spiking":
+        raise ConfigError("the teacher spike is for spiking readouts; this network's is linear")
+    network.learning_layers(config.learn)
+
+
+def fit(
+    network: Network,
+    config: TrainConfig,
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array] | None = None,
+    params: Params | None = None,
+    path: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    progress: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Fitted:
+    """Trains from fresh parameters (or `params`), and returns the result.
+
+    train, validation : inputs as `Input` says and integer labels (samples,).
+    path     : checkpoint file. If it exists and `resume` is true, training goes on from it, and the result is that
+               of an uninterrupted run, bit for bit; a changed configuration or network is refused.
+    progress : draw a progress bar.
+    on_epoch : called with every new row of the history, after its checkpoint; an exception from it ends training.
+    Raises ConfigError, DataError, CheckpointError, StorageError, TrainingError. Warns with SilentLayerWarning.
+    """
+    check_config(network, config)
+    check_data(network, *train)
+    if validation is not None:
+        check_data(network, *validation)
+    elif config.patience is not None or config.keep == "best":
+        raise ConfigError("patience and keep='best' need validation data")
+    file = None if path is None else Path(path)
+    if file is not None and resume and file.exists():
+        run = load_run(file, network, config)
+    else:
+        run = start(network, config, params)
+    warned: set[str] = set()
+    with _progress(progress, config.epochs, run.epoch) as tick:
+        while run.epoch < config.epochs and not run.stopped:
+            row = _epoch(network, config, run, train, validation, file)
+            for name in row["rates"]:
+                if row["rates"][name] == 0 and name not in warned:
+                    warned.add(name)
+                    warnings.warn(
+                        f"layer {name} did not fire once in epoch {run.epoch}: try larger initial weights (gain), "
+                        "a lower theta0, an adaptive threshold (alpha), or a smaller activity penalty",
+                        SilentLayerWarning,
+                        stacklevel=2,
+                    )
+            finished = run.epoch == config.epochs or run.stopped
+            if file is not None and (run.epoch % config.checkpoint_every == 0 or finished):
+                save_run(file, network, config, run)
+            tick(row)
+            if on_epoch is not None:
+                on_epoch(row)
+    if config.keep == "best" and run.best is not None:
+        return Fitted(run.best, run.history, run.best_epoch)
+    return Fitted(run.params, run.history, run.epoch)
+
+
+def start(network: Network, config: TrainConfig, params: Params | None = None) -> Run:
+    """A run before its first epoch; initial parameters and the order of samples have generators of their own."""
+    dtype = np.dtype(config.dtype)
+    if params is None:
+        params = network.init(np.random.default_rng([config.seed, 0]), dtype)
+    params = {name: p.astype(dtype) for name, p in params.items()}
+    return Run(params, config.optimizer.init(params), np.random.default_rng([config.seed, 1]))
+
+
+def _epoch(
+    network: Network,
+    config: TrainConfig,
+    run: Run,
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array] | None,
+    file: Path | None,
+) -> Row:
+    """Trains one epoch, in place, and returns its row of the history."""
+    x, y = train
+    began = time.perf_counter()
+    count, axis = len(y), _sample_axis(network)
+    batches = -(-count // config.batch)
+    order = run.rng.permutation(count)
+    loss, right, rates = 0.0, 0, dict.fromkeys(network.spiking, 0.0)
+    factor = 1.0
+    for b in range(batches):
+        pick = order[b * config.batch : (b + 1) * config.batch]
+        xb, yb = x.take(pick, axis), y[pick]
+        if config.augment is not None:
+            xb, yb = config.augment(xb, yb, run.rng)
+        factor = config.schedule(run.epoch * batches + b, config.epochs * batches)
+        try:
+            run.params, run.state, value, record = step(network, config, run.params, run.state, xb, yb, factor)
+        except TrainingError as error:
+            kept = f"; the last good checkpoint is {file}" if file is not None and file.exists() else ""
+            raise TrainingError(f"epoch {run.epoch + 1}, batch {b + 1} of {batches}: {error}{kept}") from None
+        loss += value * len(yb)
+        right += int((scores(record.outputs, network.readout).argmax(axis=1) == yb).sum())
+        for name, rate in network.firing_rates(record).items():
+            rates[name] += rate * len(yb) / count
+    run.epoch += 1
+    row: Row = {"epoch": run.epoch, "loss": loss / count, "accuracy": right / count}
+    if validation is not None:
+        found = evaluate(network, run.params, *validation, config.loss)
+        row |= {"validation_loss": found.loss, "validation_accuracy": found.accuracy}
+        if found.accuracy > run.best_accuracy:
+            run.best_accuracy, run.best_epoch = found.accuracy, run.epoch
+            run.best = dict(run.params) if config.keep == "best" else None
+        run.stopped = config.patience is not None and run.epoch - run.best_epoch >= config.patience
+    row |= {"rates": rates, "lr": config.optimizer.lr * factor, "seconds": time.perf_counter() - began}
+    run.history.append(row)
+    return row
+
+
+@contextmanager
+def _progress(shown: bool, epochs: int, done: int) -> Iterator[Callable[[Row], None]]:
+    if not shown:
+        yield lambda row: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("", total=epochs, completed=done)
+
+        def tick(row: Row) -> None:
+            text = f"loss {row['loss']:.3f} accuracy {row['accuracy']:.3f}"
+            if "validation_accuracy" in row:
+                text += f" validation {row['validation_accuracy']:.3f}"
+            bar.update(task, completed=row["epoch"], description=text)
+
+        yield tick
+
+
+def save_run(path: str | os.PathLike[str], network: Network, config: TrainConfig, run: Run) -> None:
+    """Writes a checkpoint; on failure (StorageError) the old one stays."""
+    meta = {
+        "content": "checkpoint",
+        "network": checkpoint.describe(network),
+        "config": checkpoint.describe(config),
+        "rng": run.rng.bit_generator.state,
+        "epoch": run.epoch,
+        "history": run.history,
+        "best_accuracy": run.best_accuracy,
+        "best_epoch": run.best_epoch,
+        "stopped": run.stopped,
+        "has_best": run.best is not None,
+    }
+    arrays = checkpoint.grouped("params", run.params) | checkpoint.grouped("state", run.state)
+    checkpoint.write(path, meta, arrays | checkpoint.grouped("best", run.best or {}))
+
+
+def load_run(path: str | os.PathLike[str], network: Network, config: TrainConfig) -> Run:
+    """Reads a checkpoint of this very network and configuration.
+
+    Raises CheckpointError, naming the differing keys, if it belongs to another.
+    """
+    meta, arrays = checkpoint.read(path)
+    if meta.get("content") != "checkpoint":
+        raise CheckpointError(f"{path} holds a {meta.get('content')}, not a training checkpoint")
+    changed = checkpoint.differences(
+        {"network": meta["network"], "config": meta["config"]},
+        json.loads(json.dumps({"network": checkpoint.describe(network), "config": checkpoint.describe(config)})),
+    )
+    if changed:
+        raise CheckpointError(
+            f"{path} was written by another configuration ({'; '.join(changed)}): "
+            "change it back, choose another file, or start anew (resume=False)"
+        )
+    rng = np.random.default_rng()
+    rng.bit_generator.state = meta["rng"]
+    return Run(
+        params=checkpoint.group(arrays, "params"),
+        state=checkpoint.group(arrays, "state"),
+        rng=rng,
+        epoch=meta["epoch"],
+        history=meta["history"],
+        best=checkpoint.group(arrays, "best") if meta["has_best"] else None,
+        best_accuracy=meta["best_accuracy"],
+        best_epoch=meta["best_epoch"],
+        stopped=meta["stopped"],
+    )
+
+
+def write_log(path: str | os.PathLike[str], history: list[Row]) -> None:
+    """The history as JSON, or as CSV where the name ends in .csv (one column a layer's rate). Raises StorageError."""
+    file = Path(path)
+    if file.suffix == ".csv":
+        flat = [
+            {k: v for k, v in row.items() if k != "rates"} | {f"rate_{n}": r for n, r in row["rates"].items()}
+            for row in history
+        ]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(flat[0]) if flat else [])
+        writer.writeheader()
+        writer.writerows(flat)
+        data = text.getvalue()
+    else:
+        data = json.dumps(history, indent=1)
+    checkpoint.write_atomically(file, lambda out: out.write(data.encode()))
+
+
+class Classifier:
+    """A scikit-learn-like estimator over `fit`: inputs as the network's `Input` says, labels of any kind.
+
+    Attributes after fitting: params_, history_, classes_ (the labels in class order).
+    """
+
+    def __init__(self, network: Network, config: TrainConfig | None = None) -> None:
+        self.network = network
+        self.config = config or TrainConfig()
+        self._run: Run | None = None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"network": self.network, "config": self.config}
+
+    def set_params(self, **params: Any) -> "Classifier":
+        for name, value in params.items():
+            if name not in ("network", "config"):
+                raise ConfigError(f"a Classifier has no parameter {name!r}; it has network and config")
+            setattr(self, name, value)
+        return self
+
+    def fit(self, x: Array, y: Any, validation: tuple[Array, Any] | None = None, progress: bool = False) -> "Classifier":
+        """Trains from fresh parameters."""
+        self._set_classes(np.unique(np.asarray(y)))
+        held = None if validation is None else (validation[0], self._indices(validation[1]))
+        done = fit(self.network, self.config, (x, self._indices(y)), held, progress=progress)
+        self.params_, self.history_ = done.params, done.history
+        self._run = None
+        return self
+
+    def partial_fit(self, x: Array, y: Any, classes: Any = None) -> "Classifier":
+        """One pass over these samples, in a random order, at the optimizer's own learning rate (no schedule)."""
+        if not hasattr(self, "classes_"):
+            self._set_classes(np.unique(np.asarray(y if classes is None else classes)))
+        labels = self._indices(y)
+        check_config(self.network, self.config)
+        check_data(self.network, x, labels)
+        if self._run is None:
+            self._run = start(self.network, self.config, getattr(self, "params_", None))
+            self.history_ = getattr(self, "history_", [])
+        config = replace(self.config, schedule=Constant(), patience=None, keep="last")
+        self.history_.append(_epoch(self.network, config, self._run, (x, labels), None, None))
+        self.params_ = self._run.params
+        return self
+
+    def decision_function(self, x: Array) -> Array:
+        """Scores, (samples, classes)."""
+        return self._evaluate(x).scores
+
+    def predict(self, x: Array) -> Array:
+        return self.classes_[self.decision_function(x).argmax(axis=1)]
+
+    def score(self, x: Array, y: Any) -> float:
+        """Accuracy."""
+        return float((self.predict(x) == np.asarray(y)).mean())
+
+    def firing_rates(self, x: Array) -> dict[str, float]:
+        """Spikes a neuron and step, by layer."""
+        return self._evaluate(x).firing_rates
+
+    def _evaluate(self, x: Array) -> Evaluation:
+        if not hasattr(self, "params_"):
+            raise ConfigError("this Classifier has not been fitted; call fit or partial_fit first")
+        check_data(self.network, x)
+        none = np.zeros(x.shape[_sample_axis(self.network)], np.intp)
+        return evaluate(self.network, self.params_, x, none)
+
+    def _set_classes(self, classes: Array) -> None:
+        if len(classes) > self.network.classes:
+            raise DataError(f"{len(classes)} different labels, but the network has {self.network.classes} classes")
+        self.classes_ = classes
+
+    def _indices(self, y: Any) -> Array:
+        labels = np.asarray(y)
+        unknown = ~np.isin(labels, self.classes_)
+        if unknown.any():
+            raise DataError(f"label {labels[unknown][0]!r} is not among the classes {list(self.classes_)}")
+        return np.searchsorted(self.classes_, labels)
