@@ -1,0 +1,125 @@
+// Little-endian loads and stores, and the few integer idioms that C leaves to the machine.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef EDGE_BYTES_H
+#define EDGE_BYTES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define EDGE_LITTLE_ENDIAN 1
+#endif
+
+// A pointer that the caller knows to be a multiple of n bytes: cores without unaligned loads then use whole words.
+#if defined(__GNUC__)
+#define EDGE_ALIGNED(p, n) __builtin_assume_aligned(p, n)
+#else
+#define EDGE_ALIGNED(p, n) (p)
+#endif
+
+static inline uint16_t edge_load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+static inline uint32_t edge_load32(const uint8_t *p) {
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline void edge_store16(uint8_t *p, uint16_t v) {
+    p[0] = (uint8_t)(v & 0xFF);
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static inline void edge_store32(uint8_t *p, uint32_t v) {
+    edge_store16(p, (uint16_t)(v & 0xFFFF));
+    edge_store16(p + 2, (uint16_t)(v >> 16));
+}
+
+// Two's complement without the implementation-defined conversion.
+static inline int32_t edge_signed32(uint32_t v) {
+    return v <= INT32_MAX ? (int32_t)v : (int32_t)(v - 0x80000000u) + INT32_MIN;
+}
+
+static inline int16_t edge_signed16(uint16_t v) {
+    return v <= INT16_MAX ? (int16_t)v : (int16_t)((int32_t)v - 65536);
+}
+
+// Element i of a little-endian tensor that starts at a multiple of 8 bytes.
+static inline int32_t edge_tensor32(const uint8_t *tensor, uint32_t i) {
+#ifdef EDGE_LITTLE_ENDIAN
+    uint32_t v;
+    memcpy(&v, EDGE_ALIGNED(tensor + 4 * (size_t)i, 4), sizeof v);
+    return edge_signed32(v);
+#else
+    return edge_signed32(edge_load32(tensor + 4 * (size_t)i));
+#endif
+}
+
+static inline int16_t edge_tensor16(const uint8_t *tensor, size_t i) {
+#ifdef EDGE_LITTLE_ENDIAN
+    uint16_t v;
+    memcpy(&v, EDGE_ALIGNED(tensor + 2 * i, 2), sizeof v);
+    return edge_signed16(v);
+#else
+    return edge_signed16(edge_load16(tensor + 2 * i));
+#endif
+}
+
+// Four bytes that start at a multiple of 4, the first in the low bits.
+static inline uint32_t edge_word(const uint8_t *p) {
+#ifdef EDGE_LITTLE_ENDIAN
+    uint32_t v;
+    memcpy(&v, EDGE_ALIGNED(p, 4), sizeof v);
+    return v;
+#else
+    return edge_load32(p);
+#endif
+}
+
+// floor(x / 2^n), n 0 .. 31, for either sign.
+static inline int32_t edge_floor32(int32_t x, uint32_t n) {
+    return x >= 0 ? x >> n : -1 - ((-1 - x) >> n);
+}
+
+// x / 2^n rounded to the nearest, halves away from zero; |x| <= 2^62, n 0 .. 62.
+static inline int64_t edge_round64(int64_t x, uint32_t n) {
+    const int64_t half = n ? (int64_t)1 << (n - 1) : 0;
+    return x >= 0 ? (x + half) >> n : -((-x + half) >> n);
+}
+
+// The same for |x| < 2^31, n 0 .. 31.
+static inline int32_t edge_round32(int32_t x, uint32_t n) {
+    const uint32_t half = n ? (uint32_t)1 << (n - 1) : 0;
+    const uint32_t magnitude = ((x >= 0 ? (uint32_t)x : 0u - (uint32_t)x) + half) >> n;
+    return x >= 0 ? (int32_t)magnitude : -(int32_t)magnitude;
+}
+
+static inline int32_t edge_sat(int64_t x, int32_t bound) {
+    return x > bound ? bound : x < -bound ? -bound : (int32_t)x;
+}
+
+// The number of the lowest set bit; x is not 0.
+static inline uint32_t edge_lowest_bit(uint32_t x) {
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_ctz(x);
+#else
+    uint32_t n = 0;
+    for (; !(x & 1); x >>= 1) n++;
+    return n;
+#endif
+}
+
+// The number of the highest set bit; x is not 0.
+static inline uint32_t edge_highest_bit(uint32_t x) {
+#if defined(__GNUC__)
+    return 31u - (uint32_t)__builtin_clz(x);
+#else
+    uint32_t n = 0;
+    while (x >>= 1) n++;
+    return n;
+#endif
+}
+
+static inline uint64_t edge_round_up(uint64_t x, uint32_t multiple) {
+    return (x + multiple - 1) / multiple * multiple;
+}
+
+#endif
