@@ -1,0 +1,195 @@
+// The serial link, board side: frames in, frames out, over any byte stream.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Protocol: docs/link.md. The server allocates nothing, never blocks, and does bounded work a call. Firmware is three lines: a received byte goes to
+// edge_link_receive (from an interrupt, if you like), the main loop calls edge_link_run, and a ready transmitter takes edge_link_send's byte.
+#ifndef EDGE_LINK_H
+#define EDGE_LINK_H
+
+#include "edge/edge.h"
+#include "edge/stream.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EDGE_LINK_PROTOCOL 1            // version of docs/link.md
+#define EDGE_LINK_OVERHEAD 12           // header and checksum around a payload
+#define EDGE_LINK_MIN_PAYLOAD 136       // every fixed request, and one sample of 64 channels, fits
+
+/// Commands ///
+
+// X(name, code)
+#define EDGE_LINK_COMMANDS(X)                                                                            \
+    X(EDGE_LINK_HELLO, 0x01)                                                                             \
+    X(EDGE_LINK_STATUS, 0x02)                                                                            \
+    X(EDGE_LINK_RESET, 0x03)                                                                             \
+    X(EDGE_LINK_IMAGE_BEGIN, 0x10)                                                                       \
+    X(EDGE_LINK_IMAGE_CHUNK, 0x11)                                                                       \
+    X(EDGE_LINK_IMAGE_END, 0x12)                                                                         \
+    X(EDGE_LINK_INFER, 0x20)                                                                             \
+    X(EDGE_LINK_PUSH, 0x21)                                                                              \
+    X(EDGE_LINK_KEEP, 0x22)                                                                              \
+    X(EDGE_LINK_REPLAY, 0x23)                                                                            \
+    X(EDGE_LINK_LEARN, 0x24)                                                                             \
+    X(EDGE_LINK_FIT, 0x25)                                                                               \
+    X(EDGE_LINK_RATE, 0x26)                                                                              \
+    X(EDGE_LINK_SCORES, 0x27)                                                                            \
+    X(EDGE_LINK_COMMIT, 0x30)                                                                            \
+    X(EDGE_LINK_ROLLBACK, 0x31)                                                                          \
+    X(EDGE_LINK_READ, 0x32)                                                                              \
+    X(EDGE_LINK_WRITE, 0x33)                                                                             \
+    X(EDGE_LINK_STATISTICS, 0x40)
+
+enum edge_link_command {
+#define EDGE_LINK_COMMAND_ENUM(name, code) name = code,
+    EDGE_LINK_COMMANDS(EDGE_LINK_COMMAND_ENUM)
+#undef EDGE_LINK_COMMAND_ENUM
+        EDGE_LINK_RESPONSE = 0x80       // set in the command byte of a response
+};
+
+/// Errors: a response's status is 0, a code of edge/error.h, or one of these ///
+
+// X(name, code, text). Codes never change meaning; a text says what to do.
+#define EDGE_LINK_ERRORS(X)                                                                                      \
+    X(EDGE_LINK_ERR_PROTOCOL, -32, "the board speaks another protocol version; update the older side")           \
+    X(EDGE_LINK_ERR_SESSION, -33, "the board was reset or another host took over; say hello again")              \
+    X(EDGE_LINK_ERR_COMMAND, -34, "the board does not know this command; update its firmware")                   \
+    X(EDGE_LINK_ERR_LENGTH, -35, "the request has the wrong length for its command")                             \
+    X(EDGE_LINK_ERR_SEQUENCE, -36, "a sequence number came back with another request; say hello again")          \
+    X(EDGE_LINK_ERR_SIZE, -37, "the image is larger than the board's image memory; use a smaller model")         \
+    X(EDGE_LINK_ERR_OFFSET, -38, "the chunk does not continue what the board has; go on from where it says")     \
+    X(EDGE_LINK_ERR_INCOMPLETE, -39, "parts of the image are missing; send the rest")                            \
+    X(EDGE_LINK_ERR_DAMAGED, -40, "the image arrived damaged; send it again from its first byte")                \
+    X(EDGE_LINK_ERR_NO_MODEL, -41, "no model is loaded; deploy an image first")                                  \
+    X(EDGE_LINK_ERR_FULL, -42, "no room for another kept window; fit with what is kept, or clear it")            \
+    X(EDGE_LINK_ERR_BANK, -43, "no room for a committed bank; use a smaller ring or model")                      \
+    X(EDGE_LINK_ERR_LOADING, -44, "a state is half written; write the rest, or roll back")
+
+enum edge_link_error {
+#define EDGE_LINK_ERROR_ENUM(name, code, text) name = code,
+    EDGE_LINK_ERRORS(EDGE_LINK_ERROR_ENUM)
+#undef EDGE_LINK_ERROR_ENUM
+        EDGE_LINK_OK = 0
+};
+
+// The text of a status: of the link, or else of the runtime (edge_error_text).
+//
+// Returns a constant English sentence. Firmware that never calls it does not carry the texts.
+const char *edge_link_error_text(int status);
+
+/// Banks: where a commit goes ///
+
+// Keeps what was learned. commit keeps all of the net's state and the alignment, or nothing; rollback restores the last
+// commit. Each returns 0 or an error code; rollback returns EDGE_LINK_ERR_BANK where nothing was committed, and the link then
+// goes back to the image.
+typedef struct edge_bank_port {
+    void *context;
+    int (*commit)(void *context, const edge_net_t *net, const edge_alignment_t *alignment);
+    int (*rollback)(void *context, edge_net_t *net, edge_alignment_t *alignment);
+} edge_bank_port_t;
+
+/// Server ///
+
+typedef struct edge_link_config {
+    const char *board;              // name in the response to hello, at most 64 bytes
+    uint8_t *frames;                // two frame buffers: payloads of frames_size / 2 - EDGE_LINK_OVERHEAD bytes
+    size_t frames_size;             // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD) .. 2 * 65535
+    uint8_t *image;                 // receives images; 8-byte aligned
+    size_t image_size;
+    uint8_t *work;                  // weights, arena, ring, bank, kept windows; 8-byte aligned
+    size_t work_size;
+    uint32_t ring;                  // raw samples that wait while the net learns: a power of two, 2 .. 32768
+    uint32_t budget;                // synapses a slice of learning, see edge_net_learn_run; at least 1
+    const edge_bank_port_t *bank;   // NULL: the committed bank is a copy in work memory
+} edge_link_config_t;
+
+typedef struct edge_link {
+    // Private to the server; fixed size, no allocation. Do not rely on the contents.
+    edge_link_config_t config;
+    edge_model_t model;
+    edge_net_t net;
+    edge_stream_t stream;
+    edge_fit_t fit;
+    uint8_t *request;               // decoded frame that arrives
+    uint8_t *response;              // last response, kept to be repeated
+    uint8_t refusal[EDGE_LINK_OVERHEAD];
+    const uint8_t *sending;
+    uint32_t capacity;              // bytes of a frame buffer
+    uint32_t session;
+    uint32_t last_checksum;         // of the request that `response` answers
+    uint32_t image_have;
+    uint32_t image_crc;
+    uint32_t image_length;
+    uint32_t loaded_length;
+    uint32_t dropped;
+    uint32_t state_have;
+    uint32_t committed;
+    uint32_t push_at;
+    uint32_t windows;
+    uint32_t kept_capacity;
+    uint32_t kept;
+    uint8_t *state;                 // saved-state header, then the weights in place
+    uint8_t *bank;
+    uint8_t *kept_labels;
+    uint8_t *kept_rows;
+    uint32_t response_length;
+    uint32_t sending_length;
+    uint32_t sending_at;
+    uint32_t sending_group;
+    volatile uint16_t request_length;
+    volatile uint8_t request_ready;
+    uint8_t receive_code;
+    uint8_t receive_left;
+    uint8_t receive_skip;
+    uint16_t last_sequence;
+    uint8_t sending_phase;
+    uint8_t answered;
+    uint8_t activity;
+    uint8_t has_model;
+    uint8_t has_stream;
+    uint8_t has_window;
+    uint8_t has_commit;
+    uint8_t stepping;
+    int8_t result;
+} edge_link_t;
+
+// Prepares a server without a model.
+//
+// Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_ALIGN.
+int edge_link_init(edge_link_t *l, const edge_link_config_t *config);
+
+// Opens an image that the firmware brings along, as if the host had sent it. It need not lie in the image memory.
+//
+// Returns 0, EDGE_ERR_MEMORY, or what edge_model_open returns; on an error no model is loaded.
+int edge_link_open(edge_link_t *l, const void *image, size_t size);
+
+// Takes one received byte. Safe from an interrupt; a few instructions.
+//
+// Bytes that come while a request waits for edge_link_run are dropped: the host repeats an unanswered request.
+// Returns nothing.
+void edge_link_receive(edge_link_t *l, uint8_t byte);
+
+// Does a bounded piece of work: answers a request, runs one window, one candidate of a fit, or one slice of learning.
+//
+// Returns 1 if there is more to do now, or 0: sleep until the next byte.
+int edge_link_run(edge_link_t *l);
+
+// The next byte for the transmitter.
+//
+// Returns 0 .. 255, or -1 if there is nothing to send.
+int edge_link_send(edge_link_t *l);
+
+// Frames that were damaged, torn, too long, or old, modulo 2^32. Returns the number.
+uint32_t edge_link_dropped(const edge_link_t *l);
+
+// The net at work, for firmware that shows predictions itself. Returns NULL without a model.
+edge_net_t *edge_link_net(edge_link_t *l);
+
+// The stream, for firmware whose sensor pushes samples itself. Returns NULL without a model or an encoder.
+edge_stream_t *edge_link_stream(edge_link_t *l);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
