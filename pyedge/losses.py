@@ -154,8 +154,8 @@ def _one_hot(labels: Array, like: Array) -> Array:
 
 
 def _float(outputs: Array) -> np.dtype:
-    """The outputs' own type, or float32 for spikes, whose counts it holds exactly."""
-    return outputs.dtype if outputs.dtype.kind == "f" else np.dtype(np.float32)
+    """The outputs' own type, or float64 for spikes: a loss never rounds more than the network does."""
+    return outputs.dtype if outputs.dtype.kind == "f" else np.dtype(np.float64)
 
 
 def scores(outputs: Array, readout: str) -> Array:
