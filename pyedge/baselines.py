@@ -88,8 +88,8 @@ def fit_rotation(
 ) -> int:
     """The turn, in quarter electrodes, at which labelled windows are most likely under a model.
 
-    features : (n, 2 channels) windows of k repetitions a gesture; the model gives log probabilities, which are
-    clipped below and averaged. Each electrode of turn costs penalty / k: with little evidence the armband is
+    features : (n, 2 channels) windows of k repetitions a gesture; the model's log probabilities are clipped
+    below and averaged. Each electrode of turn costs penalty / k: with little evidence the armband is
     believed to be where it was.
     """
     column = np.searchsorted(model.classes_, labels)

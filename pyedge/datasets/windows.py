@@ -76,7 +76,7 @@ class Windows:
 def live_windows(recordings: Sequence[Recording], length: int, stride: int, skip: int = 0) -> Windows:
     """Windows as a running device sees them: every `stride` samples, each whole inside one trial.
 
-    length, stride, skip : samples; `skip` cuts the reaction time at a trial's start. Too short trials give none.
+    length, stride, skip : samples; `skip` cuts the reaction time at a trial's start. Short trials give none.
     """
     if length < 1 or stride < 1 or skip < 0:
         raise ConfigError(
