@@ -32,10 +32,17 @@ uint32_t edge_version(void);
 typedef enum { EDGE_INPUT_SPIKES = 1, EDGE_INPUT_FRAMES = 2, EDGE_INPUT_STATIC = 3 } edge_input_t;
 typedef enum { EDGE_INFER = 0, EDGE_LEARN = 1 } edge_mode_t;
 
-// A checked image. Zero it; edge_model_open fills it. Contents may change between versions: use the calls below.
+// A checked image; edge_model_open fills it. Contents may change between versions: use the calls below.
 typedef struct edge_model {
     const uint8_t *image;
     size_t size;
+    uint32_t inputs;
+    uint16_t window;
+    uint16_t classes;
+    uint8_t layers;
+    uint8_t input_kind;
+    uint8_t lowest;      // the lowest layer that learns, or `layers`
+    uint8_t tile_width;  // outputs that learn together
 } edge_model_t;
 
 // Opens an image in place.
@@ -43,7 +50,7 @@ typedef struct edge_model {
 // image is 8-byte aligned, size bytes, and stays unchanged while the model is in use. Everything docs/image.md section 4
 // names is checked first: after success no input can make the runtime leave its memory.
 // Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_TRUNCATED, EDGE_ERR_MAGIC, EDGE_ERR_VERSION, EDGE_ERR_CRC,
-// EDGE_ERR_FORMAT or EDGE_ERR_BOUND; on an error the model stays unusable.
+// EDGE_ERR_FORMAT or EDGE_ERR_BOUND; on an error the model is all zero.
 int edge_model_open(edge_model_t *m, const void *image, size_t size);
 
 // Steps in a window. Returns 1 .. 1024.
@@ -65,7 +72,9 @@ uint32_t edge_model_layers(const edge_model_t *m);
 // class is out of range.
 const char *edge_model_class_name(const edge_model_t *m, uint32_t class_index);
 
-// Bytes of scratch that a net needs (docs/image.md section 5). Returns a multiple of 8.
+// Bytes of scratch that a net needs (docs/image.md section 5).
+//
+// Returns a multiple of 8; 0 in EDGE_LEARN for an image that learns nothing.
 size_t edge_model_arena_size(const edge_model_t *m, edge_mode_t mode);
 
 // Bytes of weights and carry that learning changes and the caller keeps. Returns a multiple of 8; 0 for an image that
@@ -74,24 +83,35 @@ size_t edge_model_weights_size(const edge_model_t *m);
 
 /// Net: a model at work ///
 
+struct edge_stats;
+
 typedef struct edge_net {
     // Private to the runtime; fixed size, no allocation. Do not rely on the contents.
     edge_model_t model;
-    uint8_t *weights;
+    const uint8_t *weights;    // learned weights, or NULL: those of the image
     uint8_t *arena;
+    struct edge_stats *stats;  // one a layer, or NULL
+    uint32_t areas[6];         // where the kinds of memory start in the arena
     uint32_t update;
+    uint32_t base;             // first output of the tile that is being learned
+    uint32_t at;               // output or row to go on with
     uint16_t step;
     uint8_t mode;
     uint8_t rate_decay;
-    // ... learning position; the runtime's sources define what follows
+    uint8_t over;              // the window is used up: the next step starts another
+    uint8_t full;              // a layer fired more than its spike capacity
+    uint8_t stage;             // of learning; 0: not learning
+    uint8_t layer;             // that is being learned
+    uint8_t live;              // whether the tile holds an error
 } edge_net_t;
 
-// Prepares a net and, in EDGE_LEARN, copies the image's weights into RAM.
+// Prepares a net and, in EDGE_LEARN, copies the image's weights into RAM. The model is copied too.
 //
 // weights: edge_model_weights_size bytes, 8-byte aligned; NULL in EDGE_INFER, where weights are read from the image. To run a
 // learned net without learning, use EDGE_LEARN and never call learn_begin, or pass the learned weights in EDGE_INFER:
 // non-NULL weights are then used as they are. arena: size >= edge_model_arena_size(m, mode), 8-byte aligned.
-// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN or EDGE_ERR_MEMORY.
+// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_MEMORY, or EDGE_ERR_MODE for EDGE_LEARN with an image that
+// learns nothing; on an error the net is unusable.
 int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size, edge_mode_t mode);
 
 // Starts a window: every membrane 0, as if every neuron had just fired.
@@ -106,7 +126,7 @@ int edge_net_begin(edge_net_t *n);
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_BUSY.
 int edge_net_step(edge_net_t *n, const void *input);
 
-// Steps taken in the current window. Returns 0 .. edge_model_window.
+// Steps taken in the current window; 0 again when it has been learned. Returns 0 .. edge_model_window.
 uint32_t edge_net_steps(const edge_net_t *n);
 
 // The class of the window so far.
@@ -117,12 +137,12 @@ int edge_net_predict(const edge_net_t *n, int32_t *confidence);
 
 // The scores of the window so far: sums of a linear readout or spike counts, |score| < 2^30.
 //
-// scores: int32[edge_model_classes]. Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_BUSY.
+// scores: int32[edge_model_classes]. Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_WINDOW before the first step, or EDGE_ERR_BUSY.
 int edge_net_scores(const edge_net_t *n, int32_t *scores);
 
 // Log likelihood of a class for the window so far, unit 1/64 bit, <= 0 and at least -65535 (docs/arithmetic.md 2.6).
 //
-// Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW or EDGE_ERR_BUSY.
+// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_LABEL, EDGE_ERR_WINDOW or EDGE_ERR_BUSY.
 int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood);
 
 /// Learning ///
@@ -137,8 +157,9 @@ int edge_net_learn_begin(edge_net_t *n, int32_t label);
 
 // Does part of the update.
 //
-// budget is a bound on synapses visited in this call, about one unit each; at least one row of a tile is done. Until it is
-// finished, step, begin, predict, save and load answer EDGE_ERR_BUSY.
+// budget bounds the synapses visited in this call, about one unit each; at least one row of a tile is done, so every budget
+// ends and gives the same bits. Until it is finished, every other call that needs the window or the weights answers
+// EDGE_ERR_BUSY; then the window is used up, and predict and scores answer EDGE_ERR_WINDOW until the next step.
 // Returns 1 (call again), 0 (the update is complete and counted), or EDGE_ERR_ARGUMENT without a learn_begin.
 int edge_net_learn_run(edge_net_t *n, uint32_t budget);
 
@@ -160,24 +181,31 @@ size_t edge_net_state_size(const edge_net_t *n);
 // Returns the bytes written, EDGE_ERR_MEMORY, EDGE_ERR_MODE or EDGE_ERR_BUSY.
 int edge_net_save(const edge_net_t *n, void *state, size_t size);
 
-// Reads a state that edge_net_save wrote for the same image. Learning then goes on exactly as if it had never stopped.
+// Reads a state that edge_net_save wrote for the same image. Learning then goes on exactly as if it had never stopped. The
+// window under way is dropped: the next step starts another.
 //
 // Returns 0, EDGE_ERR_STATE, EDGE_ERR_MODE or EDGE_ERR_BUSY; on an error the net is unchanged.
 int edge_net_load(edge_net_t *n, const void *state, size_t size);
 
 /// Statistics ///
 
-// Exact counts since edge_net_init or edge_stats_clear, modulo 2^32. Compiled out with EDGE_NO_STATS (all zero).
+// Exact counts, modulo 2^32.
 typedef struct edge_stats {
-    uint32_t spikes_in;      // input spikes of the layer (frames and static: values that are not zero)
+    uint32_t spikes_in;      // input spikes of the layer (frames: values that are not zero; static: those, once a window)
     uint32_t spikes_out;     // output spikes
     uint32_t forward_sops;   // weights added by inference: spikes_in times fan_out
     uint32_t error_sops;     // weights read to bring errors down into the layer
     uint32_t update_sops;    // eps values added into weight sums
-    uint32_t moved;          // weights that changed
+    uint32_t moved;          // weights (with carry: weights or their carry) that changed
 } edge_stats_t;
 
-// Counts of one layer. Returns 0 or EDGE_ERR_ARGUMENT.
+// Counts into the caller's memory from now on, starting at zero; NULL stops counting, as after edge_net_init.
+//
+// counts: edge_model_layers entries that outlive the net.
+// Returns 0, or EDGE_ERR_ARGUMENT in a runtime built with EDGE_NO_STATS unless counts is NULL.
+int edge_net_count(edge_net_t *n, edge_stats_t *counts);
+
+// Counts of one layer. Returns 0, or EDGE_ERR_ARGUMENT if the layer is out of range or nothing is counted.
 int edge_net_stats(const edge_net_t *n, uint32_t layer, edge_stats_t *stats);
 
 // Sets all counts to zero. Returns nothing.

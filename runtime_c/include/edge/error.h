@@ -18,7 +18,7 @@ extern "C" {
     X(EDGE_ERR_FORMAT, -7, "the image breaks its format; write it again with this version of pyedge")    \
     X(EDGE_ERR_BOUND, -8, "sums of the image could overflow; use smaller weights, biases or windows")    \
     X(EDGE_ERR_MEMORY, -9, "too little memory for this image; edge_model_arena_size says how much")      \
-    X(EDGE_ERR_MODE, -10, "the net cannot learn; initialize it with EDGE_LEARN")                         \
+    X(EDGE_ERR_MODE, -10, "the net cannot learn; use EDGE_LEARN and an image that learns")               \
     X(EDGE_ERR_LABEL, -11, "the label is not a class of the model")                                      \
     X(EDGE_ERR_WINDOW, -12, "the window is not complete; step exactly edge_model_window times first")    \
     X(EDGE_ERR_BUSY, -13, "a window is being learned; call edge_net_learn_run until it returns 0")       \

@@ -1,0 +1,94 @@
+// The hot loops. A vector version has the same signatures in its own file; all give the same bits.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef EDGE_KERNELS_H
+#define EDGE_KERNELS_H
+
+#include "../bytes.h"
+
+#define EDGE_ROWS 64       // input lines added at once: 64 * 512 <= 2^15, so 16-bit lanes hold a sum of 10-bit weights too
+#define EDGE_MAX_TILE 64   // outputs in a tile
+
+// The thresholds of a layer (docs/arithmetic.md 2.4): tensors, or NULL and the scalars.
+typedef struct edge_threshold {
+    const uint8_t *theta0s, *alphas;
+    int32_t theta0, alpha;
+    int32_t ahead;  // decays beyond age - 1: 0 for LIF, 1 for IF
+} edge_threshold_t;
+
+// theta of neuron i at an age, 8 fractional bits. theta0 + alpha (T + 1) <= 2^31 - 256: nothing overflows.
+static inline int32_t edge_theta(const edge_threshold_t *th, uint32_t i, uint32_t age) {
+    const int32_t theta0 = th->theta0s ? edge_tensor32(th->theta0s, i) : th->theta0;
+    const int32_t alpha = th->alphas ? edge_tensor32(th->alphas, i) : th->alpha;
+    const int32_t theta = theta0 - alpha * ((int32_t)age - 1 + th->ahead);
+    return theta > 0 ? theta : 0;
+}
+
+// The least integer membrane potential that fires.
+static inline int32_t edge_ceiling(int32_t theta) { return (theta + 255) >> 8; }
+
+// A tile being learned (docs/image.md section 5): the errors eps2 of up to 64 outputs at every step.
+typedef struct edge_tile {
+    const uint32_t *eps;         // packed: row t, word 2 g: outputs 4 g and 4 g + 2, word 2 g + 1: 4 g + 1 and 4 g + 3
+    uint32_t groups;             // of four outputs that exist
+    uint32_t words;              // of one row of eps
+    const uint8_t *history;      // input-major spikes: row j, bit t % 8 of byte t / 8
+    uint32_t history_bytes;      // of one row
+    uint32_t row_seed;           // row_key(j) = lowbias32(row_seed + 2 j) | 1
+    const uint32_t *column_keys; // one a group
+} edge_tile_t;
+
+// What one call did.
+typedef struct edge_moves {
+    uint32_t moved;   // weights that changed
+    uint32_t spikes;  // of the rows
+} edge_moves_t;
+
+typedef struct edge_kernels {
+    // u[i] += sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a multiple of 4.
+    void (*add_rows)(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n);
+
+    // Neurons first .. first + n - 1 (n <= 32) that fire at step t, as bits. last: the step of each one's last spike.
+    uint32_t (*fire)(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t, uint32_t first,
+                     uint32_t n);
+
+    // The update of spike inputs `from` .. `to` - 1 into the tile's 8-bit weights (docs/arithmetic.md 3.5 to 3.7).
+    // w: first weight of row 0 in the tile; m4: bytes from row to row.
+    edge_moves_t (*update)(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
+} edge_kernels_t;
+
+// The kernels of this machine. Returns a constant table.
+const edge_kernels_t *edge_kernels(void);
+
+/// Portable C, also for what no core needs faster ///
+
+extern const edge_kernels_t edge_portable_kernels;
+
+// u <- floor(u / 2) of n neurons.
+void edge_leak(int32_t *u, uint32_t n);
+
+// u[i] += x * w of one row, 8 or 10 bits; |x| <= 128.
+void edge_add_row(int32_t *u, const uint8_t *row, uint32_t bits, uint32_t m4, int32_t x);
+
+// lowbias32 of docs/arithmetic.md 3.6.
+static inline uint32_t edge_hash(uint32_t x) {
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ x >> 16;
+}
+
+// The random word of four weights.
+static inline uint32_t edge_random(uint32_t row_key, uint32_t column_key) {
+    const uint32_t r = row_key * column_key;
+    return r ^ r >> 16;
+}
+
+static inline uint32_t edge_rotate_right(uint32_t x, uint32_t n) { return n ? x >> n | x << (32 - n) : x; }
+
+// How one weight of any width moves (docs/arithmetic.md 3.7). w: one or two bytes; carry: one byte or NULL.
+//
+// Returns 1 if it changed, else 0.
+uint32_t edge_move(uint8_t *w, uint32_t bits, uint8_t *carry, int32_t sum, uint32_t r16);
+
+#endif

@@ -1,0 +1,127 @@
+// What the runtime knows of an open image: its layers, decoded, and where each lives in memory.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef EDGE_MODEL_H
+#define EDGE_MODEL_H
+
+#include <stdbool.h>
+
+#include "bytes.h"
+#include "edge/edge.h"
+
+typedef enum { EDGE_LIF = 0, EDGE_IF = 1, EDGE_LINEAR = 2 } edge_neuron_t;
+typedef enum { EDGE_GATE_NONE = 0, EDGE_GATE_RECTANGULAR = 1, EDGE_GATE_LINEAR = 2 } edge_gate_t;
+typedef enum { EDGE_LOSS_CROSS_ENTROPY = 1, EDGE_LOSS_SPIKE_COUNT = 2 } edge_loss_t;
+
+// One row of the layer table. Pointers are NULL where the image has no such tensor.
+typedef struct edge_layer {
+    uint8_t neuron, bits, surrogate, down_shift, input_shift, reset_shift, gate_shift;
+    bool learns, carry;
+    bool passes;   // errors pass: it learns, or a layer below it does
+    bool last;     // the readout
+    bool sums;     // keeps error sums at spikes: errors pass, and the layer above is hidden too
+    bool history;  // keeps its spikes for learning
+    int8_t rate_shift;
+    uint16_t reset_mult, gate_mult;
+    int32_t gate_width, theta0, alpha;
+    uint32_t fan_in, fan_out;
+    uint32_t m4;  // fan_out, rounded up to a multiple of four
+    uint32_t capacity;
+    const uint8_t *weights, *biases, *theta0s, *alphas;
+} edge_layer_t;
+
+static inline bool edge_layer_spikes(const edge_layer_t *y) { return y->neuron != EDGE_LINEAR; }
+
+static inline int32_t edge_layer_wmax(const edge_layer_t *y) { return y->bits == 8 ? 128 : 512; }
+
+// E1 of docs/arithmetic.md 3.1.
+static inline int32_t edge_layer_error_limit(const edge_layer_t *y) {
+    const uint32_t limit = (uint32_t)INT32_MAX / (y->fan_out * (uint32_t)edge_layer_wmax(y));
+    return limit < 32767 ? (int32_t)limit : 32767;
+}
+
+static inline uint32_t edge_layer_weight_bytes(const edge_layer_t *y) {
+    return y->fan_in * y->m4 * (y->bits == 8 ? 1u : 2u);
+}
+
+// The layer at index l < layers.
+//
+// Returns the decoded row.
+edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l);
+
+// The header's numbers for scores and errors (docs/arithmetic.md 2.6, 3.1 and 3.6).
+typedef struct edge_objective {
+    uint32_t score_mult, score_shift;             // K, Z
+    edge_loss_t loss;
+    int32_t desired, others, count_mult;          // D, U, Q
+    uint32_t seed;
+} edge_objective_t;
+
+// Returns them.
+edge_objective_t edge_model_objective(const edge_model_t *m);
+
+// The image's own checksum. Returns it.
+uint32_t edge_model_crc(const edge_model_t *m);
+
+// The encoder block of an open image. Returns NULL if there is none.
+const uint8_t *edge_model_encoder(const edge_model_t *m);
+
+// The image's bytes at an offset that its check has proved. Returns NULL for offset 0.
+static inline const uint8_t *edge_model_at(const edge_model_t *m, uint32_t offset) {
+    return offset ? m->image + offset : NULL;
+}
+
+/// Memory (docs/image.md section 5) ///
+
+// The areas of an arena, in order. The tile lies over the first two.
+enum { EDGE_MEMBRANES, EDGE_LAST_SPIKES, EDGE_COUNTS, EDGE_SPIKES, EDGE_CURRENT, EDGE_LEARNING };
+
+// Where one layer lives, offsets in bytes.
+typedef struct edge_seat {
+    uint32_t membranes;   // int32[m4]: u, or the scores of a linear readout
+    uint32_t last;        // uint16[m4]: the step of the last spike
+    uint32_t spikes;      // bits of the current step's spikes
+    uint32_t history;     // uint8[fan_out][ceil(T / 8)]: all spikes of the window
+    uint32_t gate;        // uint8[fan_out][ceil(T / 8)] bits, or uint8[capacity]
+    uint32_t sums;        // int32[capacity]
+    uint32_t first;       // uint32[T + 1]: index of each step's first spike
+    uint32_t weights;     // in the learned weights
+    uint32_t carry;       // in the learned weights
+} edge_seat_t;
+
+// A walk over the layers of a net, first layer first. Zero it but for where the areas start.
+typedef struct edge_walk {
+    uint64_t membranes, last, spikes, learning, weights;
+} edge_walk_t;
+
+// Seats layer y and moves on.
+//
+// Returns the seat.
+edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_walk_t *walk);
+
+// Bytes of everything.
+typedef struct edge_plan {
+    uint64_t infer, learn, weights;
+    uint64_t areas[6];  // where each area starts in `mode`
+    uint32_t tile_width;
+} edge_plan_t;
+
+// Plans a model of which image, window, classes, layers, inputs, input_kind and lowest are set.
+//
+// Returns the plan.
+edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode);
+
+// What learning keeps once a net, at the start of EDGE_LEARNING: offsets from there.
+typedef struct edge_learning {
+    uint32_t cursors[2];  // uint32[T] each, where a capacity is stated
+    uint32_t errors;      // int16[m4] or int16[T][m4]: the readout's
+    uint32_t inputs;      // the input history
+    uint32_t layers;      // of the first layer's areas
+} edge_learning_t;
+
+// Returns those offsets.
+edge_learning_t edge_plan_learning(const edge_model_t *m);
+
+// Bytes of one neuron's spike history.
+static inline uint32_t edge_history_bytes(const edge_model_t *m) { return ((uint32_t)m->window + 7) / 8; }
+
+#endif
