@@ -1,23 +1,23 @@
 """What an integer network is: the numbers of docs/arithmetic.md as frozen dataclasses that check themselves.
 
-Names are those of docs/image.md. An IntegerModel that exists keeps every range and bound of both pages, so the
-arithmetic in `reference.py` needs no check of its own.
+Names are those of docs/image.md. An IntegerModel that exists keeps every range and bound of both pages, so
+the arithmetic in `reference.py` needs no check of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyedge.encode import EncoderConfig
 from pyedge.errors import FieldError
 
-if TYPE_CHECKING:
-    from pyedge.encode import EncoderConfig
-
 Integers = NDArray[Any]  # any integer type; documented where the width matters
+
+Kind = TypeVar("Kind", bound=IntEnum)
 
 MEMBRANE_LIMIT = 2**30
 THRESHOLD_LIMIT = 2**31 - 256
@@ -44,6 +44,14 @@ class Surrogate(IntEnum):
 class Loss(IntEnum):
     CROSS_ENTROPY = 1
     SPIKE_COUNT = 2
+
+
+def _member(kind: type[Kind], field: str, value: int) -> Kind:
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(f"{k.value} {k.name.lower().replace('_', ' ')}" for k in kind)
+        raise FieldError(field, f"is {value}; {choices}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,10 @@ class IntegerLayer:
         if weights.ndim != 2:
             raise FieldError("weights", "have shape (fan_in, fan_out)")
         object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "neuron", _member(NeuronKind, "neuron", self.neuron))
+        object.__setattr__(self, "surrogate", _member(Surrogate, "surrogate", self.surrogate))
+        with np.errstate(over="ignore"):
+            object.__setattr__(self, "scale", float(np.float32(self.scale)))
         for name in ("bias", "theta0", "alpha"):
             value = np.array(np.broadcast_to(np.asarray(getattr(self, name)), (self.fan_out,)), np.int64)
             object.__setattr__(self, name, value)
@@ -131,12 +143,14 @@ class IntegerModel:
     desired: int = 0
     others: int = 0
     count_mult: int = 0
-    encoder: "EncoderConfig | None" = None
+    encoder: EncoderConfig | None = None
     class_names: tuple[str, ...] = ()
     name: str = ""
     metadata: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "input_kind", _member(InputKind, "input kind", self.input_kind))
+        object.__setattr__(self, "loss", _member(Loss, "loss", self.loss))
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "class_names", tuple(self.class_names))
         _check_model(self)
@@ -159,7 +173,7 @@ class IntegerModel:
         return self.lowest_learning is not None and l >= self.lowest_learning
 
     def keeps_error_sums(self, l: int) -> bool:
-        """Whether layer l keeps its error sums at spikes: errors pass it and the layer above is hidden too."""
+        """Whether layer l keeps error sums at spikes: errors pass it and the layer above is hidden too."""
         return self.passes(l) and l + 2 < len(self.layers)
 
     def needs_capacity(self, l: int) -> bool:
@@ -189,10 +203,6 @@ def _check_model(model: IntegerModel) -> None:
     """Raise FieldError unless every range of docs/image.md and bound of docs/arithmetic.md holds."""
     _within("", "layers", len(model.layers), 1, 64)
     _within("", "T", model.window, 1, 1024)
-    if model.input_kind not in tuple(InputKind):
-        raise FieldError("input kind", f"is {model.input_kind}; 1 spikes, 2 frames, 3 static")
-    if model.loss not in tuple(Loss):
-        raise FieldError("loss", f"is {model.loss}; 1 cross-entropy, 2 spike count")
     _within("", "classes", model.classes, 2, 256)
     _within("", "score shift", model.score_shift, 0, 47)
     _within("", "score multiplier", model.score_mult, 1, 65535)
@@ -217,16 +227,12 @@ def _check_model(model: IntegerModel) -> None:
 
 def _check_layer(model: IntegerModel, l: int) -> None:
     layer, where = model.layers[l], f"layer {l} "
-    if layer.neuron not in tuple(NeuronKind):
-        raise FieldError(where + "neuron", f"is {layer.neuron}; 0 LIF, 1 IF, 2 linear readout")
     if not layer.spiking and l + 1 < len(model.layers):
         raise FieldError(where + "neuron", "is a linear readout; only the last layer may be one")
     if layer.bits not in (8, 10):
         raise FieldError(where + "bits", f"is {layer.bits}; weights have 8 or 10")
     if layer.carry and not layer.learns:
         raise FieldError(where + "flags", "ask for carry without learning")
-    if layer.surrogate not in tuple(Surrogate):
-        raise FieldError(where + "surrogate", f"is {layer.surrogate}; 0 none, 1 rectangular, 2 linear")
     if layer.surrogate == Surrogate.NONE and layer.spiking and model.passes(l):
         raise FieldError(where + "surrogate", "is none, but errors pass this layer")
     if layer.surrogate != Surrogate.NONE and not layer.spiking:
@@ -244,12 +250,12 @@ def _check_layer(model: IntegerModel, l: int) -> None:
     _within(where, "fan_in", layer.fan_in, 1, 65535)
     _within(where, "fan_out", layer.fan_out, 1, 65535)
     if l and layer.fan_in != model.layers[l - 1].fan_out:
-        raise FieldError(where + "fan_in", f"is {layer.fan_in}; the layer before has {model.layers[l - 1].fan_out} outputs")
+        raise FieldError(
+            where + "fan_in", f"is {layer.fan_in}; the layer before has {model.layers[l - 1].fan_out} outputs"
+        )
     needs = model.needs_capacity(l)
     _within(where, "spike capacity", layer.capacity, int(needs), layer.fan_out * model.window if needs else 0)
-    with np.errstate(over="ignore"):
-        scale = float(np.float32(layer.scale))
-    if not (np.isfinite(scale) and scale > 0):
+    if not (np.isfinite(layer.scale) and layer.scale > 0):
         raise FieldError(where + "scale", f"is {layer.scale}; it is finite and positive in 32 bits")
     low, high = layer.weight_limits
     if layer.weights.min() < low or layer.weights.max() > high:
@@ -264,13 +270,20 @@ def _check_layer(model: IntegerModel, l: int) -> None:
         raise FieldError(where + "theta0", "+ alpha (T + 1) exceeds 2^31 - 256")
     bound = membrane_bound(model.window, layer, input_limit(model, l))
     if bound >= MEMBRANE_LIMIT:
-        raise FieldError(where + "bias" if np.abs(layer.bias).max() else where + "fan_in",
-                         f"lets a membrane potential or score reach {bound}; it must stay below 2^30")
+        raise FieldError(
+            where + "bias" if np.abs(layer.bias).max() else where + "fan_in",
+            f"lets a membrane potential or score reach {bound}; it must stay below 2^30",
+        )
 
 
-def _check_encoder(model: IntegerModel, encoder: "EncoderConfig") -> None:
+def _check_encoder(model: IntegerModel, encoder: EncoderConfig) -> None:
     """The encoder's own ranges are its own; here it must feed this network."""
-    kind = InputKind.FRAMES if encoder.kind in ("log_frames", "direct") else InputKind.SPIKES
+    kind = InputKind.SPIKES if encoder.spikes else InputKind.FRAMES
     if kind != model.input_kind or encoder.inputs != model.inputs:
-        raise FieldError("encoder kind", f"{encoder.kind} gives {encoder.inputs} {kind.name.lower()}; "
-                         f"the network takes {model.inputs} {model.input_kind.name.lower()}")
+        raise FieldError(
+            "encoder kind",
+            f"{encoder.kind} gives {encoder.inputs} {kind.name.lower()}; "
+            f"the network takes {model.inputs} {model.input_kind.name.lower()}",
+        )
+    if encoder.profile and len(encoder.profile) != model.classes:
+        raise FieldError("encoder profile", f"has {len(encoder.profile)} classes of {model.classes}")

@@ -1,63 +1,66 @@
 """The executable specification: inference and learning in integers, as docs/arithmetic.md states them.
 
-Written to be read beside runtime_c/src: same names, same order. Pure functions over int64 arrays; time comes first in
-every array, and row t - 1 of an array is step t of the page.
+Written to be read beside runtime_c/src: same names, same order. Pure functions over int64 arrays; time comes
+first in every array, and row t - 1 of an array is step t of the page.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
+from pyedge.encode import log2
 from pyedge.errors import CapacityError, DataError, LabelError, ModeError
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, Loss, NeuronKind, Surrogate
 
 EXP2 = np.array([round(32768 * 2 ** (-f / 64)) for f in range(64)])
-LOG2F = np.array([round(256 * math.log2(1 + f / 64)) for f in range(64)])
 
 
 class WindowState(NamedTuple):
     """Where a window stands after some steps."""
 
-    step: int                    # steps taken, 0 .. T
-    u: tuple[Integers, ...]      # a layer: membrane potentials (a linear readout: its scores), (fan_out,)
-    last: tuple[Integers, ...]   # a layer: k, the step of the last spike, (fan_out,)
-    counts: Integers             # spikes of a spiking readout, (classes,)
+    step: int  # steps taken, 0 .. T
+    u: tuple[Integers, ...]  # a layer: membrane potentials (a linear readout: its scores), (fan_out,)
+    last: tuple[Integers, ...]  # a layer: k, the step of the last spike, (fan_out,)
+    counts: Integers  # spikes of a spiking readout, (classes,)
 
 
 class LayerStep(NamedTuple):
     """What one step of one layer did."""
 
-    fired: Integers     # bool, (fan_out,); a linear readout never fires
+    fired: Integers  # bool, (fan_out,); a linear readout never fires
     distance: Integers  # u before the reset minus the threshold's ceiling where it fired, else 0, (fan_out,)
 
 
 class WindowRecord(NamedTuple):
     """A whole window: all that learning needs, and the counts that statistics want."""
 
-    inputs: Integers                # (T, inputs), or (inputs,) for static inputs
-    fired: tuple[Integers, ...]     # a layer: bool, (T, fan_out)
+    inputs: Integers  # (T, inputs), or (inputs,) for static inputs
+    fired: tuple[Integers, ...]  # a layer: bool, (T, fan_out)
     distance: tuple[Integers, ...]  # a layer: (T, fan_out)
-    scores: Integers                # (classes,)
-    sops: tuple[int, ...]           # a layer: nonzero inputs times fan_out (static inputs: once a window)
+    scores: Integers  # (classes,)
+    sops: tuple[int, ...]  # a layer: nonzero inputs times fan_out (static inputs: once a window)
 
 
 class NetState(NamedTuple):
     """What learning changes, and all of it that must survive."""
 
-    weights: tuple[Integers, ...]        # every layer's, those that do not learn as in the image
-    carry: tuple[Integers | None, ...]   # (fan_in, fan_out) in 0 .. 255, None without carry
-    update: int                          # updates completed, modulo 2^32
-    rate_decay: int                      # 0 .. 15: the learning rate is halved this often
+    weights: tuple[Integers, ...]  # every layer's, those that do not learn as in the image
+    carry: tuple[Integers | None, ...]  # (fan_in, fan_out) in 0 .. 255, None without carry
+    update: int  # updates completed, modulo 2^32
+    rate_decay: int  # 0 .. 15: the learning rate is halved this often
 
 
 class Update(NamedTuple):
-    """One update: the new state, and what tests and reports look at. None for layers that errors do not pass."""
+    """One update: the new state, and what tests and reports look at. None where errors do not pass."""
 
     state: NetState
-    arriving: tuple[Integers | None, ...]  # d (section 3.2, 3.1) at spikes, else 0, (T, fan_out); linear readout: None
-    errors: tuple[Integers | None, ...]    # e (section 3.3) at spikes, else 0, (T, fan_out); linear readout: (fan_out,)
-    sums: tuple[Integers | None, ...]      # S, (fan_in, fan_out), of layers that learn
+    arriving: tuple[
+        Integers | None, ...
+    ]  # d (section 3.2, 3.1) at spikes, else 0, (T, fan_out); linear readout: None
+    errors: tuple[
+        Integers | None, ...
+    ]  # e (section 3.3) at spikes, else 0, (T, fan_out); linear readout: (fan_out,)
+    sums: tuple[Integers | None, ...]  # S, (fan_in, fan_out), of layers that learn
 
 
 # Section 1: rounding
@@ -105,7 +108,7 @@ def begin(model: IntegerModel) -> WindowState:
 def step(
     model: IntegerModel, weights: tuple[Integers, ...], state: WindowState, x: Integers
 ) -> tuple[WindowState, tuple[LayerStep, ...]]:
-    """One time step of the whole network. x : (inputs,) in the range of its kind. Static inputs: the same x every step."""
+    """One time step of the whole network. x : (inputs,) in the range of its kind; static: the same x every step."""
     t = state.step + 1
     u_after, last_after, steps = [], [], []
     for layer, w, u, last in zip(model.layers, weights, state.u, state.last, strict=True):
@@ -139,7 +142,9 @@ def check_window(model: IntegerModel, inputs: Integers) -> Integers:
     static = model.input_kind == InputKind.STATIC
     shape = (model.inputs,) if static else (model.window, model.inputs)
     if inputs.shape != shape:
-        raise DataError(f"a window of {model.input_kind.name.lower()} has shape {shape}, this one {inputs.shape}")
+        raise DataError(
+            f"a window of {model.input_kind.name.lower()} has shape {shape}, this one {inputs.shape}"
+        )
     if inputs.dtype.kind not in "biu":
         raise DataError(f"a window holds integers, this one {inputs.dtype}; encode it first")
     low, high = (0, 1) if model.input_kind == InputKind.SPIKES else (-128, 127)
@@ -158,14 +163,11 @@ def run_window(model: IntegerModel, weights: tuple[Integers, ...], inputs: Integ
         record.append(steps)
     fired = tuple(np.array([steps[l].fired for steps in record]) for l in range(len(model.layers)))
     distance = tuple(np.array([steps[l].distance for steps in record]) for l in range(len(model.layers)))
-    sops = tuple(int(np.count_nonzero(x)) * layer.fan_out for x, layer in zip((inputs, *fired), model.layers))
+    sops = tuple(
+        int(np.count_nonzero(x)) * layer.fan_out
+        for x, layer in zip((inputs, *fired[:-1]), model.layers, strict=True)
+    )
     return WindowRecord(inputs, fired, distance, scores(model, state), sops)
-
-
-def log2_octaves(v: int) -> int:
-    """LOG2 of section 4.1, v in 1 .. 2^32 - 1, in 1 / 256 octave."""
-    n = v.bit_length() - 1
-    return 256 * n + int(LOG2F[(v * 64 >> n) - 64])
 
 
 def octaves(model: IntegerModel, o: Integers) -> tuple[Integers, Integers]:
@@ -191,7 +193,7 @@ def predict(model: IntegerModel, o: Integers) -> tuple[int, int]:
 def log_likelihood(model: IntegerModel, o: Integers) -> Integers:
     """Log likelihood of every class, (classes,), in 1 / 64 bit."""
     q, e = octaves(model, o)
-    return np.maximum(-65535, -q - ((log2_octaves(int(e.sum())) - 3840) >> 2))
+    return np.maximum(-65535, -q - ((log2(e.sum()) - 3840) >> 2))
 
 
 # Section 3: learning
@@ -277,7 +279,9 @@ def lowbias32(x: Integers) -> Integers:
     return x ^ x >> np.uint32(16)
 
 
-def row_and_column_keys(seed: int, update: int, l: int, fan_in: int, groups: int) -> tuple[Integers, Integers]:
+def row_and_column_keys(
+    seed: int, update: int, l: int, fan_in: int, groups: int
+) -> tuple[Integers, Integers]:
     """Odd uint32 keys of the rows, (fan_in,), and of the groups of four outputs, (groups,)."""
     k0 = lowbias32(np.array([(seed + 0x9E3779B9 * (update + 1)) % 2**32], np.uint32))
     k1 = lowbias32(k0 ^ np.uint32(0x85EBCA6B * (l + 1) % 2**32))
@@ -309,15 +313,17 @@ def move(
 
 def fresh(model: IntegerModel) -> NetState:
     """The state of a net that has learned nothing."""
-    carry = tuple(np.full(layer.weights.shape, 128, np.int64) if layer.carry else None for layer in model.layers)
+    carry = tuple(
+        np.full(layer.weights.shape, 128, np.int64) if layer.carry else None for layer in model.layers
+    )
     return NetState(tuple(layer.weights for layer in model.layers), carry, 0, 0)
 
 
 def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int) -> Update:
     """One update from a window and its label (section 3). record : run_window's, with state.weights.
 
-    Raises LabelError, ModeError (no layer learns) or CapacityError (more spikes than the image's capacity); the state
-    given stays as it is in any case.
+    Raises LabelError, ModeError (no layer learns) or CapacityError (more spikes than the image's capacity); the
+    state given stays as it is in any case.
     """
     if not 0 <= label < model.classes:
         raise LabelError(f"label is {label}; the classes are 0 .. {model.classes - 1}")
@@ -327,7 +333,8 @@ def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int
     for l, layer in enumerate(model.layers):
         if model.needs_capacity(l) and (spikes := int(record.fired[l].sum())) > layer.capacity:
             raise CapacityError(
-                f"layer {l} fired {spikes} times in the window; learning holds {layer.capacity} (the image's spike capacity)"
+                f"layer {l} fired {spikes} times in the window; "
+                f"learning holds {layer.capacity} (the image's spike capacity)"
             )
 
     count = len(model.layers)

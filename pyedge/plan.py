@@ -1,0 +1,90 @@
+"""The memory plan of docs/image.md section 5: bytes a net needs, the same on every machine."""
+
+from dataclasses import dataclass
+
+from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Surrogate
+
+TILE_WIDTHS = (64, 32, 16, 8, 4)
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """What one layer adds, in bytes."""
+
+    inference: int  # of the inference arena
+    learning: int  # of the learning arena beyond inference: histories, surrogate, error sums
+    weights: int  # canonical, in the image
+    learned: int  # weights and carry that learning changes
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes of a whole net."""
+
+    inference: int  # arena for inference
+    learning: int  # arena in learning mode, inference's among it; 0 where no layer learns
+    learned_weights: int  # weights (and carry) that the caller keeps
+    tile_width: int  # outputs in a tile of the update
+    layers: tuple[LayerMemory, ...]
+
+
+def round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def area(size: int) -> int:
+    """Bytes that an area of `size` takes."""
+    return round_up(size, 8)
+
+
+def tile_width(window: int, scratch: int) -> int:
+    """Outputs in a tile: the widest whose errors fit the scratch it lies over (2048 bytes at least), or 4."""
+    return next((tw for tw in TILE_WIDTHS if 2 * window * tw <= max(scratch, 2048)), 4)
+
+
+def plan(model: IntegerModel) -> MemoryPlan:
+    """The memory plan of an integer model."""
+    window, lowest, last = model.window, model.lowest_learning, len(model.layers) - 1
+    history = -(-window // 8)  # bytes of one neuron's spikes
+    layers, scratch = [], 0
+    for l, layer in enumerate(model.layers):
+        m4 = round_up(layer.fan_out, 4)
+        overlaid = 4 * m4 + (2 * m4 if layer.spiking else 0)  # membranes, step of the last spike
+        scratch += overlaid
+        inference = overlaid
+        if l < last:
+            inference += area(4 * -(-layer.fan_out // 32))
+        elif layer.spiking:
+            inference += 4 * m4
+        if l == 0 and model.input_kind == InputKind.STATIC:
+            inference += 4 * m4
+
+        learning = 0
+        if l == 0 and layer.learns:
+            per_input = {InputKind.SPIKES: history, InputKind.FRAMES: window, InputKind.STATIC: 1}[
+                model.input_kind
+            ]
+            learning += area(model.inputs * per_input)
+        passes = model.passes(l) and layer.spiking
+        if passes or (lowest is not None and l == lowest - 1):
+            learning += area(layer.fan_out * history)
+        if passes:
+            rectangular = layer.surrogate == Surrogate.RECTANGULAR
+            learning += area(layer.fan_out * history if rectangular else layer.capacity)
+            learning += area(4 * layer.capacity) if model.keeps_error_sums(l) else 0
+            learning += area(4 * (window + 1)) if model.needs_capacity(l) else 0
+        if l == last and lowest is not None:
+            learning += 2 * m4 if layer.neuron == NeuronKind.LINEAR else 2 * window * m4
+
+        stored = layer.fan_in * m4
+        weights = stored * (1 if layer.bits == 8 else 2)
+        learned = (area(weights) + (area(stored) if layer.carry else 0)) if layer.learns else 0
+        layers.append(LayerMemory(inference, learning, weights, learned))
+
+    total = sum(m.inference for m in layers)
+    learning = 0
+    tw = tile_width(window, scratch)
+    if lowest is not None:
+        cursors = 8 * window if any(layer.capacity for layer in model.layers) else 0
+        learning = total + sum(m.learning for m in layers) + cursors + area(max(0, 2 * window * tw - scratch))
+    return MemoryPlan(total, learning, sum(m.learned for m in layers), tw, tuple(layers))

@@ -1,0 +1,263 @@
+"""Hypothesis strategies of every parity test: random integer models, windows and labels, extremes among them.
+
+Arrays come from one drawn seed through NumPy, so that large models cost little to draw and shrink to small
+shapes.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from pyedge.encode import KINDS, MODES, EncoderConfig
+from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, Loss, NeuronKind, Surrogate
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def sizes(draw: st.DrawFn, largest: int = 40) -> int:
+    """Layer sizes: mostly small, odd ones and multiples of four alike, sometimes as large as asked."""
+    return draw(st.one_of(st.integers(1, min(13, largest)), st.integers(1, largest)))
+
+
+@st.composite
+def encoders(draw: st.DrawFn, classes: int, channels: int = 4) -> EncoderConfig:
+    """An encoder of any kind, with alignment and, for some, a profile."""
+    kind = draw(st.sampled_from(KINDS))
+    log, events, levels = (
+        kind in ("log_frames", "log_spikes"),
+        kind in ("difference", "delta"),
+        kind == "log_spikes",
+    )
+    c = draw(st.integers(1, channels))
+    int8 = st.integers(-128, 127)
+    row = st.tuples(*[int8] * c)
+    return EncoderConfig(
+        kind=kind,
+        channels=c,
+        hop=draw(st.integers(1, 12)),
+        hops=draw(st.integers(1, 6)) if log else 1,
+        shift=draw(st.integers(0, 8)),
+        mode=draw(st.sampled_from(MODES)) if kind == "difference" else MODES[0],
+        levels=draw(st.integers(2, 16)) if levels else 0,
+        level_low=draw(int8) if levels else 0,
+        level_width=draw(st.integers(0, 7)) if levels else 0,
+        threshold=draw(st.integers(1, 127)) if events else 0,
+        centre0=draw(st.integers(0, 3000)) if log else 0,
+        centre1=draw(st.integers(-3000, 3000)) if log else 0,
+        rate_hz=draw(st.sampled_from([1, 200, 65535])),
+        stride=draw(st.integers(1, 20)),
+        span=draw(st.integers(0, 64)),
+        penalty=draw(st.integers(0, 255)),
+        gain_limit=draw(st.integers(0, 127)),
+        rotation=draw(int8),
+        gains=draw(st.just(()) | row),
+        profile=draw(st.just(()) | st.tuples(*[row] * classes)),
+    )
+
+
+@st.composite
+def models(
+    draw: st.DrawFn,
+    learning: bool | None = None,
+    encoder: bool = False,
+    largest: int = 40,
+    hidden_layers: int = 3,
+    longest: int = 40,
+    input_kinds: tuple[InputKind, ...] = tuple(InputKind),
+) -> IntegerModel:
+    """A random integer model that is alive: thresholds near what its currents reach, errors that move weights.
+
+    learning : True, at least one layer learns; False, none; None, either.
+    encoder  : with an encoder that feeds it.
+    """
+    rng = np.random.default_rng(draw(SEEDS))
+    window = draw(st.integers(1, longest))
+    kind = draw(st.sampled_from(input_kinds))
+    depth = draw(st.integers(0, hidden_layers))
+    shape = [draw(sizes(largest)) for _ in range(depth + 1)] + [draw(st.integers(2, 12))]
+    feeding = draw(encoders(shape[-1])) if encoder else None
+    if feeding is not None:
+        kind, shape[0] = InputKind.SPIKES if feeding.spikes else InputKind.FRAMES, feeding.inputs
+    linear = draw(st.booleans())
+    learns = (
+        [draw(st.booleans()) for _ in range(depth + 1)] if learning is not False else [False] * (depth + 1)
+    )
+    if learning and not any(learns):
+        learns[draw(st.integers(0, depth))] = True
+    lowest = learns.index(True) if any(learns) else depth + 1
+    layers = []
+    for l in range(depth + 1):
+        last = l == depth
+        neuron = (
+            NeuronKind.LINEAR if last and linear else draw(st.sampled_from([NeuronKind.LIF, NeuronKind.IF]))
+        )
+        values = kind != InputKind.SPIKES and l == 0
+        layers.append(
+            _layer(draw, rng, shape[l], shape[l + 1], neuron, window, learns[l], l >= lowest, last, values)
+        )
+    spike_count = not linear and draw(st.booleans())
+    return IntegerModel(
+        window=window,
+        input_kind=kind,
+        layers=tuple(_with_capacity(layers, l, lowest, window, draw) for l in range(depth + 1)),
+        loss=Loss.SPIKE_COUNT if spike_count else Loss.CROSS_ENTROPY,
+        score_mult=draw(st.integers(1, 65535)),
+        score_shift=draw(st.integers(0, 12 if not linear else 24)),
+        seed=draw(SEEDS),
+        desired=draw(st.integers(0, window)),
+        others=draw(st.integers(0, 3)),
+        count_mult=draw(st.integers(1, 65535)) if spike_count else draw(st.sampled_from([0, 7])),
+        encoder=feeding,
+        class_names=tuple(f"gesture {c}" for c in range(shape[-1])) if draw(st.booleans()) else (),
+        name=draw(st.sampled_from(["", "random", "ärmband"])),
+        metadata=draw(st.sampled_from([None, {}, {"data": "random", "rates": [0.1, 0.2]}])),
+    )
+
+
+def _layer(
+    draw: st.DrawFn,
+    rng: np.random.Generator,
+    fan_in: int,
+    fan_out: int,
+    neuron: NeuronKind,
+    window: int,
+    learns: bool,
+    passes: bool,
+    last: bool,
+    values: bool,
+) -> IntegerLayer:
+    bits = draw(st.sampled_from([8, 10]))
+    low, high = (-128, 127) if bits == 8 else (-512, 511)
+    style = draw(st.sampled_from(["normal", "normal", "uniform", "saturated", "positive"]))
+    if style == "normal":
+        weights = np.clip(np.rint(rng.normal(0, high / 3, (fan_in, fan_out))), low, high)
+    elif style == "uniform":
+        weights = rng.integers(low, high + 1, (fan_in, fan_out))
+    elif style == "saturated":
+        weights = rng.choice([low, high], (fan_in, fan_out))
+    else:
+        weights = np.full((fan_in, fan_out), high)
+    reach = (
+        high / 3 * max(1.0, (fan_in * 0.2) ** 0.5) * (60 if values else 1)
+    )  # how far currents typically go
+    bias = (
+        rng.integers(-int(reach), int(reach) + 1, fan_out) // draw(st.sampled_from([1, 8]))
+        if draw(st.booleans())
+        else 0
+    )
+
+    theta0: Any = 0
+    alpha: Any = 0
+    if neuron != NeuronKind.LINEAR:
+        theta0 = int(256 * reach * draw(st.sampled_from([0, 0.1, 0.5, 1, 2])))
+        alpha = draw(st.sampled_from([0, -(-theta0 // window), theta0 // (3 * window), theta0]))
+        alpha = min(alpha, (2**31 - 256 - theta0) // (window + 1))
+        if draw(st.booleans()):
+            theta0 = rng.integers(0, theta0 + 1, fan_out)
+            alpha = rng.integers(0, alpha + 1, fan_out)
+    surrogate = Surrogate.NONE
+    if neuron != NeuronKind.LINEAR and (passes or draw(st.booleans())):
+        surrogate = draw(st.sampled_from([Surrogate.RECTANGULAR, Surrogate.LINEAR]))
+    return IntegerLayer(
+        neuron=neuron,
+        weights=weights.astype(np.int32),
+        bias=np.asarray(bias),
+        theta0=np.asarray(theta0),
+        alpha=np.asarray(alpha),
+        bits=bits,
+        learns=learns,
+        carry=learns and draw(st.booleans()),
+        surrogate=surrogate,
+        down_shift=0 if last else draw(st.integers(0, 14) | st.integers(0, 31)),
+        rate_shift=draw(st.integers(-4, 8) | st.integers(-15, 31)),
+        input_shift=draw(st.integers(0, 7) | st.integers(0, 15)) if values else 0,
+        reset_mult=draw(st.sampled_from([0, 1, 255, 65535]) | st.integers(0, 65535)),
+        reset_shift=draw(st.integers(12, 32) | st.integers(0, 62)),
+        gate_shift=draw(st.integers(0, 20) | st.integers(0, 47)),
+        gate_mult=draw(st.integers(1, 65535)) if surrogate == Surrogate.LINEAR else 0,
+        gate_width=draw(st.integers(1, int(4 * reach) + 1) | st.just(2**31 - 1))
+        if surrogate == Surrogate.RECTANGULAR
+        else 0,
+        scale=draw(st.sampled_from([1.0, 0.0078125, 3.5e-3])),
+    )
+
+
+def _with_capacity(
+    layers: list[IntegerLayer], l: int, lowest: int, window: int, draw: st.DrawFn
+) -> IntegerLayer:
+    """Mostly room for every spike, sometimes for few."""
+    layer = layers[l]
+    passes = l >= lowest
+    needs = passes and ((layer.spiking and layer.surrogate == Surrogate.LINEAR) or l + 2 < len(layers))
+    if not needs:
+        return layer
+    room = layer.fan_out * window
+    return replace(layer, capacity=draw(st.just(room) | st.just(room) | st.integers(1, room)))
+
+
+@st.composite
+def windows(draw: st.DrawFn, model: IntegerModel) -> Integers:
+    """One window, int64: (T, inputs), or (inputs,) for static inputs; silent and all-firing ones among them."""
+    rng = np.random.default_rng(draw(SEEDS))
+    shape = (model.inputs,) if model.input_kind == InputKind.STATIC else (model.window, model.inputs)
+    if model.input_kind == InputKind.SPIKES:
+        return (rng.random(shape) < draw(st.sampled_from([0.0, 0.03, 0.1, 0.3, 0.7, 1.0]))).astype(np.int64)
+    style = draw(st.sampled_from(["uniform", "uniform", "small", "extreme", "zero"]))
+    if style == "uniform":
+        return rng.integers(-128, 128, shape)
+    if style == "small":
+        return rng.integers(-4, 5, shape)
+    return rng.choice([-128, 127], shape) if style == "extreme" else np.zeros(shape, np.int64)
+
+
+def labels(model: IntegerModel) -> st.SearchStrategy[int]:
+    """A class of the model."""
+    return st.integers(0, model.classes - 1)
+
+
+@st.composite
+def lessons(draw: st.DrawFn, model: IntegerModel, most: int = 5) -> list[tuple[Integers, int]]:
+    """Windows with labels to learn from, one after the other."""
+    return [(draw(windows(model)), draw(labels(model))) for _ in range(draw(st.integers(1, most)))]
+
+
+def saturated_model(
+    fan_in: int = 1024,
+    fan_out: int = 33,
+    classes: int = 5,
+    window: int = 39,
+    bits: int = 8,
+    neuron: NeuronKind = NeuronKind.LIF,
+) -> IntegerModel:
+    """The bounds driven: every weight at an end of its range, thresholds that let all neurons fire."""
+    low, high = (-128, 127) if bits == 8 else (-512, 511)
+    sign = np.where(np.arange(fan_out) % 2, low, high)
+    hidden = IntegerLayer(
+        neuron,
+        np.broadcast_to(sign, (fan_in, fan_out)),
+        np.zeros(fan_out),
+        np.full(fan_out, 256),
+        np.full(fan_out, 1),
+        bits=bits,
+        learns=True,
+        surrogate=Surrogate.RECTANGULAR,
+        gate_width=2**31 - 1,
+        reset_mult=65535,
+        reset_shift=24,
+        down_shift=10,
+        rate_shift=-15,
+    )
+    readout = IntegerLayer(
+        NeuronKind.LINEAR,
+        np.where(np.arange(fan_out)[:, None] % 2, high, low) * np.ones((1, classes)),
+        np.zeros(classes),
+        np.zeros(classes),
+        np.zeros(classes),
+        bits=bits,
+        learns=True,
+        rate_shift=-15,
+    )
+    return IntegerModel(window, InputKind.SPIKES, (hidden, readout), score_mult=1, score_shift=20, seed=7)
