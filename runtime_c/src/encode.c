@@ -5,9 +5,8 @@
 #include "encode.h"
 
 #include "bytes.h"
+#include "model.h"
 #include "softmax.h"
-
-enum { HEADER_ENCODER = 44 };
 
 static const uint16_t GAIN[32] = {4096, 4186, 4277, 4371, 4467, 4565, 4664, 4767, 4871, 4978, 5087,
                                   5198, 5312, 5428, 5547, 5668, 5793, 5919, 6049, 6182, 6317, 6455,
@@ -15,16 +14,17 @@ static const uint16_t GAIN[32] = {4096, 4186, 4277, 4371, 4467, 4565, 4664, 4767
 
 static int8_t clamp8(int32_t x) { return (int8_t)(x > 127 ? 127 : x < -128 ? -128 : x); }
 
-static int8_t signed8(uint8_t v) { return (int8_t)(v < 128 ? v : v - 256); }
+int8_t edge_signed8(uint8_t v) { return (int8_t)(v < 128 ? v : v - 256); }
 
-static int is_log(const edge_encoder_t *e) { return e->kind == ENCODE_LOG_FRAMES || e->kind == ENCODE_LOG_SPIKES; }
+int edge_encoder_is_log(const edge_encoder_t *e) {
+    return e->kind == ENCODE_LOG_FRAMES || e->kind == ENCODE_LOG_SPIKES;
+}
 
 static uint32_t magnitude(int32_t x) { return (uint32_t)(x < 0 ? -x : x); }
 
 int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
-    const uint32_t at = edge_load32(m->image + HEADER_ENCODER);
-    if (at == 0) return EDGE_ERR_ENCODER;
-    const uint8_t *block = m->image + at;
+    const uint8_t *block = edge_model_encoder(m);
+    if (!block) return EDGE_ERR_ENCODER;
     e->kind = block[0];
     e->channels = block[1];
     e->hop = edge_load16(block + 2);
@@ -32,7 +32,7 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
     e->shift = block[5];
     e->mode = block[6];
     e->levels = block[7];
-    e->level_low = signed8(block[8]);
+    e->level_low = edge_signed8(block[8]);
     e->level_width = block[9];
     e->threshold = block[10];
     e->span = block[11];
@@ -41,10 +41,9 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
     e->stride = edge_load16(block + 18);
     e->penalty = block[20];
     e->gain_limit = block[21];
-    e->rotation = signed8(block[22]);
-    const uint32_t gains = edge_load32(block + 24), profile = edge_load32(block + 28);
-    e->gains = gains ? m->image + gains : NULL;
-    e->profile = profile ? m->image + profile : NULL;
+    e->rotation = edge_signed8(block[22]);
+    e->gains = edge_model_at(m, edge_load32(block + 24));
+    e->profile = edge_model_at(m, edge_load32(block + 28));
 
     const uint32_t blocks = e->kind == ENCODE_DELTA ? e->hop : e->kind == ENCODE_DIRECT ? 1 : 2;
     const uint32_t inputs = edge_model_inputs(m);
@@ -56,7 +55,7 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
 /// Measure ///
 
 size_t edge_encoder_state_size(const edge_encoder_t *e) {
-    const size_t sums = is_log(e) ? (size_t)e->window * 2 * e->channels * sizeof(uint32_t) : 0;
+    const size_t sums = edge_encoder_is_log(e) ? (size_t)e->window * 2 * e->channels * sizeof(uint32_t) : 0;
     return sums + (size_t)edge_round_up(e->channels * sizeof(int16_t), 8);
 }
 
@@ -146,7 +145,7 @@ void edge_align(const edge_encoder_t *e, const edge_alignment_t *a, const int8_t
         const int32_t next = from + 1 == channels ? 0 : from + 1;
         const int32_t y = edge_floor32((4 - f) * block[from] + f * block[next] + 2, 2);
         const int32_t g = a->gain[c];
-        if (is_log(e)) {
+        if (edge_encoder_is_log(e)) {
             aligned[c] = clamp8(y + g);
         } else {
             const int32_t octaves = edge_floor32(g, 5), m = GAIN[g - 32 * octaves];

@@ -7,6 +7,12 @@
 
 enum { ENCODE_DIFFERENCE = 1, ENCODE_DELTA = 2, ENCODE_LOG_FRAMES = 3, ENCODE_LOG_SPIKES = 4, ENCODE_DIRECT = 5 };
 
+// A byte of the image as int8. Returns -128 .. 127.
+int8_t edge_signed8(uint8_t v);
+
+// Whether rows are logarithms. Returns 1 or 0.
+int edge_encoder_is_log(const edge_encoder_t *e);
+
 // Reads the encoder block of an opened image. Returns 0 or EDGE_ERR_ENCODER.
 int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m);
 

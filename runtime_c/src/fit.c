@@ -43,13 +43,19 @@ static int add_likelihood(edge_fit_t *f) {
 }
 
 // N 65535, penalty 255, |q| 64: the product is below 2^31.
-static int32_t rotation_penalty(const edge_fit_t *f, int32_t q) {
+static int32_t rotation_penalty(const edge_fit_t *f) {
+    const int32_t q = f->tried.rotation;
     const uint32_t turns = (uint32_t)(q < 0 ? -q : q);
     return (int32_t)(f->windows * f->stream->encoder.penalty * turns / (4u * f->repetitions));
 }
 
+static void finish(edge_fit_t *f) {
+    f->stream->alignment = f->tried;
+    f->phase = FIT_DONE;
+}
+
 static void next_rotation(edge_fit_t *f) {
-    const int32_t score = f->score - rotation_penalty(f, f->tried.rotation);
+    const int32_t score = f->score - rotation_penalty(f);
     if (f->candidate == 0 || score > f->best) {
         f->best = score;
         f->rotation = f->tried.rotation;
@@ -60,13 +66,14 @@ static void next_rotation(edge_fit_t *f) {
     f->tried.rotation = (int8_t)(f->candidate % 2 ? -turns : turns);
     if (f->candidate <= 2u * f->stream->encoder.span) return;
     f->tried.rotation = f->rotation;
-    f->phase = f->stream->encoder.profile ? FIT_LEVELS : FIT_DONE;
+    if (f->stream->encoder.profile) f->phase = FIT_LEVELS;
+    else finish(f);
 }
 
 // Adds what the next window's channels lack of their class's level. At most 2^18 values of a channel: sums stay below 2^26.
 static void add_levels(edge_fit_t *f) {
     const edge_encoder_t *e = &f->stream->encoder;
-    const int logarithmic = e->kind == ENCODE_LOG_FRAMES || e->kind == ENCODE_LOG_SPIKES;
+    const int logarithmic = edge_encoder_is_log(e);
     const int8_t *rows = window_rows(f);
     const uint8_t *profile = e->profile + (size_t)f->labels[f->window] * e->channels;
     const size_t size = edge_stream_window_size(&f->stream->net->model);
@@ -85,7 +92,7 @@ static void add_levels(edge_fit_t *f) {
             level = edge_floor32((int32_t)edge_log2((uint32_t)(sum[c] + n)) - (int32_t)edge_log2((uint32_t)n), 3);
             level = level > 127 ? 127 : level < -128 ? -128 : level;
         }
-        f->delta[c] += (profile[c] < 128 ? profile[c] : profile[c] - 256) - level;
+        f->delta[c] += edge_signed8(profile[c]) - level;
     }
     f->window++;
 }
@@ -98,11 +105,9 @@ static void set_gains(edge_fit_t *f) {
     f->phase = FIT_GAINS;
 }
 
-static void finish(edge_fit_t *f) {
-    if (f->phase == FIT_GAINS && f->score - rotation_penalty(f, f->rotation) <= f->best)
-        memset(f->tried.gain, 0, sizeof f->tried.gain);
-    f->stream->alignment = f->tried;
-    f->phase = FIT_DONE;
+static void judge_gains(edge_fit_t *f) {
+    if (f->score - rotation_penalty(f) <= f->best) memset(f->tried.gain, 0, sizeof f->tried.gain);
+    finish(f);
 }
 
 int edge_fit_run(edge_fit_t *f) {
@@ -117,7 +122,6 @@ int edge_fit_run(edge_fit_t *f) {
     f->window = 0;
     if (f->phase == FIT_ROTATIONS) next_rotation(f);
     else if (f->phase == FIT_LEVELS) set_gains(f);
-    else finish(f);
-    if (f->phase == FIT_DONE) finish(f);
+    else judge_gains(f);
     return f->phase != FIT_DONE;
 }

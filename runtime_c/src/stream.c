@@ -49,9 +49,7 @@ int edge_stream_init(edge_stream_t *s, edge_net_t *n, void *memory, size_t size,
     s->rows = take(&at, rows_size(e, m));
     s->input = take(&at, e->input_size);
     s->references = take(&at, e->channels);
-    s->alignment.rotation = e->rotation;
-    for (uint32_t c = 0; c < e->channels && e->gains; c++)
-        s->alignment.gain[c] = (int8_t)(e->gains[c] < 128 ? e->gains[c] : e->gains[c] - 256);
+    edge_stream_align(s, NULL);
     edge_stream_reset(s);
     return 0;
 }
@@ -81,7 +79,7 @@ int edge_stream_window(edge_stream_t *s, const edge_alignment_t *a, const int8_t
 }
 
 int edge_stream_poll(edge_stream_t *s) {
-    if (edge_net_predict(s->net, NULL) == EDGE_ERR_BUSY) return EDGE_ERR_BUSY;
+    if (s->net->stage) return EDGE_ERR_BUSY;
     const uint32_t steps = edge_model_window(&s->net->model);
     while (s->tail != s->head) {
         const uint16_t tail = s->tail;
@@ -136,8 +134,13 @@ int edge_stream_replay(edge_stream_t *s, const void *rows, size_t size) {
 
 const edge_alignment_t *edge_stream_alignment(const edge_stream_t *s) { return &s->alignment; }
 
-int edge_stream_align(edge_stream_t *s, const edge_alignment_t *alignment) {
-    if (!alignment) return EDGE_ERR_ARGUMENT;
-    s->alignment = *alignment;
-    return 0;
+void edge_stream_align(edge_stream_t *s, const edge_alignment_t *alignment) {
+    const edge_encoder_t *e = &s->encoder;
+    if (alignment) {
+        s->alignment = *alignment;
+        return;
+    }
+    s->alignment.rotation = e->rotation;
+    for (uint32_t c = 0; c < EDGE_MAX_CHANNELS; c++)
+        s->alignment.gain[c] = e->gains && c < e->channels ? edge_signed8(e->gains[c]) : 0;
 }

@@ -1,7 +1,8 @@
 // Raw samples in, windows out: encoders, overlapping live windows, and the alignment to the wearer.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Arithmetic: docs/arithmetic.md section 4. One producer (an interrupt) may call edge_stream_push while one consumer calls the rest.
+// Arithmetic: docs/arithmetic.md section 4. One producer (an interrupt) may call edge_stream_push while one consumer calls the rest. That
+// needs 16-bit loads and stores that are whole, and a producer and consumer on the same core (or memory ordered between them).
 #ifndef EDGE_STREAM_H
 #define EDGE_STREAM_H
 
@@ -22,12 +23,41 @@ typedef struct edge_alignment {
 
 /// Stream ///
 
+// How the image encodes (docs/image.md section 3), with sizes worked out. Private to the runtime.
+typedef struct edge_encoder {
+    const uint8_t *gains;               // initial gains, or NULL
+    const uint8_t *profile;             // mean levels, classes x channels, or NULL
+    uint16_t hop, stride;
+    int16_t centre[2];
+    uint16_t row_size;                  // int8 values of a step, before alignment
+    uint16_t input_size;                // bytes of a step for edge_net_step
+    uint8_t kind, channels, window, shift, mode;
+    uint8_t levels, level_width, threshold, span, penalty, gain_limit;
+    int8_t level_low, rotation;
+} edge_encoder_t;
+
 typedef struct edge_stream {
     // Private to the runtime; fixed size, no allocation. Do not rely on the contents.
     edge_net_t *net;
-    uint8_t *memory;
+    edge_encoder_t encoder;
     edge_alignment_t alignment;
-    // ... ring indices and encoder position; the runtime's sources define what follows
+    volatile int16_t *ring;             // samples x channels
+    uint16_t mask;                      // samples - 1
+    volatile uint16_t head;             // samples pushed, modulo 2^16: only the producer writes it
+    volatile uint16_t tail;             // samples taken: only the consumer writes it
+    volatile uint32_t lost;             // only the producer writes it
+    int16_t *previous;                  // last sample
+    uint32_t *sums;                     // of the last hops: hops x (|x|, |x - previous|) x channels
+    int8_t *rows;                       // the last T steps, a circle
+    int8_t *references;                 // of send on delta, within a window
+    uint8_t *input;                     // one coded step
+    uint32_t row;                       // where the next step goes, 0 .. T - 1
+    uint32_t due;                       // steps until the next window is complete
+    uint16_t in_hop;                    // samples of the current hop
+    uint8_t hops;                       // hops in the sums, up to K
+    uint8_t slot;                       // of the current hop's sums
+    uint8_t started;                    // a sample was seen
+    uint8_t complete;                   // rows hold the window that was run last
 } edge_stream_t;
 
 // Bytes a stream needs for a ring of `samples` raw samples (all channels each) and the rows of one window.
@@ -75,7 +105,7 @@ int edge_stream_keep(const edge_stream_t *s, void *rows, size_t size);
 
 // Runs a kept window through the net with the stream's alignment; predict and learn then apply to it.
 //
-// Returns 0, EDGE_ERR_BUSY or EDGE_ERR_MEMORY.
+// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_BUSY or EDGE_ERR_MEMORY.
 int edge_stream_replay(edge_stream_t *s, const void *rows, size_t size);
 
 /// Fitting the alignment: forward passes only (docs/arithmetic.md 4.5) ///
@@ -86,13 +116,22 @@ typedef struct edge_fit {
     const uint8_t *rows;
     const uint8_t *labels;
     uint32_t windows;
-    // ... position and scores; the runtime's sources define what follows
+    uint32_t window;                    // the next one of this candidate
+    uint16_t candidate;                 // 0 .. 2 span: rotations; then measuring levels; then the gains
+    uint8_t repetitions;
+    uint8_t phase;
+    int8_t rotation;                    // best so far
+    int32_t best;                       // its score
+    int32_t score;                      // of the candidate so far
+    edge_alignment_t tried;
+    int32_t delta[EDGE_MAX_CHANNELS];   // profile minus level, summed over windows
 } edge_fit_t;
 
 // Starts a fit from `windows` kept windows, end to end in rows, with their labels.
 //
 // repetitions: labelled repetitions of each class, 1 .. 255. windows: 1 .. 65535.
-// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_LABEL, EDGE_ERR_BUSY or EDGE_ERR_ENCODER.
+// rows and labels stay unchanged until the fit is done.
+// Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_LABEL.
 int edge_fit_begin(edge_fit_t *f, edge_stream_t *s, const void *rows, const uint8_t *labels, uint32_t windows,
                    uint32_t repetitions);
 
@@ -104,10 +143,10 @@ int edge_fit_run(edge_fit_t *f);
 // The alignment in use. Returns a pointer valid as long as the stream.
 const edge_alignment_t *edge_stream_alignment(const edge_stream_t *s);
 
-// Sets the alignment, as after a restart.
+// Sets the alignment, as after a restart; NULL: the image's own. It applies from the next window on.
 //
-// Returns 0 or EDGE_ERR_BUSY while a window is being learned.
-int edge_stream_align(edge_stream_t *s, const edge_alignment_t *alignment);
+// Returns nothing.
+void edge_stream_align(edge_stream_t *s, const edge_alignment_t *alignment);
 
 #ifdef __cplusplus
 }
