@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -21,14 +22,22 @@ FORMAT = "pyedge-1"
 def describe(value: Any) -> Any:
     """A frozen description as plain dicts, lists, numbers and strings; a dataclass also tells its class."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"class": type(value).__name__} | {f.name: describe(getattr(value, f.name)) for f in fields(value)}
+        return {"class": type(value).__name__} | {
+            f.name: describe(getattr(value, f.name)) for f in fields(value)
+        }
     if isinstance(value, (list, tuple)):
         return [describe(v) for v in value]
     if isinstance(value, (set, frozenset)):
         return sorted(describe(v) for v in value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
-    return getattr(value, "__qualname__", repr(value))
+    if isinstance(value, partial):
+        return (
+            {"class": "partial"} | {k: describe(getattr(value, k)) for k in ("func", "args")} | value.keywords
+        )
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def rebuild(description: Any, classes: Mapping[str, type]) -> Any:
@@ -54,7 +63,11 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             found += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
         return found
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{path}[{i}]")]
+        return [
+            d
+            for i, (a, b) in enumerate(zip(old, new, strict=True))
+            for d in differences(a, b, f"{path}[{i}]")
+        ]
     return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
 
 
@@ -76,7 +89,11 @@ def write_atomically(path: Path, save: Any) -> None:
                 raise
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        cause = "the disk is full; free some space" if full else f"{error.strerror or error}; choose another place"
+        cause = (
+            "the disk is full; free some space"
+            if full
+            else f"{error.strerror or error}; choose another place"
+        )
         kept = ", and the file that was there is untouched" if path.exists() else ""
         raise StorageError(f"could not write {path}: {cause}{kept}") from error
 
@@ -90,13 +107,18 @@ def write(path: str | os.PathLike[str], meta: Mapping[str, Any], arrays: Mapping
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
     """The description and arrays that `write` wrote. Raises CheckpointError."""
     try:
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(str(arrays.pop("meta")))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a whole pyedge model or checkpoint ({error}); train or copy it again") from error
+        raise CheckpointError(
+            f"{path} is not a whole pyedge model or checkpoint ({error}); train or copy it again"
+        ) from error
     if meta.get("format") != FORMAT:
         raise CheckpointError(f"{path} has format {meta.get('format')!r}, this version reads {FORMAT!r}")
     return meta, arrays
@@ -104,7 +126,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]
 
 def group(arrays: Mapping[str, Array], name: str) -> dict[str, Array]:
     """The arrays called "<name>:<key>", by key."""
-    return {key[len(name) + 1:]: value for key, value in arrays.items() if key.startswith(name + ":")}
+    return {key[len(name) + 1 :]: value for key, value in arrays.items() if key.startswith(name + ":")}
 
 
 def grouped(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

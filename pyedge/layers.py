@@ -1,7 +1,8 @@
 """Layers: frozen descriptions with pure forward and backward functions over time-first arrays.
 
-A layer sees only its own parameters, by local names ("weight", "bias"). An array whose time axis has length 1 is
-the same at every step (static inputs): linear layers then work once a window, and neurons spread it over the window.
+A layer sees only its own parameters, by local names ("weight", "bias"). An array whose time axis has
+length 1 is the same at every step (static inputs): linear layers then work once a window, and neurons spread
+it over the window.
 """
 
 from collections.abc import Mapping

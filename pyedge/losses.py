@@ -1,8 +1,8 @@
 """Losses: pure functions from the output layer's window and the labels to a value and its error.
 
-Each is a frozen dataclass called as loss(outputs, labels), outputs (T, batch, classes) being spikes or a linear
-readout, labels (batch,) integers. The value is the mean over the batch; the error is its derivative with respect to
-outputs, of their shape. `readouts` says which outputs the loss is meant for.
+Each is a frozen dataclass called as loss(outputs, labels), outputs (T, batch, classes) being spikes or a
+linear readout, labels (batch,) integers. The value is the mean over the batch; the error is its derivative
+with respect to outputs, of their shape. `readouts` says which outputs the loss is meant for.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class CountCrossEntropy:
 
 @dataclass(frozen=True)
 class ScoreCrossEntropy:
-    """Cross-entropy of the window's score, scale times the mean of the outputs over the window (the boards' loss)."""
+    """Cross-entropy of the window's score, scale times the outputs' mean over time: the boards' loss."""
 
     scale: float = 1.0
     readouts = ("linear", "spiking")
@@ -66,7 +66,7 @@ class ScoreCrossEntropy:
 
 @dataclass(frozen=True)
 class TET:
-    """(1 - lam) times the mean over the steps of their cross-entropies, plus lam times the mean square of o - mean.
+    """(1 - lam) times the mean of the steps' cross-entropies, plus lam times the mean square of o - mean.
 
     Source: Deng et al., ICLR 2022; `mean` is theirs (the threshold, 1), lam their lambda.
     """
@@ -113,11 +113,11 @@ class SpikeCount:
 
 @dataclass(frozen=True)
 class EnhancedSpikeCount:
-    """The lineage's enhanced spike count loss: the value of `SpikeCount`, and the backward pass of its authors.
+    """The lineage's enhanced spike count loss: the value of `SpikeCount`, its authors' backward pass.
 
-    Not the derivative of its value: a class's count error is divided by its number of spikes and placed on those
-    spikes alone, and the targets' errors grow by max(ratio / 10, 1), ratio being the batch's spikes of non-target
-    classes over those of target classes (clamped counts).
+    Not the derivative of its value: a class's count error is divided by its number of spikes and placed on
+    those spikes alone, and the targets' errors grow by max(ratio / 10, 1), ratio being the batch's spikes of
+    non-target classes over those of target classes (clamped counts).
     Source: Zhu et al., NeurIPS 2023, loss_count_plus; their sign is that of dL/dt, ours that of dL/ds.
     """
 

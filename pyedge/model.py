@@ -1,4 +1,4 @@
-"""A network: an immutable description, and pure functions from parameters and inputs to records and gradients.
+"""A network: an immutable description, with pure functions from parameters and inputs to gradients.
 
 Parameters are one flat dict of arrays, "dense1.weight", "dense1.bias", "dense2.weight" and so on.
 """
@@ -49,7 +49,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Activity:
-    """A penalty on hidden layers' firing: weight * sum over layers of max(rate - target, 0)^power.
+    """A penalty on hidden layers' firing: weight * sum over layers of max(rate - target, 0) ** power.
 
     rate is the layer's mean over steps, batch and neurons; its derivative enters as an error of every spike.
     """
@@ -71,8 +71,8 @@ class Activity:
 class Record(NamedTuple):
     """One forward pass: everything the backward pass needs."""
 
-    outputs: Array            # (T, batch, classes): spikes (bool) or the linear readout
-    caches: tuple[Any, ...]   # by layer
+    outputs: Array  # (T, batch, classes): spikes (bool) or the linear readout
+    caches: tuple[Any, ...]  # by layer
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,9 @@ class Network:
     @cached_property
     def spiking(self) -> tuple[str, ...]:
         """Names of the layers of neurons."""
-        return tuple(name for name, layer in zip(self.names, self.layers, strict=True) if isinstance(layer, Spiking))
+        return tuple(
+            name for name, layer in zip(self.names, self.layers, strict=True) if isinstance(layer, Spiking)
+        )
 
     @property
     def hidden_spiking(self) -> tuple[str, ...]:
@@ -135,7 +137,9 @@ class Network:
         rng = np.random.default_rng(seed)
         params: Params = {}
         for name, layer, shape in zip(self.names, self.layers, self.shapes[:-1], strict=True):
-            params |= {f"{name}.{key}": value for key, value in layer.init(rng, shape, np.dtype(dtype)).items()}
+            params |= {
+                f"{name}.{key}": value for key, value in layer.init(rng, shape, np.dtype(dtype)).items()
+            }
         return params
 
     def forward(self, params: Mapping[str, Array], x: Array) -> Record:
@@ -199,7 +203,9 @@ class Network:
             return frozenset(self.names)
         chosen = frozenset(learn)
         if unknown := chosen - set(self.names):
-            raise ConfigError(f"no layer is called {', '.join(sorted(unknown))}; layers: {', '.join(self.names)}")
+            raise ConfigError(
+                f"no layer is called {', '.join(sorted(unknown))}; layers: {', '.join(self.names)}"
+            )
         return chosen
 
     def runs(self, record: Record) -> dict[str, Spike]:
@@ -219,7 +225,7 @@ class Network:
         return sum(activity(runs[name].fired)[0] for name in self.hidden_spiking)
 
     def with_teacher(self, record: Record, labels: Array) -> Record:
-        """The record with the training-only teacher spikes of `force_silent_targets` (spiking readouts only)."""
+        """The record with the teacher spikes of `force_silent_targets` (spiking readouts, training only)."""
         run, static = record.caches[-1]
         forced = force_silent_targets(run, labels)
         return Record(forced.fired, (*record.caches[:-1], (forced, static)))
@@ -236,7 +242,7 @@ class Network:
 def local(params: Mapping[str, Array], name: str) -> Params:
     """One layer's parameters by their local names."""
     prefix = name + "."
-    return {key[len(prefix):]: value for key, value in params.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in params.items() if key.startswith(prefix)}
 
 
 def dense_network(
@@ -265,7 +271,9 @@ def dense_network(
 CLASSES: dict[str, type] = {c.__name__: c for c in (Network, Input, Dense, Spiking, LIF, IF)}
 
 
-def save_model(path: str | PathLike[str], network: Network, params: Mapping[str, Array], **extra: Any) -> None:
+def save_model(
+    path: str | PathLike[str], network: Network, params: Mapping[str, Array], **extra: Any
+) -> None:
     """A trained network in one .npz file; `extra` is anything JSON can hold. Raises StorageError."""
     meta = {"content": "model", "network": checkpoint.describe(network), "extra": extra}
     checkpoint.write(path, meta, checkpoint.grouped("params", params))

@@ -1,8 +1,8 @@
 """Spiking neurons with an adaptive firing threshold (AFT), one pure function a time step.
 
-Conventions (design of the package, after Wei et al., "Event-Driven Learning for Spiking Neural Networks"):
-a window starts as if every neuron had just fired; the threshold follows from the integer age alone, through one
-table; a neuron fires when u >= theta, and restarts at 0 after a spike.
+"Eq. n" is that of Wei et al., "Event-Driven Learning for Spiking Neural Networks". A window starts as if
+every neuron had just fired; the threshold follows from the integer age alone, through one table; a neuron
+fires when u >= theta, and restarts at 0 after a spike.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ class Spike(NamedTuple):
     """What the backward pass needs, of one step (batch, neurons) or of a window (T, batch, neurons)."""
 
     fired: Array  # bool
-    u: Array      # membrane potential before the reset
+    u: Array  # membrane potential before the reset
     theta: Array  # threshold it was compared with
 
 
 class AFTLIFParams(NamedTuple):
-    tau: float    # factor of the membrane potential a step, in (0, 1]; 1 is an IF neuron
+    tau: float  # factor of the membrane potential a step, in (0, 1]; 1 is an IF neuron
     theta: Array  # threshold by age, (T + 1,), theta[1] is the window's first; entry 0 is never read by LIF
 
 
 class AFTLIFState(NamedTuple):
-    u: Array    # membrane potential after the last step, 0 where it fired, (batch, neurons)
+    u: Array  # membrane potential after the last step, 0 where it fired, (batch, neurons)
     age: Array  # steps since the last spike, 1 at the window's first step, integer, (batch, neurons)
 
 
@@ -76,10 +76,10 @@ class Neuron(Protocol):
 
 
 def threshold_table(window: int, theta0: float, alpha: float | None, ahead: int) -> Array:
-    """Thresholds by age, (window + 1,), float64: max(0, theta0 - alpha * (age - 1 + ahead)), entry 0 is theta0.
+    """Thresholds by age, (window + 1,), float64: max(0, theta0 - alpha (age - 1 + ahead)); entry 0 is theta0.
 
-    alpha None stands for theta0 / window, computed as theta0 * (window - decays) / window: one rounding, and an
-    exact 0 at the end. ahead : 0 for Eq. 16 (LIF), 1 for Eq. 8 (IF).
+    alpha None stands for theta0 / window, computed as theta0 * (window - decays) / window: one rounding, and
+    an exact 0 at the end. ahead : 0 for Eq. 16 (LIF), 1 for Eq. 8 (IF).
     """
     decays = np.maximum(np.arange(window + 1) - 1 + ahead, 0)
     if alpha is None:
@@ -120,7 +120,7 @@ class LIF:
 
 @dataclass(frozen=True)
 class IF:
-    """AFT-IF (Eq. 6-9), an input spike counting in its own step. alpha None is theta0 / T; alpha 0 is a plain IF."""
+    """AFT-IF (Eq. 6-9); an input spike counts in its own step. alpha None is theta0 / T, alpha 0 plain IF."""
 
     theta0: float = 1.0
     alpha: float | None = None

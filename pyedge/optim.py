@@ -23,7 +23,7 @@ class Optimizer(Protocol):
     def update(
         self, params: Mapping[str, Array], grads: Mapping[str, Array], state: State, factor: float = 1.0
     ) -> tuple[Params, State]:
-        """New parameters and state; `factor` is the schedule's, on the learning rate. Only what has a gradient moves."""
+        """New parameters and state; only what has a gradient moves. factor : the schedule's, on lr."""
 
 
 def _decays(name: str) -> bool:
@@ -76,7 +76,7 @@ class AdamW:
 
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent with momentum (velocity v <- momentum v + g + decay w); biases do not decay."""
+    """Stochastic gradient descent: velocity <- momentum velocity + g + decay w; biases do not decay."""
 
     lr: float = 0.1
     momentum: float = 0.0

@@ -1,4 +1,4 @@
-"""Training: minibatches, validation, checkpoints with exact resume, logs; and a scikit-learn-like classifier."""
+"""Training: minibatches, validation, checkpoints with exact resume, logs."""
 
 import csv
 import io
@@ -7,10 +7,11 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -19,11 +20,14 @@ from pyedge.errors import CheckpointError, ConfigError, DataError, SilentLayerWa
 from pyedge.losses import Loss, ScoreCrossEntropy, scores
 from pyedge.model import Activity, Network, Params, Record
 from pyedge.ops import Array
-from pyedge.optim import AdamW, Constant, Cosine, Optimizer, Schedule, State, clip_by_norm
+from pyedge.optim import AdamW, Cosine, Optimizer, Schedule, State, clip_by_norm
 from pyedge.rules import MPDED, Rule
 
 Augment = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
 Row = dict[str, Any]
+
+LOWER = "lower the learning rate, or clip gradients (clip_norm)"
+INPUTS = "check the inputs for NaN and for their scale"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class TrainConfig:
     teacher          : training-only teacher spike for silent targets (spiking readouts).
     learn            : names of the layers that learn; None is all.
     augment          : pure function (x, y, rng) -> (x, y) on every minibatch.
-    patience         : epochs without a better validation accuracy before training stops; None never stops early.
+    patience         : epochs without a better validation accuracy after which training stops; None never.
     keep             : "last" parameters, or the "best" on the validation data (the earliest of equals).
     checkpoint_every : epochs between checkpoints.
     """
@@ -76,19 +80,19 @@ class Run:
     """Where a training stands: all that the next epoch depends on, and the history so far."""
 
     params: Params
-    state: State                 # the optimizer's
-    rng: np.random.Generator     # order of samples, augmentation
-    epoch: int = 0               # epochs done
+    state: State  # the optimizer's
+    rng: np.random.Generator  # order of samples, augmentation
+    epoch: int = 0  # epochs done
     history: list[Row] = field(default_factory=list)
     best: Params | None = None
     best_accuracy: float = -1.0
     best_epoch: int = 0
-    stopped: bool = False        # early
+    stopped: bool = False  # early
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training gives. history has one row an epoch: loss, accuracy, firing rates, learning rate, seconds."""
+    """What training gives. history: one row an epoch (loss, accuracy, firing rates, lr, seconds)."""
 
     params: Params
     history: list[Row]
@@ -104,12 +108,26 @@ class Evaluation:
 
 
 def step(
-    network: Network, config: TrainConfig, params: Params, state: State, x: Array, y: Array, factor: float = 1.0
+    network: Network,
+    config: TrainConfig,
+    params: Params,
+    state: State,
+    x: Array,
+    y: Array,
+    factor: float = 1.0,
 ) -> tuple[Params, State, float, Record]:
-    """One update from one minibatch. Returns the new parameters and state, the loss, and the record before the update.
+    """One update from one minibatch.
 
-    Raises TrainingError, naming the layer, if the loss or a gradient is not finite.
+    Returns the new parameters and state, the loss, and the record of before the update.
+    Raises TrainingError, naming the layer, if the loss, a gradient or a new weight is not finite.
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # found and named below
+        return _step(network, config, params, state, x, y, factor)
+
+
+def _step(
+    network: Network, config: TrainConfig, params: Params, state: State, x: Array, y: Array, factor: float
+) -> tuple[Params, State, float, Record]:
     record = network.forward(params, x)
     seen = network.with_teacher(record, y) if config.teacher else record
     value, error = config.loss(seen.outputs, y)
@@ -121,6 +139,9 @@ def step(
     if config.clip_norm is not None:
         grads = clip_by_norm(grads, config.clip_norm)
     params, state = config.optimizer.update(params, grads, state, factor)
+    for name in grads:
+        if not np.isfinite(params[name]).all():
+            raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")
     return params, state, value, record
 
 
@@ -128,15 +149,15 @@ def _where_not_finite(network: Network, params: Params, record: Record, grads: P
     """The first layer, from the input, in which a number is not finite; forward before backward."""
     for name, layer_params in ((n.rpartition(".")[0], p) for n, p in params.items()):
         if not np.isfinite(layer_params).all():
-            return f"the weights of layer {name} are not finite: lower the learning rate, or clip gradients (clip_norm)"
+            return f"the weights of layer {name} are not finite: {LOWER}"
     for name, run in network.runs(record).items():
         if not np.isfinite(run.u).all():
-            return f"membrane potentials of layer {name} are not finite: check the inputs for NaN and their scale"
+            return f"membrane potentials of layer {name} are not finite: {INPUTS}"
     if not np.isfinite(record.outputs).all():
-        return f"outputs of layer {network.names[-1]} are not finite: check the inputs for NaN and their scale"
+        return f"outputs of layer {network.names[-1]} are not finite: {INPUTS}"
     bad = [n.rpartition(".")[0] for n, g in grads.items() if not np.isfinite(g).all()]
     if np.isfinite(value) and bad:
-        return f"the gradient of layer {bad[0]} is not finite: lower the learning rate, or clip gradients (clip_norm)"
+        return f"the gradient of layer {bad[0]} is not finite: {LOWER}"
     return f"the loss on layer {network.names[-1]} is {value}: lower the learning rate, or the loss's scale"
 
 
@@ -144,7 +165,7 @@ def evaluate(
     network: Network, params: Params, x: Array, y: Array, loss: Loss | None = None, batch: int = 256
 ) -> Evaluation:
     """Accuracy, mean loss, scores and firing rates (spikes a neuron and step, by layer)."""
-    axis = _sample_axis(network)
+    axis = sample_axis(network)
     count = x.shape[axis]
     found, total, rates = [], 0.0, dict.fromkeys(network.spiking, 0.0)
     for start in range(0, count, batch):
@@ -160,19 +181,23 @@ def evaluate(
     return Evaluation(float((all_scores.argmax(axis=1) == y).mean()), total / count, all_scores, rates)
 
 
-def _sample_axis(network: Network) -> int:
+def sample_axis(network: Network) -> int:
     return 0 if network.input.kind == "static" else 1
 
 
 def check_data(network: Network, x: Array, y: Array | None = None) -> None:
     """Raises DataError, saying what and where, if inputs or labels do not fit the network."""
-    axis = _sample_axis(network)
+    axis = sample_axis(network)
     want = network.input.shape if axis == 0 else (network.window, None, *network.input.shape)
     got = x.shape[1:] if axis == 0 else (*x.shape[:1], None, *x.shape[2:])
     if got != want:
         raise DataError(
             f"inputs have shape {x.shape}; the network takes {network.input.kind} of "
-            + (f"(samples, {network.input.shape})" if axis == 0 else f"({network.window}, samples, {network.input.shape})")
+            + (
+                f"(samples, {network.input.shape})"
+                if axis == 0
+                else f"({network.window}, samples, {network.input.shape})"
+            )
         )
     if x.shape[axis] == 0:
         raise DataError("there are no samples")
@@ -191,7 +216,9 @@ def check_data(network: Network, x: Array, y: Array | None = None) -> None:
         raise DataError(f"labels are {y.dtype}; class indices are integers")
     if y.min() < 0 or y.max() >= network.classes:
         bad = _first((y < 0) | (y >= network.classes))[0]
-        raise DataError(f"label {y[bad]} of sample {bad} is out of range; the network has {network.classes} classes")
+        raise DataError(
+            f"label {y[bad]} of sample {bad} is out of range; the network has {network.classes} classes"
+        )
 
 
 def _first(where: Array) -> tuple[int, ...]:
@@ -224,40 +251,41 @@ def fit(
     """Trains from fresh parameters (or `params`), and returns the result.
 
     train, validation : inputs as `Input` says and integer labels (samples,).
-    path     : checkpoint file. If it exists and `resume` is true, training goes on from it, and the result is that
-               of an uninterrupted run, bit for bit; a changed configuration or network is refused.
+    path     : checkpoint file. If it exists and `resume` is true, training goes on from it, and the result is
+               that of an uninterrupted run, bit for bit; other data, configuration or network are refused.
     progress : draw a progress bar.
-    on_epoch : called with every new row of the history, after its checkpoint; an exception from it ends training.
-    Raises ConfigError, DataError, CheckpointError, StorageError, TrainingError. Warns with SilentLayerWarning.
+    on_epoch : called with every new row of the history, after its checkpoint; what it raises ends training.
+    Raises ConfigError, DataError, CheckpointError, StorageError, TrainingError; warns SilentLayerWarning.
     """
     check_config(network, config)
     check_data(network, *train)
+    axis = sample_axis(network)
     if validation is not None:
         check_data(network, *validation)
     elif config.patience is not None or config.keep == "best":
         raise ConfigError("patience and keep='best' need validation data")
     file = None if path is None else Path(path)
+    data = {"train": fingerprint(train, axis), "validation": validation and fingerprint(validation, axis)}
     if file is not None and resume and file.exists():
-        run = load_run(file, network, config)
+        run = load_run(file, network, config, data)
     else:
         run = start(network, config, params)
     warned: set[str] = set()
-    with _progress(progress, config.epochs, run.epoch) as tick:
+    with _progress(run, config.epochs) if progress else nullcontext() as tick:
         while run.epoch < config.epochs and not run.stopped:
-            row = _epoch(network, config, run, train, validation, file)
+            row = train_epoch(network, config, run, train, validation, file, tick)
             for name in row["rates"]:
                 if row["rates"][name] == 0 and name not in warned:
                     warned.add(name)
                     warnings.warn(
-                        f"layer {name} did not fire once in epoch {run.epoch}: try larger initial weights (gain), "
-                        "a lower theta0, an adaptive threshold (alpha), or a smaller activity penalty",
+                        f"layer {name} did not fire once in epoch {run.epoch}: try larger initial weights "
+                        "(gain), a lower theta0, an adaptive threshold (alpha), or less activity penalty",
                         SilentLayerWarning,
                         stacklevel=2,
                     )
             finished = run.epoch == config.epochs or run.stopped
             if file is not None and (run.epoch % config.checkpoint_every == 0 or finished):
-                save_run(file, network, config, run)
-            tick(row)
+                save_run(file, network, config, run, data)
             if on_epoch is not None:
                 on_epoch(row)
     if config.keep == "best" and run.best is not None:
@@ -266,7 +294,7 @@ def fit(
 
 
 def start(network: Network, config: TrainConfig, params: Params | None = None) -> Run:
-    """A run before its first epoch; initial parameters and the order of samples have generators of their own."""
+    """A run before its first epoch; initial parameters and sample order have generators of their own."""
     dtype = np.dtype(config.dtype)
     if params is None:
         params = network.init(np.random.default_rng([config.seed, 0]), dtype)
@@ -274,18 +302,22 @@ def start(network: Network, config: TrainConfig, params: Params | None = None) -
     return Run(params, config.optimizer.init(params), np.random.default_rng([config.seed, 1]))
 
 
-def _epoch(
+def train_epoch(
     network: Network,
     config: TrainConfig,
     run: Run,
     train: tuple[Array, Array],
-    validation: tuple[Array, Array] | None,
-    file: Path | None,
+    validation: tuple[Array, Array] | None = None,
+    file: Path | None = None,
+    tick: Callable[[float, str], None] | None = None,
 ) -> Row:
-    """Trains one epoch, in place, and returns its row of the history."""
+    """Trains one epoch: moves `run` on, and returns the new row of its history.
+
+    file : the checkpoint to point to if training fails. tick : told the share of the epoch done, and a text.
+    """
     x, y = train
     began = time.perf_counter()
-    count, axis = len(y), _sample_axis(network)
+    count, axis = len(y), sample_axis(network)
     batches = -(-count // config.batch)
     order = run.rng.permutation(count)
     loss, right, rates = 0.0, 0, dict.fromkeys(network.spiking, 0.0)
@@ -297,7 +329,9 @@ def _epoch(
             xb, yb = config.augment(xb, yb, run.rng)
         factor = config.schedule(run.epoch * batches + b, config.epochs * batches)
         try:
-            run.params, run.state, value, record = step(network, config, run.params, run.state, xb, yb, factor)
+            run.params, run.state, value, record = step(
+                network, config, run.params, run.state, xb, yb, factor
+            )
         except TrainingError as error:
             kept = f"; the last good checkpoint is {file}" if file is not None and file.exists() else ""
             raise TrainingError(f"epoch {run.epoch + 1}, batch {b + 1} of {batches}: {error}{kept}") from None
@@ -305,6 +339,8 @@ def _epoch(
         right += int((scores(record.outputs, network.readout).argmax(axis=1) == yb).sum())
         for name, rate in network.firing_rates(record).items():
             rates[name] += rate * len(yb) / count
+        if tick is not None:
+            tick((b + 1) / batches, f"loss {value:.3f}")
     run.epoch += 1
     row: Row = {"epoch": run.epoch, "loss": loss / count, "accuracy": right / count}
     if validation is not None:
@@ -320,31 +356,43 @@ def _epoch(
 
 
 @contextmanager
-def _progress(shown: bool, epochs: int, done: int) -> Iterator[Callable[[Row], None]]:
-    if not shown:
-        yield lambda row: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _progress(run: Run, epochs: int) -> Iterator[Callable[[float, str], None]]:
+    """A bar over all epochs; the validation accuracy stands beside it once there is one."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("", total=epochs, completed=done)
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
+        task = bar.add_task("", total=epochs, completed=run.epoch, epoch=f"{run.epoch}/{epochs}")
 
-        def tick(row: Row) -> None:
-            text = f"loss {row['loss']:.3f} accuracy {row['accuracy']:.3f}"
-            if "validation_accuracy" in row:
-                text += f" validation {row['validation_accuracy']:.3f}"
-            bar.update(task, completed=row["epoch"], description=text)
+        def tick(share: float, text: str) -> None:
+            last = run.history[-1] if run.history else {}
+            if "validation_accuracy" in last:
+                text += f" validation {last['validation_accuracy']:.3f}"
+            bar.update(task, completed=run.epoch + share, description=text, epoch=f"{run.epoch + 1}/{epochs}")
 
         yield tick
 
 
-def save_run(path: str | os.PathLike[str], network: Network, config: TrainConfig, run: Run) -> None:
-    """Writes a checkpoint; on failure (StorageError) the old one stays."""
+def fingerprint(data: tuple[Array, Array], axis: int) -> dict[str, Any]:
+    """What tells data from other data, cheaply: shape, type, a checksum of labels and up to 64 samples."""
+    x, y = data
+    some = np.ascontiguousarray(x.take(range(0, x.shape[axis], -(-x.shape[axis] // 64)), axis))
+    return {
+        "shape": list(x.shape),
+        "type": str(x.dtype),
+        "checksum": crc32(some.tobytes(), crc32(y.astype("<i8").tobytes())),
+    }
+
+
+def save_run(
+    path: str | os.PathLike[str], network: Network, config: TrainConfig, run: Run, data: dict[str, Any]
+) -> None:
+    """Writes a checkpoint; on failure (StorageError) the old one stays. data : the fingerprints."""
     meta = {
         "content": "checkpoint",
         "network": checkpoint.describe(network),
         "config": checkpoint.describe(config),
+        "data": data,
         "rng": run.rng.bit_generator.state,
         "epoch": run.epoch,
         "history": run.history,
@@ -357,21 +405,21 @@ def save_run(path: str | os.PathLike[str], network: Network, config: TrainConfig
     checkpoint.write(path, meta, arrays | checkpoint.grouped("best", run.best or {}))
 
 
-def load_run(path: str | os.PathLike[str], network: Network, config: TrainConfig) -> Run:
-    """Reads a checkpoint of this very network and configuration.
+def load_run(
+    path: str | os.PathLike[str], network: Network, config: TrainConfig, data: dict[str, Any]
+) -> Run:
+    """Reads a checkpoint of this very network, configuration and data.
 
     Raises CheckpointError, naming the differing keys, if it belongs to another.
     """
     meta, arrays = checkpoint.read(path)
     if meta.get("content") != "checkpoint":
         raise CheckpointError(f"{path} holds a {meta.get('content')}, not a training checkpoint")
-    changed = checkpoint.differences(
-        {"network": meta["network"], "config": meta["config"]},
-        json.loads(json.dumps({"network": checkpoint.describe(network), "config": checkpoint.describe(config)})),
-    )
+    now = {"network": checkpoint.describe(network), "config": checkpoint.describe(config), "data": data}
+    changed = checkpoint.differences({key: meta.get(key) for key in now}, now)
     if changed:
         raise CheckpointError(
-            f"{path} was written by another configuration ({'; '.join(changed)}): "
+            f"{path} was written by another run ({'; '.join(changed)}): "
             "change it back, choose another file, or start anew (resume=False)"
         )
     rng = np.random.default_rng()
@@ -390,7 +438,7 @@ def load_run(path: str | os.PathLike[str], network: Network, config: TrainConfig
 
 
 def write_log(path: str | os.PathLike[str], history: list[Row]) -> None:
-    """The history as JSON, or as CSV where the name ends in .csv (one column a layer's rate). Raises StorageError."""
+    """The history as JSON, or as CSV where the name ends in .csv (a column a rate). Raises StorageError."""
     file = Path(path)
     if file.suffix == ".csv":
         flat = [
@@ -405,83 +453,3 @@ def write_log(path: str | os.PathLike[str], history: list[Row]) -> None:
     else:
         data = json.dumps(history, indent=1)
     checkpoint.write_atomically(file, lambda out: out.write(data.encode()))
-
-
-class Classifier:
-    """A scikit-learn-like estimator over `fit`: inputs as the network's `Input` says, labels of any kind.
-
-    Attributes after fitting: params_, history_, classes_ (the labels in class order).
-    """
-
-    def __init__(self, network: Network, config: TrainConfig | None = None) -> None:
-        self.network = network
-        self.config = config or TrainConfig()
-        self._run: Run | None = None
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        return {"network": self.network, "config": self.config}
-
-    def set_params(self, **params: Any) -> "Classifier":
-        for name, value in params.items():
-            if name not in ("network", "config"):
-                raise ConfigError(f"a Classifier has no parameter {name!r}; it has network and config")
-            setattr(self, name, value)
-        return self
-
-    def fit(self, x: Array, y: Any, validation: tuple[Array, Any] | None = None, progress: bool = False) -> "Classifier":
-        """Trains from fresh parameters."""
-        self._set_classes(np.unique(np.asarray(y)))
-        held = None if validation is None else (validation[0], self._indices(validation[1]))
-        done = fit(self.network, self.config, (x, self._indices(y)), held, progress=progress)
-        self.params_, self.history_ = done.params, done.history
-        self._run = None
-        return self
-
-    def partial_fit(self, x: Array, y: Any, classes: Any = None) -> "Classifier":
-        """One pass over these samples, in a random order, at the optimizer's own learning rate (no schedule)."""
-        if not hasattr(self, "classes_"):
-            self._set_classes(np.unique(np.asarray(y if classes is None else classes)))
-        labels = self._indices(y)
-        check_config(self.network, self.config)
-        check_data(self.network, x, labels)
-        if self._run is None:
-            self._run = start(self.network, self.config, getattr(self, "params_", None))
-            self.history_ = getattr(self, "history_", [])
-        config = replace(self.config, schedule=Constant(), patience=None, keep="last")
-        self.history_.append(_epoch(self.network, config, self._run, (x, labels), None, None))
-        self.params_ = self._run.params
-        return self
-
-    def decision_function(self, x: Array) -> Array:
-        """Scores, (samples, classes)."""
-        return self._evaluate(x).scores
-
-    def predict(self, x: Array) -> Array:
-        return self.classes_[self.decision_function(x).argmax(axis=1)]
-
-    def score(self, x: Array, y: Any) -> float:
-        """Accuracy."""
-        return float((self.predict(x) == np.asarray(y)).mean())
-
-    def firing_rates(self, x: Array) -> dict[str, float]:
-        """Spikes a neuron and step, by layer."""
-        return self._evaluate(x).firing_rates
-
-    def _evaluate(self, x: Array) -> Evaluation:
-        if not hasattr(self, "params_"):
-            raise ConfigError("this Classifier has not been fitted; call fit or partial_fit first")
-        check_data(self.network, x)
-        none = np.zeros(x.shape[_sample_axis(self.network)], np.intp)
-        return evaluate(self.network, self.params_, x, none)
-
-    def _set_classes(self, classes: Array) -> None:
-        if len(classes) > self.network.classes:
-            raise DataError(f"{len(classes)} different labels, but the network has {self.network.classes} classes")
-        self.classes_ = classes
-
-    def _indices(self, y: Any) -> Array:
-        labels = np.asarray(y)
-        unknown = ~np.isin(labels, self.classes_)
-        if unknown.any():
-            raise DataError(f"label {labels[unknown][0]!r} is not among the classes {list(self.classes_)}")
-        return np.searchsorted(self.classes_, labels)

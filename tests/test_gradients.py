@@ -135,7 +135,9 @@ def torch_gradients(net: Network, params, x, labels, loss, rule, activity=None, 
                 gap = (u - theta)[step, b, label].detach()
                 one = torch.zeros_like(h)
                 one[step, b, label] = 1
-                h = h + one * TorchSpike.apply(u[step, b, label] - theta[step, b, label] - gap, rule.surrogate, True)
+                h = h + one * TorchSpike.apply(
+                    u[step, b, label] - theta[step, b, label] - gap, rule.surrogate, True
+                )
     if isinstance(loss, EnhancedSpikeCount):
         error = torch.tensor(enhanced_error(loss, h.detach().numpy(), labels))
         value, objective = torch_loss(loss, h, torch.tensor(labels)), (error * h).sum()
@@ -196,7 +198,9 @@ def test_every_surrogate_reset_and_input_equals_autograd(input_kind, shape, mask
 
 @pytest.mark.parametrize("depth", range(4))
 @pytest.mark.parametrize(
-    ("readout", "loss"), [("linear", x) for x in LINEAR_LOSSES] + [("spiking", x) for x in SPIKING_LOSSES], ids=str
+    ("readout", "loss"),
+    [("linear", x) for x in LINEAR_LOSSES] + [("spiking", x) for x in SPIKING_LOSSES],
+    ids=str,
 )
 def test_every_loss_readout_and_depth_equals_autograd(depth, readout, loss):
     check(*make(depth, "frames", (8,) * depth, 4, readout), loss, MPDED())
@@ -270,7 +274,9 @@ def test_printed_form_is_equations_18_and_21(masked, reset):
     rule = MPDED(Surrogate(), masked, "printed", reset)
     run = LIF().run(rng.normal(0.3, 0.7, (8, 3, 5)), 8)
     error = rng.normal(size=run.u.shape)
-    np.testing.assert_allclose(rule(run, 0.5, error), slow_printed(run, 0.5, error, rule), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        rule(run, 0.5, error), slow_printed(run, 0.5, error, rule), rtol=1e-12, atol=1e-15
+    )
 
 
 def test_masked_errors_enter_only_at_spikes_and_halve_back_to_the_previous_one():

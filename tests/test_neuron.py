@@ -13,7 +13,7 @@ from pyedge.neuron import IF, LIF, AFTLIFParams, aft_lif_step, rested, threshold
 
 
 def scalar_window(current, window, tau, theta0, alpha, ahead):
-    """One neuron by Eq. 15-17 (ahead 0) or Eq. 6-9 (ahead 1), with plain numbers; alpha None is theta0 / T."""
+    """One neuron by Eq. 15-17 (ahead 0) or Eq. 6-9 (ahead 1), in plain numbers; alpha None is theta0 / T."""
     u, age, spikes = 0.0, 1, []
     for t in range(window):
         u = tau * u + current[t]
@@ -45,7 +45,11 @@ def test_a_window_is_the_equations_neuron_by_neuron(seed, window, tau, theta0, a
 dyadic = st.integers(-64, 64).map(lambda k: k / 64)
 
 
-@given(st.sampled_from([1, 2, 4, 8, 16, 32]).flatmap(lambda window: st.lists(dyadic, min_size=window, max_size=window)))
+@given(
+    st.sampled_from([1, 2, 4, 8, 16, 32]).flatmap(
+        lambda window: st.lists(dyadic, min_size=window, max_size=window)
+    )
+)
 def test_aft_if_is_an_if_neuron_with_bias_alpha_and_a_fixed_threshold(values):
     """In exact arithmetic, while alpha T <= theta0: the twin's membrane is u + alpha age."""
     window = len(values)

@@ -1,4 +1,4 @@
-"""The few array operations the trainer needs beyond plain arithmetic: the seam where another backend plugs in."""
+"""The array operations the trainer needs beyond plain arithmetic: where another backend plugs in."""
 
 from pyedge.ops.numpy_ops import (
     Array,

@@ -17,7 +17,7 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
 
 
 def linear_weight_gradient(x: Array, error: Array) -> Array:
-    """dL/dW, the sum over steps and batch of x (outer) error: (T, batch, in), (T, batch, out) -> (in, out)."""
+    """dL/dW, the sum of x (outer) error: (T, batch, in), (T, batch, out) -> (in, out)."""
     return x.reshape(-1, x.shape[-1]).T @ error.reshape(-1, error.shape[-1])
 
 

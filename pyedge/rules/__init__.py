@@ -1,4 +1,4 @@
-"""Learning rules: from what a layer did in a window and the error of its spikes to the error of its currents."""
+"""Learning rules: from a layer's window and the error of its spikes to the error of its currents."""
 
 from pyedge.rules.mpd_ed import MPDED, stbp
 from pyedge.rules.rule import Rule

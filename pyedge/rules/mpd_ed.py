@@ -19,8 +19,8 @@ class MPDED:
     surrogate : g(u - theta); any callable from an array to an array of its shape.
     masked    : True, g is zero below threshold (Eq. 19, MPD-ED); False, it is not (STBP).
     recursion : "full" is back-propagation through time, what automatic differentiation of Eq. 15-17 gives.
-                "printed" takes Eq. 18 and Eq. 21 to the letter: both see only dL/ds[t+1] g[t+1] of the future,
-                one step of the recursion.
+                "printed" takes Eq. 18 and Eq. 21 to the letter: of the future both see only
+                dL/ds[t+1] g[t+1], one step of the recursion.
     reset     : the reset's part of ds[t], -tau u[t] epsilon[t+1]. "on" as it is; "off" leaves it out;
                 "threshold" takes theta[t] for u[t] where the neuron fired, as the boards do.
     """
@@ -41,7 +41,9 @@ class MPDED:
         g = self.surrogate(run.u - run.theta)
         if self.masked:
             g *= run.fired
-        kept = np.where(run.fired, g.dtype.type(0), g.dtype.type(decay))  # du[t+1]/du[t] with the spike held fixed
+        kept = np.where(
+            run.fired, g.dtype.type(0), g.dtype.type(decay)
+        )  # du[t+1]/du[t] with the spike held fixed
         if self.reset == "off":
             through_spike = np.zeros_like(g)
         else:

@@ -32,8 +32,8 @@ class Surrogate:
     """g(u - theta) = scale * f(z) / width, with z = (u - theta) / width:
 
     constant     f = 1 everywhere
-    rectangular  f = 1/2 for |z| < 1, else 0                       (STBP; width 0.5 is its interval of length 1)
-    linear       f = max(1 - |z|, 0), the triangle                  (TET; its gamma is the width)
+    rectangular  f = 1/2 for |z| < 1, else 0             (STBP; width 0.5 is its interval of length 1)
+    linear       f = max(1 - |z|, 0), the triangle        (TET; its gamma is the width)
     exponential  f = exp(-|z|) / 2
     sigmoid      f = sigmoid(z) (1 - sigmoid(z))                    (a sigmoid of slope 1 / width)
 

@@ -1,4 +1,4 @@
-"""The training-only teacher spike: a silent target neuron is made to fire once, so that an error can enter it."""
+"""The training-only teacher spike: a silent target neuron fires once, so that an error can enter it."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from pyedge.ops import Array
 def force_silent_targets(run: Spike, labels: Array) -> Spike:
     """The output layer's window with one spike added for every sample whose target neuron was silent.
 
-    The spike stands where u came nearest to theta (the first of equals), and counts as one that just reached it:
-    u is taken as theta there. Later steps are left as they were. Nothing else in the window changes.
+    The spike stands where u came nearest to theta (the first of equals), and counts as one that just reached
+    it: u is taken as theta there. Nothing else in the window changes, later steps included.
     run : (T, batch, classes); labels : (batch,).
     Source: the supervisory spike of Zhu et al. (NeurIPS 2022), which takes the last rise of u instead; with a
     threshold that falls, "nearest" is well defined for every window.

@@ -1,0 +1,108 @@
+"""A scikit-learn-like estimator over the trainer's pure functions."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pyedge.errors import ConfigError, DataError
+from pyedge.model import Network
+from pyedge.ops import Array
+from pyedge.optim import Constant
+from pyedge.trainer import (
+    Evaluation,
+    Run,
+    TrainConfig,
+    check_config,
+    check_data,
+    evaluate,
+    sample_axis,
+    start,
+    train_epoch,
+)
+from pyedge.trainer import fit as trainer_fit
+
+
+class Classifier:
+    """A scikit-learn-like estimator over `fit`: inputs as the network's `Input` says, labels of any kind.
+
+    Attributes after fitting: params_, history_, classes_ (the labels in class order).
+    """
+
+    def __init__(self, network: Network, config: TrainConfig | None = None) -> None:
+        self.network = network
+        self.config = config or TrainConfig()
+        self._run: Run | None = None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"network": self.network, "config": self.config}
+
+    def set_params(self, **params: Any) -> "Classifier":
+        for name, value in params.items():
+            if name not in ("network", "config"):
+                raise ConfigError(f"a Classifier has no parameter {name!r}; it has network and config")
+            setattr(self, name, value)
+        return self
+
+    def fit(
+        self, x: Array, y: Any, validation: tuple[Array, Any] | None = None, progress: bool = False
+    ) -> "Classifier":
+        """Trains from fresh parameters."""
+        self._set_classes(np.unique(np.asarray(y)))
+        held = None if validation is None else (validation[0], self._indices(validation[1]))
+        done = trainer_fit(self.network, self.config, (x, self._indices(y)), held, progress=progress)
+        self.params_, self.history_ = done.params, done.history
+        self._run = None
+        return self
+
+    def partial_fit(self, x: Array, y: Any, classes: Any = None) -> "Classifier":
+        """One pass over these samples, in random order, at the optimizer's own learning rate."""
+        if not hasattr(self, "classes_"):
+            self._set_classes(np.unique(np.asarray(y if classes is None else classes)))
+        labels = self._indices(y)
+        check_config(self.network, self.config)
+        check_data(self.network, x, labels)
+        if self._run is None:
+            self._run = start(self.network, self.config, getattr(self, "params_", None))
+            self.history_ = getattr(self, "history_", [])
+        config = replace(self.config, schedule=Constant(), patience=None, keep="last")
+        self.history_.append(train_epoch(self.network, config, self._run, (x, labels)))
+        self.params_ = self._run.params
+        return self
+
+    def decision_function(self, x: Array) -> Array:
+        """Scores, (samples, classes)."""
+        return self._evaluate(x).scores
+
+    def predict(self, x: Array) -> Array:
+        winners = self.decision_function(x).argmax(axis=1)
+        return self.classes_[winners]
+
+    def score(self, x: Array, y: Any) -> float:
+        """Accuracy."""
+        return float((self.predict(x) == np.asarray(y)).mean())
+
+    def firing_rates(self, x: Array) -> dict[str, float]:
+        """Spikes a neuron and step, by layer."""
+        return self._evaluate(x).firing_rates
+
+    def _evaluate(self, x: Array) -> Evaluation:
+        if not hasattr(self, "params_"):
+            raise ConfigError("this Classifier has not been fitted; call fit or partial_fit first")
+        check_data(self.network, x)
+        none = np.zeros(x.shape[sample_axis(self.network)], np.intp)
+        return evaluate(self.network, self.params_, x, none)
+
+    def _set_classes(self, classes: Array) -> None:
+        if len(classes) > self.network.classes:
+            raise DataError(
+                f"{len(classes)} different labels, but the network has {self.network.classes} classes"
+            )
+        self.classes_ = classes
+
+    def _indices(self, y: Any) -> Array:
+        labels = np.asarray(y)
+        unknown = ~np.isin(labels, self.classes_)
+        if unknown.any():
+            raise DataError(f"label {labels[unknown][0]!r} is not among the classes {list(self.classes_)}")
+        return np.searchsorted(self.classes_, labels)
