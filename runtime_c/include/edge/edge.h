@@ -88,7 +88,7 @@ struct edge_stats;
 typedef struct edge_net {
     // Private to the runtime; fixed size, no allocation. Do not rely on the contents.
     edge_model_t model;
-    const uint8_t *weights;    // learned weights, or NULL: those of the image
+    uint8_t *weights;          // learned weights, or NULL: those of the image
     uint8_t *arena;
     struct edge_stats *stats;  // one a layer, or NULL
     uint32_t areas[6];         // where the kinds of memory start in the arena

@@ -1,0 +1,330 @@
+// Inference: windows, steps, scores (docs/arithmetic.md section 2), and what learning records on the way.
+// SPDX-License-Identifier: Apache-2.0
+#include "net.h"
+
+/// A net ///
+
+static void copy_weights(edge_net_t *n, uint8_t *weights) {
+    edge_walk_t walk = edge_net_walk(n);
+    memset(weights, 0, edge_model_weights_size(&n->model));
+    for (uint32_t l = 0; l < n->model.layers; l++) {
+        const edge_layer_t y = edge_model_layer(&n->model, l);
+        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
+        if (y.learns) memcpy(weights + seat.weights, y.weights, edge_layer_weight_bytes(&y));
+        if (y.carry) memset(weights + seat.carry, 128, (size_t)y.fan_in * y.m4);
+    }
+}
+
+int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size, edge_mode_t mode) {
+    if (!n) return EDGE_ERR_ARGUMENT;
+    memset(n, 0, sizeof *n);
+    if (!m || !m->image || !arena || (mode != EDGE_INFER && mode != EDGE_LEARN)) return EDGE_ERR_ARGUMENT;
+    if ((uintptr_t)arena % 8 || (uintptr_t)weights % 8) return EDGE_ERR_ALIGN;
+    if (mode == EDGE_LEARN && m->lowest == m->layers) return EDGE_ERR_MODE;
+    if (mode == EDGE_LEARN && !weights) return EDGE_ERR_ARGUMENT;
+    if (size < edge_model_arena_size(m, mode)) return EDGE_ERR_MEMORY;
+
+    n->model = *m;
+    n->weights = (uint8_t *)weights;
+    n->arena = (uint8_t *)arena;
+    n->mode = (uint8_t)mode;
+    n->over = 1;
+    const edge_plan_t plan = edge_plan(m, mode);
+    for (uint32_t i = 0; i < 6; i++) n->areas[i] = (uint32_t)plan.areas[i];
+    if (mode == EDGE_LEARN) copy_weights(n, n->weights);
+    return 0;
+}
+
+/// A window ///
+
+static void begin_window(edge_net_t *n) {
+    n->step = 0;
+    n->over = 0;
+    n->full = 0;
+    // Membranes, last spikes and counts.
+    memset(n->arena, 0, n->areas[EDGE_SPIKES]);
+    if (n->mode != EDGE_LEARN) return;
+    const edge_learning_t at = edge_plan_learning(&n->model);
+    edge_walk_t walk = {0, 0, 0, 0, 0};
+    walk.learning = at.layers;
+    const uint32_t bytes = edge_history_bytes(&n->model);
+    if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
+        memset(edge_area(n, EDGE_LEARNING, at.inputs), 0, (size_t)n->model.inputs * bytes);
+    for (uint32_t l = 0; l < n->model.layers; l++) {
+        const edge_layer_t y = edge_model_layer(&n->model, l);
+        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
+        if (y.history) memset(edge_area(n, EDGE_LEARNING, seat.history), 0, (size_t)y.fan_out * bytes);
+        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR)
+            memset(edge_area(n, EDGE_LEARNING, seat.gate), 0, (size_t)y.fan_out * bytes);
+        if (y.capacity) *(uint32_t *)edge_area(n, EDGE_LEARNING, seat.first) = 0;
+    }
+}
+
+int edge_net_begin(edge_net_t *n) {
+    if (n->stage) return EDGE_ERR_BUSY;
+    begin_window(n);
+    return 0;
+}
+
+/// A step ///
+
+// One layer at one step.
+typedef struct layer_step {
+    edge_net_t *n;
+    const edge_layer_t *y;
+    const edge_seat_t *seat;
+    const uint8_t *weights;
+    int32_t *u;
+    uint8_t *history;  // the input's, where it is kept here
+    uint32_t history_bytes;
+    uint32_t spikes_in;
+} layer_step_t;
+
+static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
+    if (s->y->bits == 8) {
+        edge_kernels()->add_rows(s->u, s->weights, s->y->m4, list, count);
+    } else {
+        for (uint32_t k = 0; k < count; k++)
+            edge_add_row(s->u, s->weights + 2 * (size_t)list[k] * s->y->m4, 10, s->y->m4, 1);
+    }
+    if (s->history) {
+        const uint32_t t = s->n->step - 1u;
+        for (uint32_t k = 0; k < count; k++)
+            s->history[(size_t)list[k] * s->history_bytes + t / 8] |= (uint8_t)(1u << t % 8);
+    }
+    s->spikes_in += count;
+}
+
+// Input spikes as bits, of which the last byte may hold more than there are lines.
+static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
+    uint16_t list[EDGE_ROWS];
+    uint32_t count = 0;
+    for (uint32_t j = 0; j < s->y->fan_in; j += 8) {
+        uint32_t bits = spikes[j / 8];
+        if (s->y->fan_in - j < 8) bits &= (1u << (s->y->fan_in - j)) - 1;
+        for (; bits; bits &= bits - 1) {
+            list[count++] = (uint16_t)(j + edge_lowest_bit(bits));
+            if (count == EDGE_ROWS) {
+                add_list(s, list, count);
+                count = 0;
+            }
+        }
+    }
+    if (count) add_list(s, list, count);
+}
+
+static void add_values(layer_step_t *s, int32_t *into, const int8_t *values) {
+    const size_t row = (size_t)s->y->m4 * (s->y->bits == 8 ? 1u : 2u);
+    for (uint32_t j = 0; j < s->y->fan_in; j++) {
+        if (values[j] == 0) continue;
+        edge_add_row(into, s->weights + row * j, s->y->bits, s->y->m4, values[j]);
+        s->spikes_in++;
+    }
+}
+
+// Static inputs: their current is computed at the first step and added at every one.
+static void add_static(layer_step_t *s, const int8_t *values) {
+    int32_t *current = (int32_t *)edge_area(s->n, EDGE_CURRENT, 0);
+    if (s->n->step == 1) {
+        memset(current, 0, 4 * (size_t)s->y->m4);
+        add_values(s, current, values);
+    }
+    for (uint32_t i = 0; i < s->y->m4; i++) s->u[i] += current[i];
+}
+
+// The gate of docs/arithmetic.md 3.3 for a linear surrogate, 0 .. 255.
+static uint8_t linear_gate(const edge_layer_t *y, int32_t distance) {
+    const uint64_t lost = ((uint64_t)(uint32_t)distance * y->gate_mult) >> y->gate_shift;
+    return (uint8_t)(lost < 255 ? 255 - lost : 0);
+}
+
+// Keeps what learning needs of neuron i, which fires now, `distance` above its threshold.
+static void record_spike(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, uint32_t i, int32_t distance) {
+    const uint32_t t = n->step - 1u, bytes = edge_history_bytes(&n->model);
+    const size_t at = (size_t)i * bytes + t / 8;
+    const uint8_t bit = (uint8_t)(1u << t % 8);
+    ((uint8_t *)edge_area(n, EDGE_LEARNING, seat->history))[at] |= bit;
+    if (!y->passes) return;
+    uint8_t *gate = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate);
+    if (y->surrogate == EDGE_GATE_RECTANGULAR && distance < y->gate_width) gate[at] |= bit;
+    if (y->capacity) {
+        uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + t + 1;
+        if (*next == y->capacity) {
+            n->full = 1;
+            return;
+        }
+        if (y->surrogate == EDGE_GATE_LINEAR) gate[*next] = linear_gate(y, distance);
+        ++*next;
+    }
+}
+
+// Fires the neurons that are due; spikes, if not NULL, receives them as bits. Returns how many fired.
+static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
+    edge_net_t *n = s->n;
+    const edge_layer_t *y = s->y;
+    const edge_threshold_t th = edge_layer_threshold(y);
+    uint16_t *last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, s->seat->last);
+    int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
+    const bool record = n->mode == EDGE_LEARN && y->history;
+    uint32_t spikes_out = 0;
+    if (record && y->capacity) {
+        uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, s->seat->first) + n->step;
+        first[0] = first[-1];
+    }
+    for (uint32_t i = 0; i < y->fan_out; i += 32) {
+        const uint32_t neurons = y->fan_out - i < 32 ? y->fan_out - i : 32;
+        uint32_t fired = edge_kernels()->fire(s->u, last, &th, n->step, i, neurons);
+        if (spikes) edge_store32(spikes + i / 8, fired);
+        for (; fired; fired &= fired - 1) {
+            const uint32_t k = i + edge_lowest_bit(fired);
+            if (record) {
+                const int32_t theta = edge_theta(&th, k, (uint32_t)n->step - last[k]);
+                record_spike(n, y, s->seat, k, s->u[k] - edge_ceiling(theta));
+            }
+            s->u[k] = 0;
+            last[k] = n->step;
+            if (counts) counts[k]++;
+            spikes_out++;
+        }
+    }
+    return spikes_out;
+}
+
+static void add_biases(int32_t *u, const edge_layer_t *y) {
+    if (!y->biases) return;
+    for (uint32_t i = 0; i < y->fan_out; i++) u[i] += edge_tensor32(y->biases, i);
+}
+
+static void record_values(edge_net_t *n, const edge_learning_t *at, const int8_t *values) {
+    int8_t *history = (int8_t *)edge_area(n, EDGE_LEARNING, at->inputs);
+    if (n->model.input_kind == EDGE_INPUT_FRAMES) {
+        const uint32_t t = n->step - 1u;
+        for (uint32_t j = 0; j < n->model.inputs; j++) history[(size_t)j * n->model.window + t] = values[j];
+    } else if (n->step == 1) {
+        memcpy(history, values, n->model.inputs);
+    }
+}
+
+int edge_net_step(edge_net_t *n, const void *input) {
+    if (n->stage) return EDGE_ERR_BUSY;
+    const bool starts = n->over || n->step == n->model.window || n->step == 0;
+    if (!input && (n->model.input_kind != EDGE_INPUT_STATIC || starts)) return EDGE_ERR_ARGUMENT;
+    if (n->over || n->step == n->model.window) begin_window(n);
+    n->step++;
+
+    const bool learning = n->mode == EDGE_LEARN;
+    const uint8_t *spikes = (const uint8_t *)input;
+    edge_walk_t walk = {0, 0, 0, 0, 0};
+    layer_step_t s = {n, NULL, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0};
+    if (learning) {
+        const edge_learning_t at = edge_plan_learning(&n->model);
+        walk.learning = at.layers;
+        if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
+            s.history = (uint8_t *)edge_area(n, EDGE_LEARNING, at.inputs);
+        else if (n->model.lowest == 0)
+            record_values(n, &at, (const int8_t *)input);
+    }
+    for (uint32_t l = 0; l < n->model.layers; l++) {
+        const edge_layer_t y = edge_model_layer(&n->model, l);
+        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
+        s.y = &y;
+        s.seat = &seat;
+        s.weights = edge_net_weights(n, &y, &seat);
+        s.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, seat.membranes);
+        s.spikes_in = 0;
+
+        if (y.neuron == EDGE_LIF) edge_leak(s.u, y.m4);
+        add_biases(s.u, &y);
+        if (l > 0 || n->model.input_kind == EDGE_INPUT_SPIKES)
+            add_spikes(&s, spikes);
+        else if (n->model.input_kind == EDGE_INPUT_FRAMES)
+            add_values(&s, s.u, (const int8_t *)input);
+        else
+            add_static(&s, (const int8_t *)input);
+
+        uint8_t *out = y.last ? NULL : (uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
+        const uint32_t spikes_out = edge_layer_spikes(&y) ? fire_layer(&s, out) : 0;
+        edge_stats_t *counts = edge_net_counts(n, l);
+        if (counts) {
+            edge_count(&counts->spikes_in, s.spikes_in);
+            edge_count(&counts->spikes_out, spikes_out);
+            edge_count(&counts->forward_sops, s.spikes_in * y.fan_out);
+        }
+        s.history = NULL;  // further layers record their own output
+        spikes = out;
+    }
+    return 0;
+}
+
+/// What the window says ///
+
+uint32_t edge_net_steps(const edge_net_t *n) { return n->over ? 0 : n->step; }
+
+static int check_window(const edge_net_t *n) {
+    if (n->stage) return EDGE_ERR_BUSY;
+    return edge_net_steps(n) ? 0 : EDGE_ERR_WINDOW;
+}
+
+const int32_t *edge_net_score_area(const edge_net_t *n) {
+    edge_walk_t walk = {0, 0, 0, 0, 0};
+    edge_seat_t seat = {0, 0, 0, 0, 0, 0, 0, 0, 0};
+    edge_layer_t y = {0};
+    for (uint32_t l = 0; l < n->model.layers; l++) {
+        y = edge_model_layer(&n->model, l);
+        seat = edge_walk_layer(&n->model, &y, &walk);
+    }
+    return (const int32_t *)(edge_layer_spikes(&y) ? edge_area(n, EDGE_COUNTS, 0)
+                                                   : edge_area(n, EDGE_MEMBRANES, seat.membranes));
+}
+
+edge_softmax_t edge_net_softmax(const edge_net_t *n) {
+    const edge_objective_t o = edge_model_objective(&n->model);
+    return edge_softmax(edge_net_score_area(n), n->model.classes, o.score_mult, o.score_shift);
+}
+
+int edge_net_predict(const edge_net_t *n, int32_t *confidence) {
+    const int error = check_window(n);
+    if (error) return error;
+    const edge_softmax_t s = edge_net_softmax(n);
+    if (confidence) *confidence = edge_softmax_p(&s, s.winner);
+    return (int)s.winner;
+}
+
+int edge_net_scores(const edge_net_t *n, int32_t *scores) {
+    if (!scores) return EDGE_ERR_ARGUMENT;
+    const int error = check_window(n);
+    if (error) return error;
+    memcpy(scores, edge_net_score_area(n), 4 * (size_t)n->model.classes);
+    return 0;
+}
+
+int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood) {
+    if (!likelihood) return EDGE_ERR_ARGUMENT;
+    if (label < 0 || label >= n->model.classes) return EDGE_ERR_LABEL;
+    const int error = check_window(n);
+    if (error) return error;
+    const edge_softmax_t s = edge_net_softmax(n);
+    *likelihood = edge_softmax_likelihood(&s, (uint32_t)label);
+    return 0;
+}
+
+/// Statistics ///
+
+void edge_net_stats_clear(edge_net_t *n) {
+    if (n->stats) memset(n->stats, 0, n->model.layers * sizeof *n->stats);
+}
+
+int edge_net_count(edge_net_t *n, edge_stats_t *counts) {
+#ifdef EDGE_NO_STATS
+    if (counts) return EDGE_ERR_ARGUMENT;
+#endif
+    n->stats = counts;
+    edge_net_stats_clear(n);
+    return 0;
+}
+
+int edge_net_stats(const edge_net_t *n, uint32_t layer, edge_stats_t *stats) {
+    if (!n->stats || !stats || layer >= n->model.layers) return EDGE_ERR_ARGUMENT;
+    *stats = n->stats[layer];
+    return 0;
+}

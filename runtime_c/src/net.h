@@ -1,0 +1,57 @@
+// What inference and learning share of a net at work.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef EDGE_NET_H
+#define EDGE_NET_H
+
+#include "kernels/kernels.h"
+#include "model.h"
+#include "softmax.h"
+
+static inline void *edge_area(const edge_net_t *n, uint32_t area, uint32_t offset) {
+    return EDGE_ALIGNED(n->arena + n->areas[area] + offset, 4);
+}
+
+// The start of a walk over the net's layers: offsets then count within the areas.
+static inline edge_walk_t edge_net_walk(const edge_net_t *n) {
+    edge_walk_t walk = {0, 0, 0, 0, 0};
+    if (n->mode == EDGE_LEARN) walk.learning = edge_plan_learning(&n->model).layers;
+    return walk;
+}
+
+// The weights of a layer in use: learned ones in RAM, or the image's.
+static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat) {
+    return y->learns && n->weights ? n->weights + seat->weights : y->weights;
+}
+
+static inline edge_threshold_t edge_layer_threshold(const edge_layer_t *y) {
+    edge_threshold_t th = {y->theta0s, y->alphas, y->theta0, y->alpha, y->neuron == EDGE_IF};
+    return th;
+}
+
+// The scores of the window so far. Returns int32[classes] in the arena.
+const int32_t *edge_net_score_area(const edge_net_t *n);
+
+// The softmax of those scores.
+edge_softmax_t edge_net_softmax(const edge_net_t *n);
+
+static inline void edge_count(uint32_t *counter, uint32_t n) {
+#ifndef EDGE_NO_STATS
+    *counter += n;
+#else
+    (void)counter;
+    (void)n;
+#endif
+}
+
+// Where the counts of a layer go. Returns NULL where nothing is counted.
+static inline edge_stats_t *edge_net_counts(const edge_net_t *n, uint32_t layer) {
+#ifndef EDGE_NO_STATS
+    return n->stats ? n->stats + layer : NULL;
+#else
+    (void)n;
+    (void)layer;
+    return NULL;
+#endif
+}
+
+#endif
