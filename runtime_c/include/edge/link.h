@@ -80,8 +80,8 @@ const char *edge_link_error_text(int status);
 
 /// Banks: where a commit goes ///
 
-// Keeps what was learned. commit keeps all of the net's state and the alignment, or nothing; rollback restores the last
-// commit. Each returns 0 or an error code; rollback returns EDGE_LINK_ERR_BANK where nothing was committed, and the link then
+// Keeps what was learned. commit keeps all of the net's state and the alignment (NULL without an encoder), or nothing;
+// rollback restores the last commit. Each returns 0 or an error code; rollback returns EDGE_LINK_ERR_BANK where nothing was committed, and the link then
 // goes back to the image.
 typedef struct edge_bank_port {
     void *context;
@@ -111,46 +111,62 @@ typedef struct edge_link {
     edge_net_t net;
     edge_stream_t stream;
     edge_fit_t fit;
-    uint8_t *request;               // decoded frame that arrives
+
+    // Receiver: only edge_link_receive writes these, but for request_ready, which hands a request over and back.
+    uint8_t *request;
+    uint32_t capacity;              // bytes of a frame
+    uint32_t received;
+    uint32_t torn;                  // frames that the receiver dropped
+    uint32_t request_length;
+    volatile uint8_t request_ready;
+    uint8_t group;                  // code byte of the COBS group under way; 0 before the first
+    uint8_t group_left;
+    uint8_t skipping;
+
+    // Transmitter.
     uint8_t *response;              // last response, kept to be repeated
-    uint8_t refusal[EDGE_LINK_OVERHEAD];
-    const uint8_t *sending;
-    uint32_t capacity;              // bytes of a frame buffer
-    uint32_t session;
-    uint32_t last_checksum;         // of the request that `response` answers
-    uint32_t image_have;
-    uint32_t image_crc;
-    uint32_t image_length;
-    uint32_t loaded_length;
+    uint32_t response_length;
+    uint8_t refusal[EDGE_LINK_OVERHEAD + 1];
+    const uint8_t *sending;         // NULL: idle
+    uint32_t sending_length;
+    uint32_t sending_at;
+    uint8_t sending_left;
+    uint8_t sending_phase;
+    uint8_t sending_full;           // the group is full: no zero follows it
+
+    // Session.
+    uint32_t session;               // 0 before the first hello
+    uint32_t last_checksum;
     uint32_t dropped;
-    uint32_t state_have;
-    uint32_t committed;
-    uint32_t push_at;
-    uint32_t windows;
-    uint32_t kept_capacity;
-    uint32_t kept;
-    uint8_t *state;                 // saved-state header, then the weights in place
+    uint16_t last_sequence;
+
+    // Image transfer: have of length bytes with checksum crc at `at`.
+    const uint8_t *image_at;
+    uint32_t image_length;
+    uint32_t image_crc;
+    uint32_t image_have;
+
+    // Work memory of the model that is loaded.
+    uint8_t *state;                 // room for a saved state's header, then the weights in place
+    uint8_t *arena;
+    edge_stats_t *counts;
     uint8_t *bank;
     uint8_t *kept_labels;
     uint8_t *kept_rows;
-    uint32_t response_length;
-    uint32_t sending_length;
-    uint32_t sending_at;
-    uint32_t sending_group;
-    volatile uint16_t request_length;
-    volatile uint8_t request_ready;
-    uint8_t receive_code;
-    uint8_t receive_left;
-    uint8_t receive_skip;
-    uint16_t last_sequence;
-    uint8_t sending_phase;
-    uint8_t answered;
-    uint8_t activity;
+    uint32_t state_size;            // 0: nothing learns
+    uint32_t arena_size;
+    uint32_t window_size;           // of a kept window
+    uint32_t state_have;
+    uint32_t committed;             // updates, if has_commit
+    uint32_t windows;
+    uint16_t kept;
+    uint16_t kept_capacity;
+
     uint8_t has_model;
     uint8_t has_stream;
-    uint8_t has_window;
     uint8_t has_commit;
-    uint8_t stepping;
+    uint8_t stepping;               // INFER may go on
+    uint8_t activity;
     int8_t result;
 } edge_link_t;
 

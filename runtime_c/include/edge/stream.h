@@ -90,6 +90,12 @@ int edge_stream_poll(edge_stream_t *s);
 // Returns nothing.
 void edge_stream_reset(edge_stream_t *s);
 
+// Samples in the ring. Returns the number.
+uint32_t edge_stream_waiting(const edge_stream_t *s);
+
+// Samples that the ring still takes. Returns the number.
+uint32_t edge_stream_room(const edge_stream_t *s);
+
 // Samples lost since edge_stream_init, modulo 2^32. Returns the number.
 uint32_t edge_stream_lost(const edge_stream_t *s);
 

@@ -1,0 +1,621 @@
+// The board's end of the link: checks a request, carries it out once, remembers the response (docs/link.md).
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "bytes.h"
+#include "crc32.h"
+#include "frame.h"
+
+enum { IDLE = 1, LEARNING = 2, FITTING = 3, LOADING = 4 };  // as in the response to STATUS; 0: no model
+
+enum { STATE_HEADER = 24, ALIGNMENT = 65, BANK_ALIGNMENT = 72, NOT_COMMITTED = 0xFFFFFFFF };
+
+enum { WHAT_STATE = 1, WHAT_ALIGNMENT = 2 };
+
+enum { RESET_STREAM = 1, RESET_KEPT = 2, RESET_STATISTICS = 4, RESET_LEARNING = 8 };
+
+enum { PUSH_WINDOW = 1, PUSH_WAITING = 2 };
+
+// A request's payload and the response's, while a command is carried out.
+typedef struct edge_call {
+    const uint8_t *in;
+    uint32_t n;
+    uint8_t *out;
+    uint32_t out_n;
+    uint32_t room;
+} edge_call_t;
+
+static void put16(edge_call_t *c, uint32_t v) {
+    edge_store16(c->out + c->out_n, (uint16_t)v);
+    c->out_n += 2;
+}
+
+static void put32(edge_call_t *c, uint32_t v) {
+    edge_store32(c->out + c->out_n, v);
+    c->out_n += 4;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/// Model and memory ///
+
+static void close_model(edge_link_t *l) {
+    l->has_model = l->has_stream = l->has_commit = l->stepping = 0;
+    l->activity = IDLE;
+    l->result = 0;
+    l->kept = l->kept_capacity = 0;
+    l->windows = 0;
+}
+
+// Weights, rate, counts and alignment of the image.
+static int start_net(edge_link_t *l) {
+    uint8_t *weights = l->state_size ? l->state + STATE_HEADER : NULL;
+    const int error =
+        edge_net_init(&l->net, &l->model, weights, l->arena, l->arena_size, l->state_size ? EDGE_LEARN : EDGE_INFER);
+    if (error) return error;
+    (void)edge_net_count(&l->net, l->counts);
+    if (l->has_stream) edge_stream_align(&l->stream, NULL);
+    l->stepping = 0;
+    return 0;
+}
+
+// Sizes of a model's work memory.
+typedef struct edge_needs {
+    size_t state, arena, ring, counts, bank, window, total;
+} edge_needs_t;
+
+static edge_needs_t plan(const edge_link_t *l, uint32_t ring) {
+    edge_needs_t needs;
+    const edge_model_t *m = &l->model;
+    const size_t weights = edge_model_weights_size(m);
+    needs.state = weights ? weights + STATE_HEADER : 0;
+    needs.arena = edge_model_arena_size(m, weights ? EDGE_LEARN : EDGE_INFER);
+    needs.ring = edge_stream_size(m, ring);
+    needs.counts = edge_model_layers(m) * sizeof(edge_stats_t);
+    needs.total = needs.state + needs.arena + needs.ring + needs.counts;
+    needs.window = edge_stream_window_size(m);
+    needs.bank = l->config.bank ? 0 : needs.state + (needs.window ? BANK_ALIGNMENT : 0);
+    if (needs.total + needs.bank > l->config.work_size) needs.bank = 0;
+    return needs;
+}
+
+// Opens the image of the transfer. needs: filled if the image is valid.
+static int open_model(edge_link_t *l, uint32_t ring, edge_needs_t *needs) {
+    close_model(l);
+    int error = edge_model_open(&l->model, l->image_at, l->image_length);
+    if (error) return error;
+    *needs = plan(l, ring);
+    if (needs->window && needs->ring == 0) return EDGE_ERR_ARGUMENT;
+    if (needs->total > l->config.work_size) return EDGE_ERR_MEMORY;
+
+    uint8_t *at = l->config.work;
+    l->state_size = (uint32_t)needs->state;
+    l->arena_size = (uint32_t)needs->arena;
+    l->window_size = (uint32_t)needs->window;
+    l->state = at;
+    l->arena = l->state + needs->state;
+    uint8_t *ring_at = l->arena + needs->arena;
+    l->counts = (edge_stats_t *)(void *)(ring_at + needs->ring);
+    l->bank = needs->bank ? ring_at + needs->ring + needs->counts : NULL;
+    l->kept_labels = at + needs->total + needs->bank;
+    const size_t left = l->config.work_size - needs->total - needs->bank;
+    if (needs->window) l->kept_capacity = (uint16_t)smaller((uint32_t)(left / (needs->window + 1)), 65535);
+    l->kept_rows = l->kept_labels + l->kept_capacity;
+
+    error = start_net(l);
+    if (!error && needs->window) {
+        error = edge_stream_init(&l->stream, &l->net, ring_at, needs->ring, ring);
+        l->has_stream = !error;
+    }
+    l->has_model = !error;
+    return error;
+}
+
+int edge_link_open(edge_link_t *l, const void *image, size_t size) {
+    edge_needs_t needs;
+    l->image_at = image;
+    l->image_length = l->image_have = (uint32_t)size;
+    l->image_crc = edge_crc32(0, image, size);
+    return open_model(l, l->config.ring, &needs);
+}
+
+/// Commands: each checks all of its request before it changes anything ///
+
+static int need_model(const edge_link_t *l) {
+    if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
+    if (l->activity == LOADING) return EDGE_LINK_ERR_LOADING;
+    return l->activity == IDLE ? 0 : EDGE_ERR_BUSY;
+}
+
+static int need_stream(const edge_link_t *l) {
+    const int error = need_model(l);
+    if (error) return error;
+    return l->has_stream ? 0 : EDGE_ERR_ENCODER;
+}
+
+static int hello(edge_link_t *l, edge_call_t *c) {
+    c->out[0] = EDGE_LINK_PROTOCOL;
+    c->out_n = 1;
+    if (c->in[0] != EDGE_LINK_PROTOCOL) return EDGE_LINK_ERR_PROTOCOL;
+    c->out[1] = (uint8_t)(l->has_model | (l->has_model && l->state_size) << 1 | l->has_stream << 2);
+    c->out_n = 2;
+    put16(c, c->room);
+    put32(c, edge_version());
+    put32(c, EDGE_IMAGE_VERSION);
+    put32(c, (uint32_t)l->config.image_size);
+    put32(c, (uint32_t)l->config.work_size);
+    put32(c, l->has_model ? l->image_length : 0);
+    put32(c, l->has_model ? l->image_crc : 0);
+    put32(c, l->has_model ? 0 : l->image_have);
+    put32(c, l->has_model ? edge_net_updates(&l->net) : 0);
+    put16(c, l->has_stream ? l->stream.encoder.channels : 0);
+    put16(c, 0);
+    const char *name = l->config.board;
+    while (*name && c->out_n < EDGE_LINK_MIN_PAYLOAD) c->out[c->out_n++] = (uint8_t)*name++;
+    return 0;
+}
+
+static int status(const edge_link_t *l, edge_call_t *c) {
+    c->out[0] = l->has_model ? l->activity : 0;
+    c->out[1] = (uint8_t)l->result;
+    c->out[2] = l->has_model ? l->net.rate_decay : 0;
+    c->out[3] = l->has_model && l->activity == IDLE && edge_net_steps(&l->net) == edge_model_window(&l->model);
+    c->out_n = 4;
+    put32(c, l->has_model ? edge_net_updates(&l->net) : 0);
+    put32(c, l->has_stream ? edge_stream_lost(&l->stream) : 0);
+    put32(c, l->windows);
+    put32(c, l->has_commit ? l->committed : NOT_COMMITTED);
+    put32(c, edge_link_dropped(l));
+    put16(c, l->kept);
+    put16(c, l->kept_capacity);
+    return 0;
+}
+
+static int reset(edge_link_t *l, const edge_call_t *c) {
+    const uint32_t what = c->in[0];
+    const int error = need_model(l);
+    if (error) return error;
+    if (what > 15) return EDGE_ERR_ARGUMENT;
+    if (what & RESET_LEARNING) (void)start_net(l);
+    if (what & RESET_STREAM && l->has_stream) edge_stream_reset(&l->stream);
+    if (what & RESET_KEPT) l->kept = 0;
+    if (what & RESET_STATISTICS) edge_net_stats_clear(&l->net);
+    return 0;
+}
+
+static int image_begin(edge_link_t *l, edge_call_t *c) {
+    const uint32_t length = edge_load32(c->in), crc = edge_load32(c->in + 4);
+    if (length == 0 || length > l->config.image_size) return EDGE_LINK_ERR_SIZE;
+    if (length != l->image_length || crc != l->image_crc) {
+        close_model(l);
+        l->image_at = l->config.image;
+        l->image_length = length;
+        l->image_crc = crc;
+        l->image_have = 0;
+    }
+    put32(c, l->image_have);
+    return 0;
+}
+
+static int image_chunk(edge_link_t *l, edge_call_t *c) {
+    const uint32_t n = c->n - 4;
+    const int fits = edge_load32(c->in) == l->image_have && n <= l->image_length - l->image_have;
+    if (fits) {
+        memcpy(l->config.image + l->image_have, c->in + 4, n);
+        l->image_have += n;
+    }
+    put32(c, l->image_have);
+    return fits ? 0 : EDGE_LINK_ERR_OFFSET;
+}
+
+static int image_end(edge_link_t *l, edge_call_t *c) {
+    if (l->image_length == 0 || l->image_have < l->image_length) return EDGE_LINK_ERR_INCOMPLETE;
+    if (edge_crc32(0, l->image_at, l->image_length) != l->image_crc) {
+        close_model(l);
+        l->image_length = l->image_have = 0;
+        return EDGE_LINK_ERR_DAMAGED;
+    }
+    edge_needs_t needs = {0};
+    const uint32_t ring = edge_load16(c->in);
+    const int error = open_model(l, ring ? ring : l->config.ring, &needs);
+    if (error && error != EDGE_ERR_MEMORY) return error;
+    put32(c, (uint32_t)l->config.work_size);
+    put32(c, (uint32_t)needs.total);
+    put32(c, (uint32_t)needs.state);
+    put32(c, (uint32_t)needs.arena);
+    put32(c, (uint32_t)needs.ring);
+    put32(c, (uint32_t)needs.counts);
+    put32(c, (uint32_t)needs.bank);
+    put32(c, (uint32_t)needs.window);
+    put32(c, l->kept_capacity);
+    return error;
+}
+
+// Writes class, one more byte and confidence of the window so far.
+static void put_prediction(const edge_link_t *l, edge_call_t *c, uint8_t more) {
+    int32_t confidence = 0;
+    const int predicted = edge_net_predict(&l->net, &confidence);
+    c->out[c->out_n++] = (uint8_t)(predicted < 0 ? 0 : predicted);
+    c->out[c->out_n++] = more;
+    put16(c, (uint32_t)confidence);
+}
+
+static int infer(edge_link_t *l, edge_call_t *c) {
+    int error = need_model(l);
+    if (error) return error;
+    const edge_input_t kind = edge_model_input_kind(&l->model);
+    const uint32_t inputs = edge_model_inputs(&l->model), steps = edge_load16(c->in + 2), begin = c->in[0];
+    const uint32_t size = kind == EDGE_INPUT_SPIKES ? (inputs + 7) / 8 : inputs;
+    const uint32_t given = kind == EDGE_INPUT_STATIC ? begin : steps;
+    if (begin > 1) return EDGE_ERR_ARGUMENT;
+    if (!begin && !l->stepping) return EDGE_ERR_WINDOW;
+    if (steps == 0 || steps > edge_model_window(&l->model) - (begin ? 0 : edge_net_steps(&l->net))) return EDGE_ERR_ARGUMENT;
+    if (c->n != 4 + given * size) return EDGE_LINK_ERR_LENGTH;
+
+    if (begin) error = edge_net_begin(&l->net);
+    const uint8_t *input = c->in + 4;
+    for (uint32_t t = 0; t < steps && !error; t++) {
+        error = edge_net_step(&l->net, input);
+        if (kind != EDGE_INPUT_STATIC) input += size;
+    }
+    l->stepping = 1;
+    put16(c, edge_net_steps(&l->net));
+    put_prediction(l, c, 0);
+    return error;
+}
+
+static int push(edge_link_t *l, edge_call_t *c) {
+    int16_t sample[EDGE_MAX_CHANNELS];
+    const int error = need_stream(l);
+    if (error && error != EDGE_ERR_BUSY) return error;
+    if (!l->has_stream) return EDGE_ERR_ENCODER;
+    edge_stream_t *s = &l->stream;
+    const uint32_t channels = s->encoder.channels;
+    if (c->n % (2 * channels)) return EDGE_LINK_ERR_LENGTH;
+
+    const uint8_t *at = c->in, *end = c->in + c->n;
+    int window = error ? 0 : edge_stream_poll(s);
+    while (window != 1 && at < end && edge_stream_room(s) > 0) {
+        for (uint32_t i = 0; i < channels; i++) sample[i] = edge_signed16(edge_load16(at + 2 * i));
+        at += 2 * channels;
+        (void)edge_stream_push(s, sample);
+        if (!error) window = edge_stream_poll(s);
+    }
+    put16(c, (uint32_t)(at - c->in) / (2 * channels));
+    put16(c, (window == 1 ? PUSH_WINDOW : 0) | (edge_stream_waiting(s) ? PUSH_WAITING : 0));
+    if (window == 1) {
+        l->windows++;
+        l->stepping = 0;
+        put_prediction(l, c, 0);
+    } else {
+        put32(c, 0);
+    }
+    put32(c, edge_stream_lost(s));
+    return 0;
+}
+
+static int keep(edge_link_t *l, edge_call_t *c) {
+    if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
+    if (!l->has_stream) return EDGE_ERR_ENCODER;
+    if (c->in[0] >= edge_model_classes(&l->model)) return EDGE_ERR_LABEL;
+    if (l->kept == l->kept_capacity) return EDGE_LINK_ERR_FULL;
+    const int error = edge_stream_keep(&l->stream, l->kept_rows + (size_t)l->kept * l->window_size, l->window_size);
+    if (error) return error;
+    l->kept_labels[l->kept++] = c->in[0];
+    put16(c, l->kept);
+    return 0;
+}
+
+static int replay(edge_link_t *l, edge_call_t *c) {
+    const uint32_t window = edge_load16(c->in);
+    int error = need_stream(l);
+    if (error) return error;
+    if (window >= l->kept) return EDGE_ERR_ARGUMENT;
+    error = edge_stream_replay(&l->stream, l->kept_rows + (size_t)window * l->window_size, l->window_size);
+    if (error) return error;
+    l->stepping = 0;
+    put_prediction(l, c, l->kept_labels[window]);
+    return 0;
+}
+
+static int learn(edge_link_t *l, edge_call_t *c) {
+    int error = need_model(l);
+    if (!error) error = edge_net_learn_begin(&l->net, c->in[0]);
+    if (error) return error;
+    l->activity = LEARNING;
+    l->result = 0;
+    l->stepping = 0;
+    put32(c, edge_net_updates(&l->net));
+    return 0;
+}
+
+static int fit(edge_link_t *l, edge_call_t *c) {
+    int error = need_stream(l);
+    if (error) return error;
+    if (l->kept == 0) return EDGE_ERR_WINDOW;
+    error = edge_fit_begin(&l->fit, &l->stream, l->kept_rows, l->kept_labels, l->kept, c->in[0]);
+    if (error) return error;
+    l->activity = FITTING;
+    l->result = 0;
+    l->stepping = 0;
+    put16(c, l->kept);
+    return 0;
+}
+
+static int rate(edge_link_t *l, const edge_call_t *c) {
+    const int error = need_model(l);
+    return error ? error : edge_net_rate_decay(&l->net, c->in[0]);
+}
+
+static int scores(const edge_link_t *l, edge_call_t *c) {
+    int32_t score[256];
+    const uint32_t first = edge_load16(c->in);
+    int error = need_model(l);
+    if (error) return error;
+    const uint32_t classes = edge_model_classes(&l->model);
+    if (first >= classes) return EDGE_ERR_ARGUMENT;
+    error = edge_net_scores(&l->net, score);
+    if (error) return error;
+    put16(c, classes);
+    for (uint32_t i = first; i < classes && c->out_n + 4 <= c->room; i++) put32(c, (uint32_t)score[i]);
+    return 0;
+}
+
+static int commit(edge_link_t *l, edge_call_t *c) {
+    int error = need_model(l);
+    if (error) return error;
+    if (l->config.bank) {
+        error = l->config.bank->commit(l->config.bank->context, &l->net, l->has_stream ? &l->stream.alignment : NULL);
+        if (error) return error;
+    } else {
+        if (!l->bank) return EDGE_LINK_ERR_BANK;
+        if (l->has_stream) memcpy(l->bank + l->state_size, edge_stream_alignment(&l->stream), ALIGNMENT);
+        if (l->state_size) (void)edge_net_save(&l->net, l->bank, l->state_size);
+    }
+    l->has_commit = 1;
+    l->committed = edge_net_updates(&l->net);
+    put32(c, l->committed);
+    return 0;
+}
+
+static int restore(edge_link_t *l) {
+    edge_alignment_t alignment;
+    int error = EDGE_LINK_ERR_BANK;
+    if (l->config.bank) {
+        error = l->config.bank->rollback(l->config.bank->context, &l->net, &alignment);
+    } else if (l->has_commit) {
+        if (l->has_stream) memcpy(&alignment, l->bank + l->state_size, ALIGNMENT);
+        error = l->state_size ? edge_net_load(&l->net, l->bank, l->state_size) : 0;
+    }
+    if (error == EDGE_LINK_ERR_BANK) error = start_net(l);
+    else if (!error && l->has_stream) edge_stream_align(&l->stream, &alignment);
+    if (!error) l->activity = IDLE;
+    l->stepping = 0;
+    return error;
+}
+
+static int rollback(edge_link_t *l, edge_call_t *c) {
+    int error = need_model(l);
+    if (error == EDGE_LINK_ERR_LOADING) error = 0;
+    if (!error) error = restore(l);
+    if (error) return error;
+    put32(c, edge_net_updates(&l->net));
+    return 0;
+}
+
+static int read(edge_link_t *l, edge_call_t *c) {
+    const uint32_t offset = edge_load32(c->in + 4);
+    const uint8_t *from;
+    uint32_t size;
+    int error = need_model(l);
+    if (error) return error;
+    if (c->in[0] == WHAT_STATE) {
+        if (l->state_size == 0) return EDGE_ERR_MODE;
+        // The weights already stand where the state wants them: only its header is written.
+        error = offset == 0 ? edge_net_save(&l->net, l->state, l->state_size) : 0;
+        if (error < 0) return error;
+        from = l->state;
+        size = l->state_size;
+    } else if (c->in[0] == WHAT_ALIGNMENT) {
+        if (!l->has_stream) return EDGE_ERR_ENCODER;
+        from = (const uint8_t *)edge_stream_alignment(&l->stream);
+        size = ALIGNMENT;
+    } else {
+        return EDGE_ERR_ARGUMENT;
+    }
+    if (offset > size) return EDGE_LINK_ERR_OFFSET;
+    const uint32_t n = smaller(smaller(edge_load16(c->in + 2), size - offset), c->room - 4);
+    put32(c, size);
+    memcpy(c->out + 4, from + offset, n);
+    c->out_n += n;
+    return 0;
+}
+
+static int write_alignment(edge_link_t *l, edge_call_t *c, uint32_t offset, uint32_t n) {
+    edge_alignment_t alignment;
+    const int error = need_stream(l);
+    if (error) return error;
+    if (offset || n != ALIGNMENT) return EDGE_LINK_ERR_LENGTH;
+    memcpy(&alignment, c->in + 8, ALIGNMENT);
+    edge_stream_align(&l->stream, &alignment);
+    put32(c, ALIGNMENT);
+    return 0;
+}
+
+static int write_state(edge_link_t *l, edge_call_t *c, uint32_t offset, uint32_t n) {
+    int error = need_model(l);
+    if (error && error != EDGE_LINK_ERR_LOADING) return error;
+    if (l->state_size == 0) return EDGE_ERR_MODE;
+    const uint32_t have = l->activity == LOADING ? l->state_have : 0;
+    if ((offset && offset != have) || n > l->state_size - offset) {
+        put32(c, have);
+        return EDGE_LINK_ERR_OFFSET;
+    }
+    memcpy(l->state + offset, c->in + 8, n);
+    l->state_have = offset + n;
+    l->activity = LOADING;
+    l->stepping = 0;
+    put32(c, l->state_have);
+    if (l->state_have < l->state_size) return 0;
+    error = edge_net_load(&l->net, l->state, l->state_size);
+    if (error) (void)restore(l);
+    l->activity = IDLE;
+    return error;
+}
+
+static int write(edge_link_t *l, edge_call_t *c) {
+    const uint32_t offset = edge_load32(c->in + 4), n = c->n - 8;
+    if (c->in[0] == WHAT_ALIGNMENT) return write_alignment(l, c, offset, n);
+    return c->in[0] == WHAT_STATE ? write_state(l, c, offset, n) : EDGE_ERR_ARGUMENT;
+}
+
+static int statistics(const edge_link_t *l, edge_call_t *c) {
+    edge_stats_t s;
+    if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
+    const int error = edge_net_stats(&l->net, c->in[0], &s);
+    if (error) return error;
+    put32(c, s.spikes_in);
+    put32(c, s.spikes_out);
+    put32(c, s.forward_sops);
+    put32(c, s.error_sops);
+    put32(c, s.update_sops);
+    put32(c, s.moved);
+    return 0;
+}
+
+// Payload bytes of each command; `open`: or more.
+typedef struct edge_shape {
+    uint8_t command, size, open;
+} edge_shape_t;
+
+static const edge_shape_t SHAPES[] = {
+    {EDGE_LINK_HELLO, 2, 0},       {EDGE_LINK_STATUS, 0, 0},    {EDGE_LINK_RESET, 1, 0},
+    {EDGE_LINK_IMAGE_BEGIN, 8, 0}, {EDGE_LINK_IMAGE_CHUNK, 5, 1}, {EDGE_LINK_IMAGE_END, 2, 0},
+    {EDGE_LINK_INFER, 4, 1},       {EDGE_LINK_PUSH, 0, 1},      {EDGE_LINK_KEEP, 1, 0},
+    {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},     {EDGE_LINK_FIT, 1, 0},
+    {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},    {EDGE_LINK_COMMIT, 0, 0},
+    {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},      {EDGE_LINK_WRITE, 9, 1},
+    {EDGE_LINK_STATISTICS, 1, 0},
+};
+
+static int check_shape(uint8_t command, uint32_t n) {
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
+        const edge_shape_t *s = SHAPES + i;
+        if (s->command != command) continue;
+        return n == s->size || (s->open && n > s->size) ? 0 : EDGE_LINK_ERR_LENGTH;
+    }
+    return EDGE_LINK_ERR_COMMAND;
+}
+
+static int carry_out(edge_link_t *l, uint8_t command, edge_call_t *c) {
+    const int error = check_shape(command, c->n);
+    if (error) return error;
+    switch (command) {
+    case EDGE_LINK_HELLO: return hello(l, c);
+    case EDGE_LINK_STATUS: return status(l, c);
+    case EDGE_LINK_RESET: return reset(l, c);
+    case EDGE_LINK_IMAGE_BEGIN: return image_begin(l, c);
+    case EDGE_LINK_IMAGE_CHUNK: return image_chunk(l, c);
+    case EDGE_LINK_IMAGE_END: return image_end(l, c);
+    case EDGE_LINK_INFER: return infer(l, c);
+    case EDGE_LINK_PUSH: return push(l, c);
+    case EDGE_LINK_KEEP: return keep(l, c);
+    case EDGE_LINK_REPLAY: return replay(l, c);
+    case EDGE_LINK_LEARN: return learn(l, c);
+    case EDGE_LINK_FIT: return fit(l, c);
+    case EDGE_LINK_RATE: return rate(l, c);
+    case EDGE_LINK_SCORES: return scores(l, c);
+    case EDGE_LINK_COMMIT: return commit(l, c);
+    case EDGE_LINK_ROLLBACK: return rollback(l, c);
+    case EDGE_LINK_READ: return read(l, c);
+    case EDGE_LINK_WRITE: return write(l, c);
+    default: return statistics(l, c);
+    }
+}
+
+/// Sessions and sequence ///
+
+// Completes a frame around `payload` bytes in it and sends it.
+static void answer(edge_link_t *l, uint8_t *frame, uint32_t payload, int code) {
+    memcpy(frame, l->request, FRAME_HEADER - 1);
+    frame[6] |= EDGE_LINK_RESPONSE;
+    frame[7] = (uint8_t)code;
+    edge_store32(frame + FRAME_HEADER + payload, edge_crc32(0, frame, FRAME_HEADER + payload));
+    edge_frame_send(l, frame, FRAME_HEADER + payload + FRAME_CHECKSUM);
+}
+
+static void handle(edge_link_t *l) {
+    const uint8_t *r = l->request;
+    const uint32_t end = l->request_length - FRAME_CHECKSUM, checksum = edge_load32(r + end);
+    const uint32_t session = edge_load32(r);
+    const uint16_t sequence = edge_load16(r + 4);
+    const uint8_t command = r[6];
+    if (edge_crc32(0, r, end) != checksum || session == 0 || command & EDGE_LINK_RESPONSE || r[7]) {
+        l->dropped++;
+        return;
+    }
+    edge_call_t c = {r + FRAME_HEADER, end - FRAME_HEADER, l->response + FRAME_HEADER, 0,
+                     l->capacity - EDGE_LINK_OVERHEAD};
+    if (session != l->session) {
+        if (command != EDGE_LINK_HELLO || c.n == 0) {
+            answer(l, l->refusal, 0, EDGE_LINK_ERR_SESSION);
+            return;
+        }
+        if (c.in[0] != EDGE_LINK_PROTOCOL) {
+            l->refusal[FRAME_HEADER] = EDGE_LINK_PROTOCOL;
+            answer(l, l->refusal, 1, EDGE_LINK_ERR_PROTOCOL);
+            return;
+        }
+        l->session = session;
+    } else if (sequence == l->last_sequence) {
+        if (checksum == l->last_checksum) edge_frame_send(l, l->response, l->response_length);
+        else answer(l, l->refusal, 0, EDGE_LINK_ERR_SEQUENCE);
+        return;
+    } else if ((uint16_t)(sequence - l->last_sequence) > 32767) {
+        l->dropped++;
+        return;
+    }
+    l->last_sequence = sequence;
+    l->last_checksum = checksum;
+    const int code = carry_out(l, command, &c);
+    l->response_length = EDGE_LINK_OVERHEAD + c.out_n;
+    answer(l, l->response, c.out_n, code);
+}
+
+/// Server ///
+
+int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
+    if (!l || !config || !config->board || !config->frames || !config->image || !config->work) return EDGE_ERR_ARGUMENT;
+    const size_t capacity = config->frames_size / 2;
+    if (capacity < EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD || capacity > 65535 || config->budget == 0) return EDGE_ERR_ARGUMENT;
+    if (config->ring < 2 || config->ring > 32768 || config->ring & (config->ring - 1)) return EDGE_ERR_ARGUMENT;
+    if (config->image_size > INT32_MAX || config->work_size > INT32_MAX) return EDGE_ERR_ARGUMENT;
+    if ((uintptr_t)config->image % 8 || (uintptr_t)config->work % 8) return EDGE_ERR_ALIGN;
+    memset(l, 0, sizeof *l);
+    l->config = *config;
+    l->capacity = (uint32_t)capacity;
+    l->request = config->frames;
+    l->response = config->frames + capacity;
+    l->activity = IDLE;
+    return 0;
+}
+
+int edge_link_run(edge_link_t *l) {
+    if (l->request_ready && !l->sending) {
+        handle(l);
+        edge_frame_done(l);
+    }
+    if (l->activity == LEARNING || l->activity == FITTING) {
+        const int more = l->activity == LEARNING ? edge_net_learn_run(&l->net, l->config.budget) : edge_fit_run(&l->fit);
+        if (more == 1) return 1;
+        l->activity = IDLE;
+        l->result = (int8_t)more;
+    }
+    return l->request_ready && !l->sending;
+}
+
+uint32_t edge_link_dropped(const edge_link_t *l) { return l->dropped + l->torn; }
+
+edge_net_t *edge_link_net(edge_link_t *l) { return l->has_model ? &l->net : NULL; }
+
+edge_stream_t *edge_link_stream(edge_link_t *l) { return l->has_stream ? &l->stream : NULL; }
