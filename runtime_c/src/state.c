@@ -23,7 +23,7 @@ int edge_net_save(const edge_net_t *n, void *state, size_t size) {
     edge_store32(p + 8, (uint32_t)whole);
     edge_store32(p + 16, edge_model_crc(&n->model));
     edge_store32(p + 20, n->update);
-    memcpy(p + STATE_HEADER, n->weights, whole - STATE_HEADER);
+    memmove(p + STATE_HEADER, n->weights, whole - STATE_HEADER);  // the state may hold the weights in place
     edge_store32(p + 12, edge_crc32(0, p + 16, whole - 16));
     return (int)whole;
 }
@@ -57,7 +57,7 @@ int edge_net_load(edge_net_t *n, const void *state, size_t size) {
     if (edge_load32(p + 8) != whole || edge_load32(p + 16) != edge_model_crc(&n->model)) return EDGE_ERR_STATE;
     if (edge_load32(p + 12) != edge_crc32(0, p + 16, whole - 16)) return EDGE_ERR_STATE;
     if (!weights_are_valid(n, p + STATE_HEADER)) return EDGE_ERR_STATE;
-    memcpy(n->weights, p + STATE_HEADER, whole - STATE_HEADER);
+    memmove(n->weights, p + STATE_HEADER, whole - STATE_HEADER);
     n->update = edge_load32(p + 20);
     n->rate_decay = p[6];
     n->over = 1;
