@@ -67,15 +67,8 @@ def main() -> None:
             if name == "turn":
                 continue
             plain, balanced = np.array([scores[name] for scores in each.values()]).T
-            rows.append(
-                {
-                    "k": k,
-                    "model": name,
-                    "plain": plain.mean(),
-                    "balanced": balanced.mean(),
-                    "worst": plain.min(),
-                }
-            )
+            figures = {"plain": plain.mean(), "balanced": balanced.mean(), "worst": plain.min()}
+            rows.append({"k": k, "model": name, **figures})
             print(f"k = {k}  {name:26s}", *(f"{what} {figure:.3f} " for what, figure in figures.items()))
         rows[-1]["people"] = each
     if options.json:
