@@ -1,0 +1,106 @@
+"""`pyedge eval`: accuracy of a model in float, in integers, in C, or on a board."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyedge.cli.console import Json, bar, emit, table
+
+
+class On(StrEnum):
+    """Where a model runs."""
+
+    float = "float"
+    reference = "reference"
+    host = "host"
+    board = "board"
+
+
+class Windows(StrEnum):
+    """Which windows."""
+
+    old = "old"
+    new = "new"
+    test = "test"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run's folder, model.npz, or an image (.edge).")],
+    on: Annotated[
+        On | None, typer.Option(help="Default: float for a trained model, host for an image.")
+    ] = None,
+    windows: Annotated[
+        Windows,
+        typer.Option(
+            help="old: the old sessions; new: the new session's first repetitions; "
+            "test: its unseen remainder."
+        ),
+    ] = Windows.test,
+    board: Annotated[str | None, typer.Option(help="With --on board: name of an emulated board.")] = None,
+    port: Annotated[str | None, typer.Option(help="With --on board: serial port or URL instead.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many windows, spread evenly.", min=1)] = None,
+    json: Json = False,
+) -> None:
+    """Print accuracy, balanced accuracy and the confusion matrix.
+
+    The data are those of the model's recipe: nothing it was trained on is in `test`.
+
+    Example: `pyedge eval runs/wrist`, `pyedge eval runs/wrist/model.edge --on reference --json`.
+    """
+    from pyedge.evaluation import Outcome
+    from pyedge.predict import open_any
+
+    opened = open_any(model)
+    where = on or (On.float if opened.image is None else On.host)
+    task = opened.task()
+    side = task.old() if windows == Windows.old else task.new()[0 if windows == Windows.new else 1]
+    side = spread(side, limit)
+    with (
+        bar(f"{windows.value} windows", len(side.labels)) as tick,
+        opened.predictor(where.value, board, port) as predict,
+    ):
+        outcome = Outcome(side.labels, predict(side.rows, tick), task.classes)
+    people = sorted({r.subject for r in side.windows.recordings})
+    result = {
+        "model": str(model),
+        "on": where.value,
+        "windows": windows.value,
+        "count": len(side.labels),
+        "people": people,
+        "accuracy": outcome.accuracy,
+        "balanced_accuracy": outcome.balanced_accuracy,
+        "recall": outcome.recall,
+        "classes": list(task.classes),
+        "confusion": outcome.confusion,
+    }
+    if json:
+        return emit(result)
+    print(f"{model}, {where.value}, {len(side.labels):,} {windows.value} windows of {', '.join(people)}")
+    print(f"accuracy {outcome.accuracy:.4f}   balanced accuracy {outcome.balanced_accuracy:.4f}\n")
+    print(confusion_text(outcome))
+    return None
+
+
+def spread(side: Any, limit: int | None) -> Any:
+    """At most `limit` of the windows, evenly spread."""
+    import numpy as np
+
+    if limit is None or limit >= len(side.labels):
+        return side
+    pick = np.linspace(0, len(side.labels) - 1, limit).round().astype(int)
+    return side._replace(rows=side.rows[pick], labels=side.labels[pick], windows=side.windows.take(pick))
+
+
+def confusion_text(outcome: Any) -> str:
+    """The confusion matrix, one row a true class."""
+    rows = [
+        (f"{c} {name}", *(int(n) for n in outcome.confusion[c]), "-" if recall is None else f"{recall:.3f}")
+        for c, (name, recall) in enumerate(zip(outcome.classes, outcome.recall, strict=True))
+    ]
+    return table(("true \\ predicted", *(str(c) for c in range(len(outcome.classes))), "recall"), rows)

@@ -1,0 +1,98 @@
+"""Pictures of runs: training curves, spikes of a window, accuracy while a board learns (needs matplotlib)."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyedge.checkpoint import write_atomically
+from pyedge.errors import ConfigError
+
+INK, ACCENT, PALE = "#1f2933", "#c2410c", "#9aa5b1"
+
+
+def _figure(rows: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
+    """A figure of stacked axes without a window system. Raises ConfigError without matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError(
+            "pictures need matplotlib: pip install 'pyedge[plot]', or leave them out (--no-plot)"
+        ) from None
+    figure = Figure((width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, np.atleast_1d(figure.subplots(rows, 1)).tolist()
+
+
+def _save(figure: Any, path: Path) -> None:
+    data = io.BytesIO()
+    figure.savefig(data, format=path.suffix.lstrip(".") or "png", dpi=130)
+    write_atomically(path, lambda file: file.write(data.getvalue()))
+
+
+def training_curve(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Loss and accuracy over the epochs of all stages, one after the other."""
+    figure, (top, bottom) = _figure(2, 7, 5)
+    epochs = np.arange(1, len(history) + 1)
+    for axes, name in ((top, "loss"), (bottom, "accuracy")):
+        axes.plot(epochs, [row[name] for row in history], color=INK, label="training")
+        held = [row.get(f"validation_{name}") for row in history]
+        if any(v is not None for v in held):
+            axes.plot(epochs, [np.nan if v is None else v for v in held], color=ACCENT, label="held out")
+        axes.set_ylabel(name)
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        for n in range(1, len(history)):
+            if history[n].get("stage") != history[n - 1].get("stage"):
+                axes.axvline(n + 0.5, color=PALE, linewidth=0.8)
+    bottom.set_xlabel("epoch")
+    _save(figure, path)
+
+
+def spikes_and_accuracy(
+    spikes: Sequence[NDArray[np.bool_]],
+    inputs: NDArray[np.generic],
+    window: str,
+    updates: Sequence[int],
+    accuracy: Mapping[str, Sequence[float]],
+    path: Path,
+) -> None:
+    """A window as the network saw it, and accuracy while it learned.
+
+    spikes : of each hidden layer, (T, neurons). inputs : (T, inputs), spikes or frames.
+    accuracy : curves by name, one value for each entry of `updates`.
+    """
+    figure, axes = _figure(2 + len(spikes), 7, 3 + 2 * len(spikes) + 2.5)
+    axes[0].imshow(
+        inputs.T,
+        aspect="auto",
+        interpolation="nearest",
+        cmap="magma",
+        origin="lower",
+        extent=(0.5, len(inputs) + 0.5, -0.5, inputs.shape[1] - 0.5),
+    )
+    axes[0].set_ylabel("input")
+    axes[0].set_title(window, loc="left", fontsize="medium")
+    for number, (fired, plot) in enumerate(zip(spikes, axes[1:], strict=False), 1):
+        step, neuron = np.nonzero(fired)
+        plot.scatter(step + 1, neuron, s=4, marker="|", color=INK)
+        plot.set(xlim=(0.5, len(fired) + 0.5), ylim=(-1, fired.shape[1]), ylabel=f"neuron, layer {number}")
+        plot.text(
+            1,
+            1.01,
+            f"{fired.mean():.1%} of neurons a step",
+            transform=plot.transAxes,
+            ha="right",
+            fontsize="small",
+        )
+    axes[-2].set_xlabel("time step")
+    for (name, values), color in zip(accuracy.items(), (ACCENT, INK, PALE), strict=False):
+        axes[-1].plot(updates, values, color=color, label=name, marker="." if len(updates) < 40 else None)
+    axes[-1].set(xlabel="updates on the board", ylabel="accuracy, unseen windows")
+    axes[-1].legend(frameon=False)
+    axes[-1].spines[["top", "right"]].set_visible(False)
+    _save(figure, path)

@@ -1,0 +1,107 @@
+"""Predictions of a model wherever it runs: float, the integer reference."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyedge import image
+from pyedge.encode import Rows, encode
+from pyedge.errors import ConfigError
+from pyedge.files import read_bytes
+from pyedge.quant import reference
+from pyedge.quant.model import IntegerModel
+from pyedge.recipe import Recipe, parse
+from pyedge.task import Task, Trained, inputs_of, open_task, open_trained
+
+Tick = Callable[[float], None]
+Predict = Callable[
+    [Rows, Tick], NDArray[np.int64]
+]  # rows before alignment, (n, rows, row_values) -> classes, (n,)
+
+BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model as a user named it: trained in float, or an image."""
+
+    path: Path
+    trained: Trained | None
+    image: bytes | None
+    integers: IntegerModel | None
+
+    def recipe(self) -> Recipe:
+        """The recipe it was trained by. Raises ConfigError for an image that does not carry one."""
+        if self.trained is not None:
+            return self.trained.recipe
+        assert self.integers is not None
+        metadata = self.integers.metadata or {}
+        if "recipe" not in metadata:
+            raise ConfigError(
+                f"{self.path} does not say what it was trained on; `pyedge quantize` writes images that do"
+            )
+        return parse(metadata["recipe"], str(self.path))
+
+    def task(self) -> Task:
+        """Its data, encoded as it was in training. Raises DataError or ConfigError."""
+        if self.trained is not None:
+            return open_task(self.trained.recipe, self.trained.encoder)
+        recipe = self.recipe()
+        assert self.integers is not None
+        if self.integers.encoder is None:
+            raise ConfigError(f"{self.path} has no encoder: it takes encoded inputs, not recordings")
+        return open_task(recipe, self.integers.encoder)
+
+    @contextmanager
+    def predictor(self, where: str, board: str | None = None, port: str | None = None) -> Iterator[Predict]:
+        """Something that predicts. Raises ConfigError where this model cannot run there."""
+        if where == "float":
+            if self.trained is None:
+                raise ConfigError(
+                    f"{self.path} is an image: it holds integers; the model.npz of its run is float"
+                )
+            yield float_predictor(self.trained)
+            return
+        if self.integers is None or self.image is None:
+            raise ConfigError(f"{self.path} is not an image; write one first: pyedge quantize {self.path}")
+        yield reference_predictor(self.integers)
+
+
+def open_any(path: Path) -> Opened:
+    """A run's folder, model.npz or image. Raises ImageError, CheckpointError, DataError or ConfigError."""
+    if path.suffix == ".edge":
+        blob = read_bytes(path)
+        return Opened(path, None, blob, image.read(blob))
+    return Opened(path, open_trained(path), None, None)
+
+
+def float_predictor(trained: Trained) -> Predict:
+    def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:
+        found = []
+        for start in range(0, len(rows), BATCH):
+            x = inputs_of(trained.encoder, rows[start : start + BATCH])
+            found.append(trained.network.predict(trained.params, x))
+            tick(start + x.shape[1])
+        return np.concatenate(found).astype(np.int64)
+
+    return predict
+
+
+def reference_predictor(
+    model: IntegerModel, weights: tuple[NDArray[np.integer], ...] | None = None
+) -> Predict:
+    held = weights if weights is not None else reference.fresh(model).weights
+
+    def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:
+        assert model.encoder is not None
+        found = np.empty(len(rows), np.int64)
+        for n, window in enumerate(encode(model.encoder, rows)):
+            found[n] = reference.predict(model, reference.run_window(model, held, window).scores)[0]
+            tick(n + 1)
+        return found
+
+    return predict

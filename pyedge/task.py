@@ -1,0 +1,339 @@
+"""From a recipe to numbers: whose windows train and test, the encoder, the network, its training."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyedge.augment import LogJitter
+from pyedge.calibrate import calibrate, profile
+from pyedge.checkpoint import differences, write_atomically
+from pyedge.datasets import (
+    EmgData,
+    Recording,
+    Windows,
+    describe,
+    in_samples,
+    live_windows,
+    load,
+    select,
+    session_and_k,
+    whole_trials,
+)
+from pyedge.encode import Alignment, EncoderConfig, Rows, encode, window_rows
+from pyedge.errors import ConfigError, DataError
+from pyedge.losses import TET, CountCrossEntropy, Loss, ScoreCrossEntropy, SpikeCount
+from pyedge.model import Activity, Input, Network, Params, dense_network, load_model, save_model
+from pyedge.neuron import IF, LIF
+from pyedge.optim import SGD, AdamW, Constant, Cosine
+from pyedge.recipe import Encoder, Recipe, RecipeError, Stage, parse, plain
+from pyedge.rules import MPDED, Surrogate
+from pyedge.trainer import Row, TrainConfig, fit, write_log
+
+Labels = NDArray[np.int64]
+
+
+class Side(NamedTuple):
+    """Windows of one purpose: rows before alignment, and what they were cut from."""
+
+    rows: Rows  # (n, rows, row_values)
+    labels: Labels  # (n,)
+    windows: Windows
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recipe's data: the encoder, and windows by purpose."""
+
+    recipe: Recipe
+    wearer: str
+    classes: tuple[str, ...]
+    encoder: EncoderConfig
+    data: EmgData
+
+    def side(self, recordings: Sequence[Recording]) -> Side:
+        """Windows of the trials of these recordings."""
+        windows = cut(self.recipe, recordings)
+        whole = self.recipe.cut.trials == "whole"
+        fresh = whole and self.encoder.kind in ("difference", "delta")
+        rows = window_rows(self.encoder, windows, self.recipe.network.steps, fresh)
+        return Side(rows, np.ascontiguousarray(windows.label), windows)
+
+    def stage(self, stage: Stage) -> Side:
+        """The windows that a stage trains on."""
+        return self.side(stage_recordings(self.recipe, self.wearer, self.data, stage))
+
+    def old(self) -> Side:
+        """The tested people's windows of the old sessions."""
+        wanted = self.recipe.data.old_sessions
+        return self.side(select(self._tested(), lambda r, _: r.session in wanted))
+
+    def new(self, repetitions: int | None = None) -> tuple[Side, Side]:
+        """(to adapt with, to test): the first repetitions of the new session, and its unseen remainder."""
+        d = self.recipe.data
+        k = d.repetitions if repetitions is None else repetitions
+        _, new, test = session_and_k(self._tested(), d.old_sessions, d.new_session, k)
+        return self.side(new), self.side(test)
+
+    def _tested(self) -> tuple[Recording, ...]:
+        return self.data.recordings if self.recipe.data.test == "all" else self.data.of(self.wearer)
+
+
+def cut(recipe: Recipe, recordings: Sequence[Recording]) -> Windows:
+    """Windows as the recipe cuts them."""
+    c, e, steps = recipe.cut, recipe.encoder, recipe.network.steps
+    if not recordings:
+        return whole_trials(())
+    skip = in_samples(c.reaction, recordings[0].rate_hz)
+    if c.trials == "live":
+        return live_windows(recordings, steps * e.hop, c.stride * e.hop, skip)
+    length = steps * e.hop + (e.kind == "difference")
+    return whole_trials(recordings, length, skip, cast(Literal["keep", "drop", "extend"], c.short))
+
+
+def wearer_of(recipe: Recipe) -> str:
+    """The wearer: the recipe's, or the first person of the set. Raises DataError."""
+    people = describe(recipe.data.set).subjects
+    if recipe.data.wearer and recipe.data.wearer not in people:
+        raise DataError(
+            f"{recipe.data.set} has no person {recipe.data.wearer!r}; there are {', '.join(people)}"
+        )
+    return recipe.data.wearer or people[0]
+
+
+def stage_recordings(recipe: Recipe, wearer: str, data: EmgData, stage: Stage) -> tuple[Recording, ...]:
+    """What a stage trains on. Raises RecipeError where nothing is left."""
+    sessions = stage.sessions or (() if stage.people == "others" else recipe.data.old_sessions)
+
+    def wanted(r: Recording) -> bool:
+        who = {"all": True, "others": r.subject != wearer, "wearer": r.subject == wearer}[stage.people]
+        return who and (not sessions or r.session in sessions)
+
+    found = select(data.recordings, lambda r, _: wanted(r))
+    if not found:
+        raise RecipeError(
+            f"stage {stage.name!r}: {recipe.data.set} has no recordings of {stage.people} "
+            f"in sessions {list(sessions) or 'any'}"
+        )
+    return found
+
+
+def open_task(recipe: Recipe, encoder: EncoderConfig | None = None) -> Task:
+    """Loads the data, and calibrates the encoder on the training recordings unless it is given.
+
+    Raises DataError or ConfigError.
+    """
+    wearer = wearer_of(recipe)
+    everyone = encoder is None or recipe.data.test == "all"
+    data = load(recipe.data.set, None if everyone else [wearer])
+    if encoder is None:
+        recordings = [stage_recordings(recipe, wearer, data, stage) for stage in recipe.stages]
+        encoder = calibrate(
+            encoder_of(recipe.encoder, recipe, data), recordings[0], recipe.encoder.event_rate
+        )
+        task = Task(recipe, wearer, data.classes, encoder, data)
+        if recipe.encoder.profile:
+            last = task.side(recordings[-1])
+            encoder = replace(encoder, profile=profile(encoder, last.rows, last.labels, len(data.classes)))
+    return Task(recipe, wearer, data.classes, encoder, data)
+
+
+def encoder_of(e: Encoder, recipe: Recipe, data: EmgData) -> EncoderConfig:
+    """The encoder before calibration."""
+    events = e.kind in ("difference", "delta")
+    return EncoderConfig(
+        kind=cast(Any, e.kind),
+        channels=data.recordings[0].emg.shape[1],
+        hop=e.hop,
+        hops=e.hops,
+        mode=cast(Any, e.mode),
+        levels=e.levels,
+        threshold=1 if events else 0,
+        rate_hz=round(data.recordings[0].rate_hz),
+        stride=recipe.cut.stride if recipe.cut.trials == "live" else recipe.network.steps,
+        span=e.span,
+        penalty=e.penalty,
+        gain_limit=e.gain_limit,
+    )
+
+
+def network_of(recipe: Recipe, encoder: EncoderConfig, classes: int) -> Network:
+    """The recipe's network on this encoder. Raises ConfigError."""
+    n = recipe.network
+    if n.neuron == "IF" and n.tau != 0.5:
+        raise ConfigError("network.tau: an IF neuron has no leak; leave it out")
+    source = Input("spikes" if encoder.spikes else "frames", (encoder.inputs,), n.input_scale)
+    neuron = IF(n.theta0, n.alpha) if n.neuron == "IF" else LIF(n.tau, n.theta0, n.alpha)
+    return dense_network(source, n.hidden, classes, n.steps, cast(Any, n.readout), neuron, n.bias, n.gain)
+
+
+def loss_of(recipe: Recipe) -> Loss:
+    scale = recipe.training.loss_scale
+    losses: dict[str, Callable[[], Loss]] = {
+        "score_cross_entropy": lambda: ScoreCrossEntropy(scale),
+        "count_cross_entropy": lambda: CountCrossEntropy(scale),
+        "tet": TET,
+        "spike_count": SpikeCount,
+    }
+    return losses[recipe.training.loss]()
+
+
+def config_of(recipe: Recipe, encoder: EncoderConfig, number: int) -> TrainConfig:
+    """How stage `number` (from 0) trains; every stage draws its own random numbers."""
+    t, stage, a = recipe.training, recipe.stages[number], recipe.augment
+    lr = t.lr if stage.lr is None else stage.lr
+    jitter = LogJitter(encoder.channels, a.rotation, a.gain, a.noise, 2.0 ** (8 - encoder.shift))
+    varied = any((a.rotation, a.gain, a.noise))
+    if varied and encoder.kind != "log_frames":
+        raise RecipeError(f"augment: is for log_frames; the encoder is {encoder.kind}")
+    return TrainConfig(
+        epochs=stage.epochs,
+        batch=stage.batch,
+        seed=recipe.seed + 2**32 * number,
+        loss=loss_of(recipe),
+        rule=MPDED(Surrogate(t.surrogate, t.width), t.rule == "mpd_ed", "full", cast(Any, t.reset)),
+        optimizer=(
+            AdamW(lr, weight_decay=t.weight_decay)
+            if t.optimizer == "adamw"
+            else SGD(lr, t.momentum, t.weight_decay)
+        ),
+        schedule=Cosine(t.warmup) if t.schedule == "cosine" else Constant(t.warmup),
+        clip_norm=t.clip_norm or None,
+        activity=Activity(t.activity, t.activity_target),
+        teacher=t.teacher,
+        augment=jitter if varied else None,
+        dtype=t.dtype,
+    )
+
+
+def inputs_of(encoder: EncoderConfig, rows: Rows, alignment: Alignment | None = None) -> NDArray[np.generic]:
+    """What the float network takes, (T, n, inputs), from rows before alignment, (n, rows, row_values)."""
+    return np.ascontiguousarray(encode(encoder, rows, alignment).swapaxes(0, 1))
+
+
+class Trained(NamedTuple):
+    """A trained network, and what it was trained for."""
+
+    network: Network
+    params: Params
+    encoder: EncoderConfig
+    recipe: Recipe
+    wearer: str
+    classes: tuple[str, ...]
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    on_epoch: Callable[[Stage, Row], None] | None = None,
+    on_side: Callable[[Stage, Side], None] | None = None,
+) -> Trained:
+    """Trains every stage, with checkpoints and logs in the folder `out`, and writes out/model.npz.
+
+    resume : go on from the checkpoints in `out`; the result is that of an uninterrupted run, bit for bit.
+    Raises ConfigError where `out` holds a run and resume is false, and what loading and training raise.
+    """
+    _check_folder(out, recipe, resume)
+    task = open_task(recipe)
+    network = network_of(recipe, task.encoder, len(task.classes))
+    _write_json(out / "recipe.json", plain(recipe))
+    params: Params | None = None
+    history: list[Row] = []
+    for number, stage in enumerate(recipe.stages):
+        side = task.stage(stage)
+        if on_side is not None:
+            on_side(stage, side)
+        held = task.old() if stage.people == "others" else None  # the wearer is a stranger to this stage
+        fitted = fit(
+            network,
+            config_of(recipe, task.encoder, number),
+            (inputs_of(task.encoder, side.rows), side.labels),
+            (inputs_of(task.encoder, held.rows), held.labels) if held is not None else None,
+            params=params,
+            path=out / f"{number + 1}-{stage.name}.npz",
+            on_epoch=partial(on_epoch, stage) if on_epoch is not None else None,
+        )
+        params = fitted.params
+        history += [{"stage": stage.name, **row} for row in fitted.history]
+    assert params is not None  # a recipe has a stage
+    trained = Trained(network, params, task.encoder, recipe, task.wearer, task.classes)
+    _write_logs(out, history)
+    save(out / "model.npz", trained)
+    return trained
+
+
+def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
+    stated = out / "recipe.json"
+    if not stated.exists():
+        return
+    if not resume:
+        raise ConfigError(
+            f"{out} holds a run already; go on with --resume, or choose another folder with --out"
+        )
+    changed = differences(json.loads(stated.read_text()), plain(recipe))
+    if changed:
+        raise ConfigError(
+            f"{out} was begun with another recipe ({'; '.join(changed)}): change it back, or choose "
+            "another folder with --out"
+        )
+
+
+def _write_logs(out: Path, history: list[Row]) -> None:
+    held = any("validation_loss" in row for row in history)
+    empty: Row = {"validation_loss": None, "validation_accuracy": None} if held else {}
+    rows = [
+        {**{k: row[k] for k in ("stage", "epoch", "loss", "accuracy")}, **empty, **row} for row in history
+    ]
+    write_log(out / "log.csv", rows)
+    write_log(out / "log.json", rows)
+
+
+def read_log(out: Path) -> list[Row]:
+    """The history of a finished run: one row a stage and epoch."""
+    return cast(list[Row], json.loads((out / "log.json").read_text()))
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_atomically(path, lambda file: file.write(json.dumps(value, indent=1).encode()))
+
+
+def save(path: Path, trained: Trained) -> None:
+    """A trained network with its encoder and recipe. Raises StorageError."""
+    save_model(
+        path,
+        trained.network,
+        trained.params,
+        encoder=asdict(trained.encoder),
+        recipe=plain(trained.recipe),
+        wearer=trained.wearer,
+        classes=list(trained.classes),
+    )
+
+
+def open_trained(path: Path) -> Trained:
+    """What `save` wrote; `path` is the file, or the run's folder. Raises CheckpointError or ConfigError."""
+    file = path / "model.npz" if path.is_dir() else path
+    network, params, extra = load_model(file)
+    missing = {"encoder", "recipe", "wearer", "classes"} - extra.keys()
+    if missing:
+        raise ConfigError(f"{file} was not written by `pyedge train`: it lacks {', '.join(sorted(missing))}")
+    return Trained(
+        network,
+        params,
+        encoder_from(extra["encoder"]),
+        parse(extra["recipe"], str(file)),
+        extra["wearer"],
+        tuple(extra["classes"]),
+    )
+
+
+def encoder_from(values: dict[str, Any]) -> EncoderConfig:
+    """The encoder that asdict and JSON made plain."""
+    profile_rows = tuple(tuple(row) for row in values.get("profile", ()))
+    return EncoderConfig(**{**values, "gains": tuple(values.get("gains", ())), "profile": profile_rows})
