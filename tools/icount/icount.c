@@ -135,8 +135,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
         for (size_t m = 0; m < mark_count; m++)
             if (address == marks[m].address)
                 qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, NO_REGISTERS, &marks[m]);
-        if (address == end_address)
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_end, NO_REGISTERS, NULL);
+        if (address == end_address) qemu_plugin_register_vcpu_insn_exec_cb(insn, on_end, NO_REGISTERS, NULL);
         function_t *f = find(address);
         qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &f->now.instructions, 1);
         qemu_plugin_register_vcpu_mem_cb(insn, on_memory, NO_REGISTERS, READ_AND_WRITE, f);

@@ -1,0 +1,31 @@
+"""Boards: which there are, how their firmware is built, how they run under an emulator, what they cost."""
+
+from pyedge.boards.build import build, firmware
+from pyedge.boards.emulator import Board, start
+from pyedge.boards.errors import (
+    BatchError,
+    BoardError,
+    BuildError,
+    EmulatorError,
+    MissingSourcesError,
+    MissingToolError,
+    UnknownBoardError,
+)
+from pyedge.boards.registry import BOARDS, BoardSpec, board
+
+__all__ = [
+    "BOARDS",
+    "BatchError",
+    "Board",
+    "BoardError",
+    "BoardSpec",
+    "BuildError",
+    "EmulatorError",
+    "MissingSourcesError",
+    "MissingToolError",
+    "UnknownBoardError",
+    "board",
+    "build",
+    "firmware",
+    "start",
+]

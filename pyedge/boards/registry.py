@@ -1,0 +1,59 @@
+"""The boards pyedge knows: one line each, beside its folder in targets/."""
+
+from dataclasses import dataclass
+
+from pyedge.boards.errors import UnknownBoardError
+
+
+@dataclass(frozen=True)
+class BoardSpec:
+    """What the host must know of a board. Sizes in bytes; targets/<name>/memory.ld is where they come from.
+
+    emulator : program that emulates it; "" for boards that only exist in hardware.
+    machine  : the emulator's name of it.
+    core     : EDGE_CORE of the build.
+    prefix   : of the cross compiler's programs.
+    bank     : memory for images.
+    ram      : all of it: stack, server, weights, arena, samples.
+    """
+
+    name: str
+    title: str
+    core: str
+    machine: str
+    emulator: str
+    prefix: str
+    flash: int
+    bank: int
+    ram: int
+    clock_hz: int
+
+
+KIB = 1024
+MIB = 1024 * KIB
+
+BOARDS: dict[str, BoardSpec] = {
+    board.name: board
+    for board in (
+        BoardSpec(
+            name="mps2-an386",
+            title="ARM MPS2 with AN386: Cortex-M4 with FPU, 4 MB of code memory, 4 MB of RAM",
+            core="cortex-m4",
+            machine="mps2-an386",
+            emulator="qemu-system-arm",
+            prefix="arm-none-eabi-",
+            flash=256 * KIB,
+            bank=4 * MIB - 256 * KIB,
+            ram=4 * MIB,
+            clock_hz=25_000_000,
+        ),
+    )
+}
+
+
+def board(name: str) -> BoardSpec:
+    """The board of that name. Raises UnknownBoardError, which lists the names there are."""
+    try:
+        return BOARDS[name]
+    except KeyError:
+        raise UnknownBoardError(f"no board is called {name!r}; there are: {', '.join(BOARDS)}") from None

@@ -1,0 +1,53 @@
+// What a board gives the firmware: a UART, sleep, reset, and where its memory lies.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The name the board gives itself in hello.
+extern const char board_name[];
+
+/// Memory, from the linker script ///
+
+extern uint8_t bank_start[], bank_end[];  // images; kept over a reset
+extern uint8_t pool_start[], pool_end[];  // RAM left for weights, arena, samples and the committed copy
+
+/// Bytes in and out ///
+
+// Sets up clocks and the UART. From now on every received byte is given to firmware_receive by the interrupt.
+void board_init(void);
+
+// Puts a byte into the transmit ring. Returns 1, or 0 if the ring is full.
+int board_transmit(uint8_t byte);
+
+// Bytes that the transmit ring can take. Returns 0 .. its size.
+size_t board_transmit_room(void);
+
+// Implemented by the firmware, called from the receive interrupt.
+void firmware_receive(uint8_t byte);
+
+/// Sleep and reset ///
+
+// Counts interrupts, modulo 2^32. Returns the count.
+uint32_t board_events(void);
+
+// Sleeps until an interrupt after the one that `seen` counted; returns at once if there was one already.
+void board_wait(uint32_t seen);
+
+// Starts the board anew. Does not return.
+void board_reset(void) __attribute__((noreturn));
+
+/// Faults ///
+
+typedef struct board_fault {
+    uint32_t count;   // faults since power on
+    uint32_t status;  // CFSR of the last one
+    uint32_t pc, lr;  // 0 if the stack was lost
+} board_fault_t;
+
+// The fault that caused the last reset; asked once, it is forgotten. Returns it, or NULL.
+const board_fault_t *board_last_fault(void);
+
+#endif

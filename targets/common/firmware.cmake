@@ -1,0 +1,31 @@
+# edge_board(NAME SOURCES ... PAYLOAD n RING n BUDGET n): the firmware and the test firmware of one board.
+#
+# SOURCES are the board's own and its drivers; memory.ld lies beside its CMakeLists.txt. PAYLOAD: bytes of a link frame; RING: raw
+# samples that wait while the net learns; BUDGET: synapses a slice of learning.
+set(EDGE_COMMON ${CMAKE_CURRENT_LIST_DIR})
+set(EDGE_BOARD "" CACHE STRING "Build only this board; empty: every board of the core")
+
+function(edge_board name)
+    cmake_parse_arguments(board "" "PAYLOAD;RING;BUDGET" "SOURCES" ${ARGN})
+    if(EDGE_BOARD AND NOT EDGE_BOARD STREQUAL name)
+        return()
+    endif()
+    foreach(program firmware batch)
+        set(elf ${name}-${program})
+        add_executable(${elf} ${EDGE_COMMON}/startup.c ${board_SOURCES} ${EDGE_COMMON}/${program}.c
+            $<$<STREQUAL:${program},batch>:${EDGE_COMMON}/semihosting.c>)
+        target_include_directories(${elf} PRIVATE ${EDGE_COMMON})
+        target_compile_definitions(${elf} PRIVATE
+            BOARD_PAYLOAD=${board_PAYLOAD} BOARD_RING=${board_RING} BOARD_BUDGET=${board_BUDGET})
+        target_compile_options(${elf} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wvla
+            $<$<BOOL:${EDGE_WERROR}>:-Werror>)
+        target_link_libraries(${elf} PRIVATE edge)
+        target_link_options(${elf} PRIVATE
+            -T${CMAKE_CURRENT_SOURCE_DIR}/memory.ld -T${EDGE_COMMON}/sections.ld
+            -Wl,--fatal-warnings -Wl,-Map=$<TARGET_FILE_DIR:${elf}>/${elf}.map)
+        set_target_properties(${elf} PROPERTIES
+            SUFFIX .elf RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/firmware
+            LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/memory.ld;${EDGE_COMMON}/sections.ld"
+            C_STANDARD 11 C_EXTENSIONS ON)
+    endforeach()
+endfunction()
