@@ -26,6 +26,7 @@ from pyedge.trainer import fit as trainer_fit
 class Classifier:
     """A scikit-learn-like estimator over `fit`: inputs as the network's `Input` says, labels of any kind.
 
+    Inputs are time-first, (T, samples, ...), but for static ones; scikit-learn's splitters do not index them.
     Attributes after fitting: params_, history_, classes_ (the labels in class order).
     """
 
@@ -75,7 +76,7 @@ class Classifier:
         return self._evaluate(x).scores
 
     def predict(self, x: Array) -> Array:
-        winners = self.decision_function(x).argmax(axis=1)
+        winners = self.decision_function(x)[:, : len(self.classes_)].argmax(axis=1)
         return self.classes_[winners]
 
     def score(self, x: Array, y: Any) -> float:

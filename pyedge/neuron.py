@@ -42,7 +42,7 @@ def aft_lif_step(current: Array, state: AFTLIFState, p: AFTLIFParams) -> tuple[S
     u = p.tau * state.u + current
     theta = p.theta.take(state.age)
     fired = u >= theta
-    return Spike(fired, u, theta), AFTLIFState(np.where(fired, 0, u), np.where(fired, 1, state.age + 1))
+    return Spike(fired, u, theta), AFTLIFState(u * ~fired, state.age * ~fired + 1)
 
 
 def rested(shape: tuple[int, ...], dtype: np.dtype) -> AFTLIFState:

@@ -149,7 +149,7 @@ def test_resuming_with_a_changed_configuration_names_the_key(tmp_path, net, chan
 
 def test_resuming_with_other_data_is_refused(tmp_path):
     fit(network(), FAST, task(), path=tmp_path / "run.npz")
-    with pytest.raises(CheckpointError, match="data.train"):
+    with pytest.raises(CheckpointError, match=r"data.train"):
         fit(network(), FAST, task(seed=2), path=tmp_path / "run.npz")
 
 

@@ -7,7 +7,6 @@ from pyedge.ops.numpy_ops import (
     linear_input_error,
     linear_weight_gradient,
     log_softmax,
-    reverse_scan,
 )
 
 __all__ = [
@@ -17,5 +16,4 @@ __all__ = [
     "linear_input_error",
     "linear_weight_gradient",
     "log_softmax",
-    "reverse_scan",
 ]

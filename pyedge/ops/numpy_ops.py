@@ -26,13 +26,6 @@ def linear_input_error(error: Array, weight: Array) -> Array:
     return (error.reshape(-1, error.shape[-1]) @ weight.T).reshape(*error.shape[:-1], weight.shape[0])
 
 
-def reverse_scan(start: Array, factor: Array) -> Array:
-    """y[t] = start[t] + factor[t] * y[t + 1], with y[T] = 0; writes into `start` and returns it."""
-    for t in range(len(start) - 2, -1, -1):
-        start[t] += factor[t] * start[t + 1]
-    return start
-
-
 def log_softmax(logits: Array) -> Array:
     """log softmax over the last axis; finite for any finite logits."""
     shifted = logits - logits.max(axis=-1, keepdims=True)

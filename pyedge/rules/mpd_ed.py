@@ -8,7 +8,7 @@ import numpy as np
 
 from pyedge.errors import ConfigError
 from pyedge.neuron import Spike
-from pyedge.ops import Array, reverse_scan
+from pyedge.ops import Array
 from pyedge.rules.surrogate import Surrogate
 
 
@@ -38,23 +38,21 @@ class MPDED:
 
     def __call__(self, run: Spike, decay: float, spike_error: Array) -> Array:
         """See `Rule`. spike_error is not written to."""
-        g = self.surrogate(run.u - run.theta)
-        if self.masked:
-            g *= run.fired
-        kept = np.where(
-            run.fired, g.dtype.type(0), g.dtype.type(decay)
-        )  # du[t+1]/du[t] with the spike held fixed
-        if self.reset == "off":
-            through_spike = np.zeros_like(g)
-        else:
-            u = np.where(run.fired, run.theta, run.u) if self.reset == "threshold" else run.u
-            through_spike = g * u
-            through_spike *= -decay
-        if self.recursion == "full":
-            return reverse_scan(g * spike_error, kept + through_spike)
-        direct = reverse_scan(g * spike_error, through_spike)  # dL/ds[t] g[t], Eq. 18
-        epsilon = direct.copy()
-        epsilon[:-1] += kept[:-1] * direct[1:]  # Eq. 21
+        epsilon = np.empty_like(run.u)
+        carried = np.zeros_like(run.u[0])  # of step t + 1: epsilon, or dL/ds g where printed
+        for t in range(len(epsilon) - 1, -1, -1):
+            fired, u, theta = run.fired[t], run.u[t], run.theta[t]
+            g = self.surrogate(u - theta)
+            if self.masked:
+                g = g * fired
+            ds = spike_error[t]
+            if self.reset == "on":
+                ds = ds - decay * u * carried
+            elif self.reset == "threshold":
+                ds = ds - decay * np.where(fired, theta, u) * carried
+            direct = g * ds
+            epsilon[t] = direct + decay * carried * ~fired
+            carried = epsilon[t] if self.recursion == "full" else direct
         return epsilon
 
 
