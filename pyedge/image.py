@@ -151,7 +151,7 @@ class _Blob:
 
 
 def canonical(weights: Integers, bits: int) -> bytes:
-    """Weights, (fan_in, fan_out), in canonical order (docs/arithmetic.md 2.2), as in images, hashes, read-back."""
+    """Weights, (fan_in, fan_out), in canonical order (docs/arithmetic.md 2.2): images, hashes, read-back."""
     padded = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
     return padded.astype("<i1" if bits == 8 else "<i2").tobytes()
 
@@ -515,7 +515,7 @@ def _no_constant(name: str) -> float:
 def describe(model: IntegerModel, input_rate: float = 0.05, hidden_rate: float = 0.1) -> dict[str, Any]:
     """What a model is and needs, for --json and `text`.
 
-    input_rate, hidden_rate : spikes a line and step at which SOPs are stated; frames and static values are dense.
+    input_rate, hidden_rate : spikes a line and step at which SOPs are stated; other inputs are dense.
     """
     memory = plan(model)
     layers = []

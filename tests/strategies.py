@@ -68,7 +68,7 @@ def models(
     longest: int = 40,
     input_kinds: tuple[InputKind, ...] = tuple(InputKind),
 ) -> IntegerModel:
-    """A random integer model that is alive: thresholds near what its currents reach, errors that move weights.
+    """A random integer model that is alive: thresholds near what its currents reach, errors that move some.
 
     learning : True, at least one layer learns; False, none; None, either.
     encoder  : with an encoder that feeds it.
@@ -105,7 +105,7 @@ def models(
         layers=tuple(_with_capacity(layers, l, lowest, window, draw) for l in range(depth + 1)),
         loss=Loss.SPIKE_COUNT if spike_count else Loss.CROSS_ENTROPY,
         score_mult=draw(st.integers(1, 65535)),
-        score_shift=draw(st.integers(0, 12 if not linear else 24)),
+        score_shift=draw(st.integers(6, 12) if not linear else st.integers(14, 24)),
         seed=draw(SEEDS),
         desired=draw(st.integers(0, window)),
         others=draw(st.integers(0, 3)),
@@ -131,7 +131,9 @@ def _layer(
 ) -> IntegerLayer:
     bits = draw(st.sampled_from([8, 10]))
     low, high = (-128, 127) if bits == 8 else (-512, 511)
-    style = draw(st.sampled_from(["normal", "normal", "uniform", "saturated", "positive"]))
+    style = draw(
+        st.sampled_from(["normal", "normal", "normal", "uniform", "uniform", "saturated", "positive"])
+    )
     if style == "normal":
         weights = np.clip(np.rint(rng.normal(0, high / 3, (fan_in, fan_out))), low, high)
     elif style == "uniform":
@@ -140,14 +142,10 @@ def _layer(
         weights = rng.choice([low, high], (fan_in, fan_out))
     else:
         weights = np.full((fan_in, fan_out), high)
-    reach = (
-        high / 3 * max(1.0, (fan_in * 0.2) ** 0.5) * (60 if values else 1)
-    )  # how far currents typically go
-    bias = (
-        rng.integers(-int(reach), int(reach) + 1, fan_out) // draw(st.sampled_from([1, 8]))
-        if draw(st.booleans())
-        else 0
-    )
+    reach = high / 3 * max(1.0, (fan_in * 0.2) ** 0.5) * (60 if values else 1)  # of typical currents
+    bias: Any = 0
+    if draw(st.booleans()):
+        bias = rng.integers(-int(reach), int(reach) + 1, fan_out) // draw(st.sampled_from([1, 8]))
 
     theta0: Any = 0
     alpha: Any = 0
@@ -161,6 +159,13 @@ def _layer(
     surrogate = Surrogate.NONE
     if neuron != NeuronKind.LINEAR and (passes or draw(st.booleans())):
         surrogate = draw(st.sampled_from([Surrogate.RECTANGULAR, Surrogate.LINEAR]))
+    wild = draw(
+        st.sampled_from([False, False, False, True])
+    )  # anything in range, or much as a quantizer does
+    reset_mult = draw(st.sampled_from([0, 1, 255, 65535]) | st.integers(0, 65535))
+    gate_mult = draw(st.integers(1, 65535))
+    threshold = max(1, int(np.max(theta0)) * max(reset_mult, 1)).bit_length()
+    reach_gate = max(1, int(reach * gate_mult) >> 7).bit_length()
     return IntegerLayer(
         neuron=neuron,
         weights=weights.astype(np.int32),
@@ -171,14 +176,14 @@ def _layer(
         learns=learns,
         carry=learns and draw(st.booleans()),
         surrogate=surrogate,
-        down_shift=0 if last else draw(st.integers(0, 14) | st.integers(0, 31)),
-        rate_shift=draw(st.integers(-4, 8) | st.integers(-15, 31)),
-        input_shift=draw(st.integers(0, 7) | st.integers(0, 15)) if values else 0,
-        reset_mult=draw(st.sampled_from([0, 1, 255, 65535]) | st.integers(0, 65535)),
-        reset_shift=draw(st.integers(12, 32) | st.integers(0, 62)),
-        gate_shift=draw(st.integers(0, 20) | st.integers(0, 47)),
-        gate_mult=draw(st.integers(1, 65535)) if surrogate == Surrogate.LINEAR else 0,
-        gate_width=draw(st.integers(1, int(4 * reach) + 1) | st.just(2**31 - 1))
+        down_shift=0 if last else draw(st.integers(0, 31) if wild else st.integers(3, 9)),
+        rate_shift=draw(st.integers(-15, 31) if wild else st.integers(-9, 0)),
+        input_shift=draw(st.integers(0, 15) if wild else st.integers(3, 8)) if values else 0,
+        reset_mult=reset_mult,
+        reset_shift=draw(st.integers(0, 62) if wild else st.integers(max(0, threshold - 2), threshold + 3)),
+        gate_shift=draw(st.integers(0, 47) if wild else st.integers(max(0, reach_gate - 2), reach_gate + 1)),
+        gate_mult=gate_mult if surrogate == Surrogate.LINEAR else 0,
+        gate_width=draw(st.integers(int(reach), int(4 * reach) + 1) | st.sampled_from([1, 2**31 - 1]))
         if surrogate == Surrogate.RECTANGULAR
         else 0,
         scale=draw(st.sampled_from([1.0, 0.0078125, 3.5e-3])),
@@ -195,16 +200,18 @@ def _with_capacity(
     if not needs:
         return layer
     room = layer.fan_out * window
-    return replace(layer, capacity=draw(st.just(room) | st.just(room) | st.integers(1, room)))
+    return replace(layer, capacity=room if draw(st.integers(0, 5)) else draw(st.integers(1, room)))
 
 
 @st.composite
 def windows(draw: st.DrawFn, model: IntegerModel) -> Integers:
-    """One window, int64: (T, inputs), or (inputs,) for static inputs; silent and all-firing ones among them."""
+    """One window, int64: (T, inputs), or (inputs,) for static inputs; silent and all-firing ones too."""
     rng = np.random.default_rng(draw(SEEDS))
     shape = (model.inputs,) if model.input_kind == InputKind.STATIC else (model.window, model.inputs)
     if model.input_kind == InputKind.SPIKES:
-        return (rng.random(shape) < draw(st.sampled_from([0.0, 0.03, 0.1, 0.3, 0.7, 1.0]))).astype(np.int64)
+        return (rng.random(shape) < draw(st.sampled_from([0.3, 0.1, 0.03, 0.3, 0.7, 1.0, 0.0]))).astype(
+            np.int64
+        )
     style = draw(st.sampled_from(["uniform", "uniform", "small", "extreme", "zero"]))
     if style == "uniform":
         return rng.integers(-128, 128, shape)

@@ -157,7 +157,7 @@ REFUSED_IN_LAYER = {
 
 
 def plain_model() -> IntegerModel:
-    """Every scalar in its ordinary place: one rectangular hidden layer, a linear readout, names and metadata."""
+    """Every scalar in its ordinary place: one hidden layer, a linear readout, names, metadata."""
     hidden = IntegerLayer(
         NeuronKind.LIF,
         np.ones((6, 5)),

@@ -108,7 +108,7 @@ def begin(model: IntegerModel) -> WindowState:
 def step(
     model: IntegerModel, weights: tuple[Integers, ...], state: WindowState, x: Integers
 ) -> tuple[WindowState, tuple[LayerStep, ...]]:
-    """One time step of the whole network. x : (inputs,) in the range of its kind; static: the same x every step."""
+    """One time step of the whole network. x : (inputs,) in its kind's range; static: the same each step."""
     t = state.step + 1
     u_after, last_after, steps = [], [], []
     for layer, w, u, last in zip(model.layers, weights, state.u, state.last, strict=True):
@@ -322,8 +322,8 @@ def fresh(model: IntegerModel) -> NetState:
 def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int) -> Update:
     """One update from a window and its label (section 3). record : run_window's, with state.weights.
 
-    Raises LabelError, ModeError (no layer learns) or CapacityError (more spikes than the image's capacity); the
-    state given stays as it is in any case.
+    Raises LabelError, ModeError (no layer learns) or CapacityError (more spikes than the capacity); no error
+    changes the state given.
     """
     if not 0 <= label < model.classes:
         raise LabelError(f"label is {label}; the classes are 0 .. {model.classes - 1}")
