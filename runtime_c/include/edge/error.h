@@ -34,6 +34,11 @@ enum edge_error {
         EDGE_OK = 0
 };
 
+// The name of an error code.
+//
+// Returns a string such as "EDGE_ERR_CRC", or "" for a number that is not in the list.
+const char *edge_error_name(int code);
+
 // The text of an error code.
 //
 // Returns a constant English sentence; "no error" for codes >= 0, "unknown error" for others.
