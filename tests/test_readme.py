@@ -16,7 +16,8 @@ def block(language: str) -> str:
 
 
 def test_python_example_trains_a_useful_network(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", block("python")], cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-c", block("python")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     accuracy = float(done.stdout.rpartition(" ")[2])
     assert accuracy > 0.5  # eight gestures: chance is 0.125

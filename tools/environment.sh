@@ -121,7 +121,7 @@ pip_install() {
     "$python" -m pip install --quiet $("$python" -c '
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
-    "$python" -m pip install --quiet --no-build-isolation -Cbuild-dir="$venv/pyedge-build" "$@"
+    "$python" -m pip install --quiet --no-build-isolation --config-settings=build-dir="$venv/pyedge-build" "$@"
 }
 
 # package EXTRAS: the package, editable, with those extras, in the environment; compiled again only if its C changed.
