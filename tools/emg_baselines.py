@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -71,9 +70,10 @@ def main() -> None:
             rows.append({"k": k, "model": name, **figures})
             print(f"k = {k}  {name:26s}", *(f"{what} {figure:.3f} " for what, figure in figures.items()))
         rows[-1]["people"] = each
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"command": " ".join(sys.argv), "rows": rows}, file, indent=1)
+    path = options.__dict__.pop("json")
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"options": vars(options), "rows": rows}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 import warnings
 from dataclasses import replace
@@ -169,9 +168,10 @@ def main() -> None:
             f" {time.monotonic() - begun:.0f} s",
             flush=True,
         )
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"command": " ".join(sys.argv), "rows": rows}, file, indent=1)
+    path = options.__dict__.pop("json")
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"options": vars(options), "rows": rows}, file, indent=1)
 
 
 if __name__ == "__main__":
