@@ -81,3 +81,31 @@ class CapacityError(PyEdgeError):
 
 class SilentLayerError(PyEdgeError):
     """Quantization would silence a layer that fires in float."""
+
+
+class LinkError(PyEdgeError):
+    """Base of what can go wrong between host and board."""
+
+
+class PortUnavailableError(LinkError):
+    """The port cannot be opened: it is not there, is in use, or is not permitted."""
+
+
+class PortLostError(LinkError):
+    """The port vanished while it was in use; what the board has stays there, and a transfer can be resumed."""
+
+
+class BoardSilentError(LinkError):
+    """The board did not answer in time."""
+
+
+class BoardResetError(LinkError):
+    """The board was reset (or another host took over): what it had only in RAM may be gone."""
+
+
+class ProtocolVersionError(LinkError):
+    """Board and host speak different versions of the link."""
+
+
+class ImageTooLargeError(LinkError):
+    """The image, or the memory it needs, does not fit the board."""

@@ -116,7 +116,9 @@ int edge_link_open(edge_link_t *l, const void *image, size_t size) {
     l->image_at = image;
     l->image_length = l->image_have = (uint32_t)size;
     l->image_crc = edge_crc32(0, image, size);
-    return open_model(l, l->config.ring, &needs);
+    const int error = open_model(l, l->config.ring, &needs);
+    if (error) l->image_length = l->image_have = 0;
+    return error;
 }
 
 /// Commands: each checks all of its request before it changes anything ///

@@ -13,3 +13,15 @@ const char *edge_link_error_text(int status) {
         return edge_error_text(status);
     }
 }
+
+const char *edge_link_error_name(int status) {
+    switch (status) {
+#define EDGE_LINK_ERROR_NAME(name, code, text)                                                           \
+    case code:                                                                                           \
+        return #name;
+        EDGE_LINK_ERRORS(EDGE_LINK_ERROR_NAME)
+#undef EDGE_LINK_ERROR_NAME
+    default:
+        return "";
+    }
+}

@@ -78,6 +78,9 @@ enum edge_link_error {
 // Returns a constant English sentence. Firmware that never calls it does not carry the texts.
 const char *edge_link_error_text(int status);
 
+// The name of a link error, such as "EDGE_LINK_ERR_SESSION". Returns "" for codes that are not of the link.
+const char *edge_link_error_name(int status);
+
 /// Banks: where a commit goes ///
 
 // Keeps what was learned. commit keeps all of the net's state and the alignment (NULL without an encoder), or nothing;
