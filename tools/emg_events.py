@@ -109,6 +109,24 @@ def linear(folds: list[tuple[np.ndarray, ...]]) -> dict[str, float]:
     }
 
 
+def envelopes(data: EmgData) -> dict[str, float]:
+    """The same readout on the baselines' log features of the same trials, for comparison."""
+    pooled, alone = [], []
+    for split in session_folds(data.recordings):
+        sides = []
+        for recordings in split:
+            windows = whole_trials(recordings, PIECE)
+            who = np.array([windows.recordings[r].subject for r in windows.recording])
+            sides.append((baselines.log_features(windows), windows.label, who))
+        (x, y, who), (test_x, test_y, test_who) = sides
+        pooled.append(np.mean(baselines.lda(x, y).predict(test_x) == test_y))
+        for person in data.subjects:
+            own, test_own = who == person, test_who == person
+            model = baselines.lda(x[own], y[own])
+            alone.append(np.mean(model.predict(test_x[test_own]) == test_y[test_own]))
+    return {"lda_all": float(np.mean(pooled)), "lda_person": float(np.mean(alone))}
+
+
 def network(folds: list[tuple[np.ndarray, ...]], epochs: int, seed: int) -> dict[str, float]:
     """16-512-5 AFT-LIF with a linear readout, MPD-ED, one model for all people."""
     from pyedge.model import Input, dense_network
@@ -168,6 +186,9 @@ def main() -> None:
             f" {time.monotonic() - begun:.0f} s",
             flush=True,
         )
+    row = {"choice": "no events: log envelopes", **envelopes(data)}
+    rows.append(row)
+    print(f"{row['choice']:48s} LDA all {row['lda_all']:.3f}  person {row['lda_person']:.3f}")
     path = options.__dict__.pop("json")
     if path:
         with open(path, "w", encoding="utf-8") as file:
