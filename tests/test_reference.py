@@ -297,8 +297,8 @@ def test_the_bounds_hold_where_everything_is_at_its_extreme(bits, neuron, label)
     for _ in range(3):
         record = reference.run_window(model, state.weights, inputs)
         update = reference.learn(model, state, record, label)
-        for layer, e, s in zip(model.layers, update.errors, update.sums, strict=True):
-            assert np.abs(e).max() <= layer.error_limit
+        for layer, error, s in zip(model.layers, update.errors, update.sums, strict=True):
+            assert np.abs(error.e).max() <= layer.error_limit
             assert layer.fan_out * -layer.weight_limits[0] * layer.error_limit < 2**31
             assert np.abs(s).max() <= 32767
         assert max(np.abs(s).max() for s in update.sums) > 32000  # the extreme was reached

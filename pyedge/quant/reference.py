@@ -50,16 +50,20 @@ class NetState(NamedTuple):
     rate_decay: int  # 0 .. 15: the learning rate is halved this often
 
 
+class LayerErrors(NamedTuple):
+    """What passes one layer in learning, (T, fan_out) each unless said."""
+
+    inter: Integers | None  # what comes down (section 3.2), at every step; None for the last layer
+    d: Integers  # at every step; only used where the layer fired
+    e: Integers  # at spikes, else 0; of a linear readout (fan_out,), the same at every step
+    eps: Integers  # over time (section 3.4)
+
+
 class Update(NamedTuple):
-    """One update: the new state, and what tests and reports look at. None where errors do not pass."""
+    """One update: the new state, and what tests and reports look at."""
 
     state: NetState
-    arriving: tuple[
-        Integers | None, ...
-    ]  # d (section 3.2, 3.1) at spikes, else 0, (T, fan_out); linear readout: None
-    errors: tuple[
-        Integers | None, ...
-    ]  # e (section 3.3) at spikes, else 0, (T, fan_out); linear readout: (fan_out,)
+    errors: tuple[LayerErrors | None, ...]  # None for layers that errors do not pass
     sums: tuple[Integers | None, ...]  # S, (fan_in, fan_out), of layers that learn
 
 
@@ -256,18 +260,51 @@ def error_over_time(layer: IntegerLayer, fired: Integers, e: Integers) -> Intege
     return eps
 
 
+def spread(layer: IntegerLayer, fired: Integers, e: Integers) -> Integers:
+    """An error over the window: eps of section 3.4, or a linear readout's, the same at every step."""
+    if layer.neuron == NeuronKind.LINEAR:
+        return np.broadcast_to(e, fired.shape)
+    return error_over_time(layer, fired, e)
+
+
+def backward(
+    model: IntegerModel, weights: tuple[Integers, ...], record: WindowRecord, label: int
+) -> tuple[LayerErrors | None, ...]:
+    """The errors of every layer that they pass (sections 3.1 to 3.4), from the readout down."""
+    errors: list[LayerErrors | None] = [None] * len(model.layers)
+    inter: Integers | None = None
+    d = score_errors(model, record.scores, label)
+    for l in range(len(model.layers) - 1, -1, -1):
+        if not model.passes(l):
+            break
+        layer, fired = model.layers[l], record.fired[l]
+        above = errors[l + 1] if l + 1 < len(model.layers) else None
+        if above is not None:
+            inter = product(above.eps, weights[l + 1].T)
+            d = sat(rnd(inter, layer.down_shift), 32767)
+        if layer.neuron == NeuronKind.LINEAR:
+            e = sat(d, layer.error_limit)
+        else:
+            d = np.broadcast_to(d, fired.shape)
+            e = spike_errors(layer, fired, record.distance[l], d)
+        errors[l] = LayerErrors(inter, d, e, spread(layer, fired, e))
+    return tuple(errors)
+
+
 def update_unit(model: IntegerModel, layer: IntegerLayer, e: Integers, rate_decay: int) -> Integers:
     """e2 of section 3.5: the error in 2^-15 of a weight's LSB."""
     r = layer.rate_shift + rate_decay
     return sat(rnd(e, r) if r >= 0 else e << -r, 32767 // model.window)
 
 
-def weight_sums(layer: IntegerLayer, kind: InputKind, x: Integers, eps2: Integers) -> Integers:
-    """S of section 3.5, (fan_in, fan_out). x : (T, fan_in), or (fan_in,) for static inputs."""
-    if kind == InputKind.SPIKES:
+def weight_sums(model: IntegerModel, l: int, record: WindowRecord, eps2: Integers) -> Integers:
+    """S of section 3.5 for layer l, (fan_in, fan_out)."""
+    if l > 0 or model.input_kind == InputKind.SPIKES:
+        x = record.fired[l - 1] if l else record.inputs
         return product(x.T, eps2)
-    total = np.outer(x, eps2.sum(axis=0)) if kind == InputKind.STATIC else product(x.T, eps2)
-    return sat(rnd(total, layer.input_shift), 32767)
+    x = record.inputs
+    total = np.outer(x, eps2.sum(axis=0)) if model.input_kind == InputKind.STATIC else product(x.T, eps2)
+    return sat(rnd(total, model.layers[l].input_shift), 32767)
 
 
 def lowbias32(x: Integers) -> Integers:
@@ -327,8 +364,7 @@ def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int
     """
     if not 0 <= label < model.classes:
         raise LabelError(f"label is {label}; the classes are 0 .. {model.classes - 1}")
-    lowest = model.lowest_learning
-    if lowest is None:
+    if model.lowest_learning is None:
         raise ModeError("no layer of this model learns; quantize it with learning layers")
     for l, layer in enumerate(model.layers):
         if model.needs_capacity(l) and (spikes := int(record.fired[l].sum())) > layer.capacity:
@@ -337,36 +373,15 @@ def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int
                 f"learning holds {layer.capacity} (the image's spike capacity)"
             )
 
-    count = len(model.layers)
-    arriving: list[Integers | None] = [None] * count
-    errors: list[Integers | None] = [None] * count
-    sums: list[Integers | None] = [None] * count
+    errors = backward(model, state.weights, record, label)
+    sums: list[Integers | None] = [None] * len(model.layers)
     weights, carry = list(state.weights), list(state.carry)
-
-    eps: Integers = np.zeros(0, np.int64)  # of the layer above, in its error unit
-    for l in range(count - 1, lowest - 1, -1):
-        layer, fired = model.layers[l], record.fired[l]
-        if l == count - 1:
-            d = np.broadcast_to(score_errors(model, record.scores, label), fired.shape)
-        else:
-            inter = product(eps, state.weights[l + 1].T)
-            d = sat(rnd(inter, layer.down_shift), 32767)
-        if layer.neuron == NeuronKind.LINEAR:
-            e = sat(d[0], layer.error_limit)
-            eps = np.broadcast_to(e, fired.shape)
-        else:
-            arriving[l] = np.where(fired, d, 0)
-            e = spike_errors(layer, fired, record.distance[l], d)
-            eps = error_over_time(layer, fired, e)
-        errors[l] = e
-        if layer.learns:
-            e2 = update_unit(model, layer, e, state.rate_decay)
-            linear = layer.neuron == NeuronKind.LINEAR
-            eps2 = np.broadcast_to(e2, fired.shape) if linear else error_over_time(layer, fired, e2)
-            kind, x = (model.input_kind, record.inputs) if l == 0 else (InputKind.SPIKES, record.fired[l - 1])
-            sums[l] = s = weight_sums(layer, kind, x, eps2)
+    for l, (layer, error) in enumerate(zip(model.layers, errors, strict=True)):
+        if layer.learns and error is not None:
+            e2 = update_unit(model, layer, error.e, state.rate_decay)
+            sums[l] = s = weight_sums(model, l, record, spread(layer, record.fired[l], e2))
             r16 = random16(model.seed, state.update, l, layer.fan_in, layer.fan_out)
             weights[l], carry[l] = move(layer, state.weights[l], state.carry[l], s, r16)
 
     after = NetState(tuple(weights), tuple(carry), (state.update + 1) % 2**32, state.rate_decay)
-    return Update(after, tuple(arriving), tuple(errors), tuple(sums))
+    return Update(after, errors, tuple(sums))
