@@ -1,7 +1,7 @@
 """The C runtime, in this process: the code a board runs, through cffi.
 
-Every claim about a board can so be a test on a desk. Objects own the memory that C is given; an error of the runtime
-becomes the exception that error.h's one list names.
+Every claim about a board can so be a test on a desk. Objects own the memory that C is given; an error of the
+runtime becomes the exception that error.h's one list names.
 """
 
 import hashlib
@@ -144,7 +144,8 @@ class Net:
         if weights is not None:
             if mode == "learn" or len(weights) != model.weights_size:
                 raise errors.DataError(
-                    f"learned weights go with mode 'infer' and have {model.weights_size} bytes, these {len(weights)}"
+                    f"learned weights go with mode 'infer' and have {model.weights_size} bytes; "
+                    f"these have {len(weights)}"
                 )
             ffi.memmove(self._weights, weights, len(weights))
         self.c = ffi.new("edge_net_t *")
@@ -159,7 +160,7 @@ class Net:
         check(lib.edge_net_begin(self.c))
 
     def step(self, x: ArrayLike | None) -> None:
-        """One time step. x : (inputs,), spikes 0 or 1, else int8; for static inputs None after the first step."""
+        """One time step. x : (inputs,), spikes 0 or 1, else int8; static: None after the first step."""
         if x is None:
             check(lib.edge_net_step(self.c, ffi.NULL))
         else:
@@ -167,7 +168,7 @@ class Net:
             check(lib.edge_net_step(self.c, ffi.from_buffer(rows)))
 
     def run_window(self, window: ArrayLike) -> Prediction:
-        """A whole window from rest. window : (T, inputs), or (inputs,) for static inputs. Raises DataError."""
+        """A whole window from rest. window : (T, inputs), or (inputs,) if static. Raises DataError."""
         x = np.asarray(window)
         static = self.model.input_kind == InputKind.STATIC
         shape = (self.model.inputs,) if static else (self.model.window, self.model.inputs)
@@ -221,7 +222,7 @@ class Net:
     # Learning
 
     def learn(self, label: int, budget: int | None = None) -> int:
-        """One update from the window just seen. budget : synapses a slice (None: one slice). Returns the slices."""
+        """One update from the window just seen, in slices of `budget` synapses. Returns the slices."""
         self.learn_begin(label)
         slices = 1
         while self.learn_run(2**32 - 1 if budget is None else budget):
@@ -229,7 +230,7 @@ class Net:
         return slices
 
     def learn_begin(self, label: int) -> None:
-        """Starts an update: LabelError, ModeError, CapacityError or another EdgeError leave everything as it was."""
+        """Starts an update. LabelError, ModeError, CapacityError or another EdgeError leave all as it was."""
         check(lib.edge_net_learn_begin(self.c, label))
 
     def learn_run(self, budget: int) -> bool:
@@ -284,10 +285,10 @@ class Net:
             weights, carry = layer.weights.astype(dtype), None
             if layer.learns and learned:
                 count = rows[0] * rows[1]
-                weights = np.frombuffer(learned, dtype, count, at).reshape(rows)[:, : layer.fan_out].copy()
+                weights = np.frombuffer(learned, dtype, count, at).reshape(rows)[:, : layer.fan_out]
                 at += -(-count * dtype.itemsize // 8) * 8
                 if layer.carry:
-                    carry = np.frombuffer(learned, np.uint8, count, at).reshape(rows)[:, : layer.fan_out].copy()
+                    carry = np.frombuffer(learned, np.uint8, count, at).reshape(rows)[:, : layer.fan_out]
                     at += -(-count // 8) * 8
             yield weights, carry
 

@@ -10,7 +10,8 @@
 #define EDGE_LITTLE_ENDIAN 1
 #endif
 
-// A pointer that the caller knows to be a multiple of n bytes: cores without unaligned loads then use whole words.
+// A pointer that the caller knows to be a multiple of n bytes: cores without unaligned loads then use whole
+// words.
 #if defined(__GNUC__)
 #define EDGE_ALIGNED(p, n) __builtin_assume_aligned(p, n)
 #else
@@ -75,9 +76,7 @@ static inline uint32_t edge_word(const uint8_t *p) {
 }
 
 // floor(x / 2^n), n 0 .. 31, for either sign.
-static inline int32_t edge_floor32(int32_t x, uint32_t n) {
-    return x >= 0 ? x >> n : -1 - ((-1 - x) >> n);
-}
+static inline int32_t edge_floor32(int32_t x, uint32_t n) { return x >= 0 ? x >> n : -1 - ((-1 - x) >> n); }
 
 // x / 2^n rounded to the nearest, halves away from zero; |x| <= 2^62, n 0 .. 62.
 static inline int64_t edge_round64(int64_t x, uint32_t n) {

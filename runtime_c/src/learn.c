@@ -1,9 +1,10 @@
 // Learning: one MPD-ED update, tile by tile, in slices (docs/arithmetic.md section 3).
 // SPDX-License-Identifier: Apache-2.0
 //
-// The hidden layers come first, from the top down, and the readout last, because errors come down through weights before their
-// update. A tile of outputs goes through up to four stages: its errors over time in the error unit, those down into
-// the layer below, its errors over time in the update unit, and the update of its weights, row by row.
+// The hidden layers come first, from the top down, and the readout last, because errors come down through
+// weights before their update. A tile of outputs goes through up to four stages: its errors over time in the
+// error unit, those down into the layer below, its errors over time in the update unit, and the update of its
+// weights, row by row.
 #include "net.h"
 
 enum { IDLE, EXPAND_DOWN, DOWN, EXPAND_UPDATE, UPDATE };
@@ -13,9 +14,9 @@ typedef struct lesson {
     edge_net_t *n;
     edge_layer_t y;
     edge_seat_t seat;
-    edge_layer_t above;             // of a hidden layer
+    edge_layer_t above;  // of a hidden layer
     const uint8_t *above_weights;
-    edge_layer_t below;             // of any but the first
+    edge_layer_t below;  // of any but the first
     edge_seat_t below_seat;
     edge_learning_t at;
     edge_threshold_t threshold;
@@ -86,7 +87,9 @@ static int32_t dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32
 }
 
 // What section 3.2 leaves of a sum that came down.
-static int32_t arrived(const edge_layer_t *y, int32_t inter) { return edge_sat(edge_round32(inter, y->down_shift), 32767); }
+static int32_t arrived(const edge_layer_t *y, int32_t inter) {
+    return edge_sat(edge_round32(inter, y->down_shift), 32767);
+}
 
 // Section 3.2 for neuron i of the layer below the readout, at step t (any for a linear readout).
 static int32_t from_readout(const lesson_t *s, uint32_t i, uint32_t t) {
@@ -119,8 +122,10 @@ static int32_t in_update_unit(const lesson_t *s, int32_t e) {
     return edge_sat(edge_round32(e, r < 31 ? (uint32_t)r : 31), limit);
 }
 
-// Section 3.4: writes e back in time from step t to the step after `before`, into one column of eps (row 0 is step 1).
-static void spread(const edge_layer_t *y, int32_t e, uint32_t t, uint32_t before, int16_t *column, uint32_t stride) {
+// Section 3.4: writes e back in time from step t to the step after `before`, into one column of eps (row 0 is
+// step 1).
+static void spread(const edge_layer_t *y, int32_t e, uint32_t t, uint32_t before, int16_t *column,
+                   uint32_t stride) {
     uint32_t back = t - before;
     if (y->neuron == EDGE_LIF && back > 8) back = 8;
     for (uint32_t d = 0; d < back; d++) {
@@ -130,10 +135,10 @@ static void spread(const edge_layer_t *y, int32_t e, uint32_t t, uint32_t before
 
 // Errors of one spiking neuron over time, from its last spike to its first (sections 3.2 to 3.5).
 //
-// score_error: d of a spiking readout. cursor: uint32[T], the index of the neuron's spike at each step, moved on; NULL where no
-// capacity is stated. Returns whether any error is not 0; the column was zero before.
-static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor, bool update_unit,
-                         int16_t *column, uint32_t stride) {
+// score_error: d of a spiking readout. cursor: uint32[T], the index of the neuron's spike at each step, moved
+// on; NULL where no capacity is stated. Returns whether any error is not 0; the column was zero before.
+static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor,
+                         bool update_unit, int16_t *column, uint32_t stride) {
     const edge_layer_t *y = &s->y;
     const size_t row = (size_t)i * s->history_bytes;
     const uint8_t *history = (const uint8_t *)learning(s, s->seat.history) + row;
@@ -178,7 +183,8 @@ static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uin
 
 // Section 3.1.
 static int32_t score_error(const edge_softmax_t *p, const edge_objective_t *o, uint32_t c, uint32_t label) {
-    if (o->loss == EDGE_LOSS_CROSS_ENTROPY) return edge_sat((c == label ? 32768 : 0) - edge_softmax_p(p, c), 32767);
+    if (o->loss == EDGE_LOSS_CROSS_ENTROPY)
+        return edge_sat((c == label ? 32768 : 0) - edge_softmax_p(p, c), 32767);
     const int32_t wanted = c == label ? o->desired : o->others;
     const int32_t missing = wanted - p->scores[c];
     if (c == label ? missing <= 0 : missing >= 0) return 0;
@@ -217,10 +223,14 @@ static bool is_flat(const lesson_t *s) {
     return !edge_layer_spikes(&s->y) || (s->n->layer == 0 && s->n->model.input_kind == EDGE_INPUT_STATIC);
 }
 
-static bool spike_inputs(const lesson_t *s) { return s->n->layer > 0 || s->n->model.input_kind == EDGE_INPUT_SPIKES; }
+static bool spike_inputs(const lesson_t *s) {
+    return s->n->layer > 0 || s->n->model.input_kind == EDGE_INPUT_SPIKES;
+}
 
 // Whether the fast kernel applies; it wants the tile packed.
-static bool is_packed(const lesson_t *s) { return !is_flat(s) && spike_inputs(s) && s->y.bits == 8 && !s->y.carry; }
+static bool is_packed(const lesson_t *s) {
+    return !is_flat(s) && spike_inputs(s) && s->y.bits == 8 && !s->y.carry;
+}
 
 // Output i of the readout, from the errors that readout_errors left. Returns whether one is not 0.
 static bool spread_readout(const lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
@@ -258,7 +268,8 @@ static void pack(int16_t *tile, size_t size) {
     for (size_t k = 0; k < size; k += 4) {
         int16_t e[4];
         memcpy(e, bytes + 2 * k, 8);
-        const uint32_t words[2] = {(uint32_t)e[0] + ((uint32_t)e[2] << 16), (uint32_t)e[1] + ((uint32_t)e[3] << 16)};
+        const uint32_t words[2] = {(uint32_t)e[0] + ((uint32_t)e[2] << 16),
+                                   (uint32_t)e[1] + ((uint32_t)e[3] << 16)};
         memcpy(bytes + 2 * k, words, 8);
     }
 }
@@ -270,7 +281,8 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     const bool update_unit = n->stage == EXPAND_UPDATE;
     int16_t *tile = tile_of(s);
     uint32_t *cursor = NULL;
-    // A layer that is gone through twice keeps its place of the tile's start in cursor 0 until the second time.
+    // A layer that is gone through twice keeps its place of the tile's start in cursor 0 until the second
+    // time.
     if (s->y.capacity && !s->y.last) cursor = cursor_of(s, !update_unit && s->y.learns ? 1 : 0);
     uint32_t used = 0;
     if (n->at == 0) {
@@ -292,7 +304,8 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     return used;
 }
 
-// Section 3.2: the tile's errors into the error sums of the layer below, one of its neurons at a time. Returns the budget used.
+// Section 3.2: the tile's errors into the error sums of the layer below, one of its neurons at a time.
+// Returns the budget used.
 static uint32_t bring_down(lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
     const uint32_t tw = n->model.tile_width, columns = columns_of(s), width = s->y.bits == 8 ? 1 : 2;
@@ -321,7 +334,8 @@ static uint32_t bring_down(lesson_t *s, uint32_t budget) {
 /// The update ///
 
 // The sums S of input j over a tile that is not packed (section 3.5). Returns how many eps rows went in.
-static uint32_t weight_sums(const lesson_t *s, uint32_t j, const int16_t *tile, uint32_t columns, int32_t *sums) {
+static uint32_t weight_sums(const lesson_t *s, uint32_t j, const int16_t *tile, uint32_t columns,
+                            int32_t *sums) {
     const uint32_t tw = s->n->model.tile_width, window = s->n->model.window;
     uint32_t added = 0;
     memset(sums, 0, 4 * (size_t)columns);
@@ -363,8 +377,8 @@ static uint32_t weight_sums(const lesson_t *s, uint32_t j, const int16_t *tile, 
 }
 
 // Section 3.7 for one row of the tile. Returns how many weights moved.
-static uint32_t move_row(const edge_layer_t *y, uint8_t *w, uint8_t *carry, const int32_t *sums, uint32_t columns,
-                         uint32_t row_key, const uint32_t *column_keys) {
+static uint32_t move_row(const edge_layer_t *y, uint8_t *w, uint8_t *carry, const int32_t *sums,
+                         uint32_t columns, uint32_t row_key, const uint32_t *column_keys) {
     const uint32_t width = y->bits == 8 ? 1 : 2;
     uint32_t moved = 0;
     for (uint32_t i = 0; i < columns; i++) {
@@ -494,7 +508,9 @@ int edge_net_learn_run(edge_net_t *n, uint32_t budget) {
     do {
         lesson_t s = open_lesson(n, n->layer);
         const uint32_t left = budget > used ? budget - used : 0;
-        used += n->stage == DOWN ? bring_down(&s, left) : n->stage == UPDATE ? update(&s, left) : expand(&s, left);
+        used += n->stage == DOWN     ? bring_down(&s, left)
+                : n->stage == UPDATE ? update(&s, left)
+                                     : expand(&s, left);
         advance(&s);
     } while (n->stage && used < budget);
     return n->stage ? 1 : 0;

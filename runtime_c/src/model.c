@@ -1,7 +1,7 @@
 // Opens an image: every byte that the runtime will trust is checked here (docs/image.md section 4).
 // SPDX-License-Identifier: Apache-2.0
-#include "crc32.h"
 #include "model.h"
+#include "crc32.h"
 
 #define HEADER_SIZE 128u
 #define LAYER_SIZE 72u
@@ -96,7 +96,8 @@ static bool row_is_valid(const edge_model_t *m, uint32_t l, uint32_t fan_in) {
     const edge_layer_t y = edge_model_layer(m, l);
     if (p[0] != 1 || p[1] > EDGE_LINEAR || (p[2] != 8 && p[2] != 10) || p[3] > 3 || p[3] == 2) return false;
     if (p[4] > EDGE_GATE_LINEAR || edge_load16(p + 14) || !all_zero(p + 60, 12)) return false;
-    if (!edge_layer_spikes(&y) && (!y.last || y.surrogate || theta0s || alphas || y.theta0 || y.alpha)) return false;
+    if (!edge_layer_spikes(&y) && (!y.last || y.surrogate || theta0s || alphas || y.theta0 || y.alpha))
+        return false;
     if (edge_layer_spikes(&y) && y.passes && !y.surrogate) return false;
     if (y.down_shift > (y.last ? 0 : 31) || y.rate_shift < -15 || y.rate_shift > 31) return false;
     if (y.input_shift > (l > 0 || m->input_kind == EDGE_INPUT_SPIKES ? 0 : 15)) return false;
@@ -115,7 +116,8 @@ static bool row_is_valid(const edge_model_t *m, uint32_t l, uint32_t fan_in) {
     if (y.theta0 < 0 || y.alpha < 0 || (theta0s && (y.theta0 || y.alpha))) return false;
 
     const bool needs_capacity = y.passes && (y.surrogate == EDGE_GATE_LINEAR || y.sums);
-    return needs_capacity ? y.capacity >= 1 && y.capacity <= (uint64_t)y.fan_out * m->window : y.capacity == 0;
+    return needs_capacity ? y.capacity >= 1 && y.capacity <= (uint64_t)y.fan_out * m->window
+                          : y.capacity == 0;
 }
 
 static bool weights_are_valid(const edge_layer_t *y) {
@@ -196,7 +198,8 @@ static int check_envelope(const uint8_t *h, size_t size) {
     if (size >= 4 && memcmp(h, magic, 4) != 0) return EDGE_ERR_MAGIC;
     if (size < HEADER_SIZE) return EDGE_ERR_TRUNCATED;
     if (edge_load16(h + AT_VERSION) > EDGE_IMAGE_VERSION) return EDGE_ERR_VERSION;
-    if (edge_load16(h + AT_VERSION) == 0 || edge_load16(h + AT_HEADER_SIZE) != HEADER_SIZE) return EDGE_ERR_FORMAT;
+    if (edge_load16(h + AT_VERSION) == 0 || edge_load16(h + AT_HEADER_SIZE) != HEADER_SIZE)
+        return EDGE_ERR_FORMAT;
     if (size < edge_load32(h + AT_SIZE)) return EDGE_ERR_TRUNCATED;
     if (size > edge_load32(h + AT_SIZE) || size % 8) return EDGE_ERR_FORMAT;
     return edge_crc32(0, h + 16, size - 16) == edge_load32(h + AT_CRC) ? 0 : EDGE_ERR_CRC;

@@ -50,9 +50,9 @@ edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l);
 
 // The header's numbers for scores and errors (docs/arithmetic.md 2.6, 3.1 and 3.6).
 typedef struct edge_objective {
-    uint32_t score_mult, score_shift;             // K, Z
+    uint32_t score_mult, score_shift;  // K, Z
     edge_loss_t loss;
-    int32_t desired, others, count_mult;          // D, U, Q
+    int32_t desired, others, count_mult;  // D, U, Q
     uint32_t seed;
 } edge_objective_t;
 
@@ -77,15 +77,15 @@ enum { EDGE_MEMBRANES, EDGE_LAST_SPIKES, EDGE_COUNTS, EDGE_SPIKES, EDGE_CURRENT,
 
 // Where one layer lives, offsets in bytes.
 typedef struct edge_seat {
-    uint32_t membranes;   // int32[m4]: u, or the scores of a linear readout
-    uint32_t last;        // uint16[m4]: the step of the last spike
-    uint32_t spikes;      // bits of the current step's spikes
-    uint32_t history;     // uint8[fan_out][ceil(T / 8)]: all spikes of the window
-    uint32_t gate;        // uint8[fan_out][ceil(T / 8)] bits, or uint8[capacity]
-    uint32_t sums;        // int32[capacity]
-    uint32_t first;       // uint32[T + 1]: index of each step's first spike
-    uint32_t weights;     // in the learned weights
-    uint32_t carry;       // in the learned weights
+    uint32_t membranes;  // int32[m4]: u, or the scores of a linear readout
+    uint32_t last;       // uint16[m4]: the step of the last spike
+    uint32_t spikes;     // bits of the current step's spikes
+    uint32_t history;    // uint8[fan_out][ceil(T / 8)]: all spikes of the window
+    uint32_t gate;       // uint8[fan_out][ceil(T / 8)] bits, or uint8[capacity]
+    uint32_t sums;       // int32[capacity]
+    uint32_t first;      // uint32[T + 1]: index of each step's first spike
+    uint32_t weights;    // in the learned weights
+    uint32_t carry;      // in the learned weights
 } edge_seat_t;
 
 // A walk over the layers of a net, first layer first. Zero it but for where the areas start.

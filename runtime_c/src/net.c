@@ -15,7 +15,8 @@ static void copy_weights(edge_net_t *n, uint8_t *weights) {
     }
 }
 
-int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size, edge_mode_t mode) {
+int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size,
+                  edge_mode_t mode) {
     if (!n) return EDGE_ERR_ARGUMENT;
     memset(n, 0, sizeof *n);
     if (!m || !m->image || !arena || (mode != EDGE_INFER && mode != EDGE_LEARN)) return EDGE_ERR_ARGUMENT;
@@ -139,7 +140,8 @@ static uint8_t linear_gate(const edge_layer_t *y, int32_t distance) {
 }
 
 // Keeps what learning needs of neuron i, which fires now, `distance` above its threshold.
-static void record_spike(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, uint32_t i, int32_t distance) {
+static void record_spike(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, uint32_t i,
+                         int32_t distance) {
     const uint32_t t = n->step - 1u, bytes = edge_history_bytes(&n->model);
     const size_t at = (size_t)i * bytes + t / 8;
     const uint8_t bit = (uint8_t)(1u << t % 8);

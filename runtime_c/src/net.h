@@ -19,7 +19,8 @@ static inline edge_walk_t edge_net_walk(const edge_net_t *n) {
 }
 
 // The weights of a layer in use: learned ones in RAM, or the image's.
-static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat) {
+static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y,
+                                              const edge_seat_t *seat) {
     return y->learns && n->weights ? n->weights + seat->weights : y->weights;
 }
 

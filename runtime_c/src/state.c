@@ -53,8 +53,10 @@ int edge_net_load(edge_net_t *n, const void *state, size_t size) {
     const uint8_t *p = (const uint8_t *)state;
     const size_t whole = edge_net_state_size(n);
     if (!p || size < whole) return EDGE_ERR_STATE;
-    if (memcmp(p, magic, 4) != 0 || edge_load16(p + 4) != STATE_VERSION || p[6] > 15 || p[7]) return EDGE_ERR_STATE;
-    if (edge_load32(p + 8) != whole || edge_load32(p + 16) != edge_model_crc(&n->model)) return EDGE_ERR_STATE;
+    if (memcmp(p, magic, 4) != 0 || edge_load16(p + 4) != STATE_VERSION || p[6] > 15 || p[7])
+        return EDGE_ERR_STATE;
+    if (edge_load32(p + 8) != whole || edge_load32(p + 16) != edge_model_crc(&n->model))
+        return EDGE_ERR_STATE;
     if (edge_load32(p + 12) != edge_crc32(0, p + 16, whole - 16)) return EDGE_ERR_STATE;
     if (!weights_are_valid(n, p + STATE_HEADER)) return EDGE_ERR_STATE;
     memmove(n->weights, p + STATE_HEADER, whole - STATE_HEADER);

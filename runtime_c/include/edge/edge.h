@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Arithmetic: docs/arithmetic.md. Image: docs/image.md. Raw samples, encoders and alignment: edge/stream.h.
-// The caller owns every byte: images, arenas and weights outlive the structs that point to them. No call allocates, blocks
-// or keeps global state; any two nets can run side by side.
+// The caller owns every byte: images, arenas and weights outlive the structs that point to them. No call
+// allocates, blocks or keeps global state; any two nets can run side by side.
 #ifndef EDGE_H
 #define EDGE_H
 
@@ -18,8 +18,8 @@ extern "C" {
 
 /// Version ///
 
-#define EDGE_VERSION 0x00000100       // 0.1.0: major << 16 | minor << 8 | patch
-#define EDGE_IMAGE_VERSION 1          // newest image format that this runtime opens
+#define EDGE_VERSION 0x00000100  // 0.1.0: major << 16 | minor << 8 | patch
+#define EDGE_IMAGE_VERSION 1     // newest image format that this runtime opens
 #define EDGE_MAX_LAYERS 64
 
 // The version this library was built as.
@@ -47,10 +47,11 @@ typedef struct edge_model {
 
 // Opens an image in place.
 //
-// image is 8-byte aligned, size bytes, and stays unchanged while the model is in use. Everything docs/image.md section 4
-// names is checked first: after success no input can make the runtime leave its memory.
-// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_TRUNCATED, EDGE_ERR_MAGIC, EDGE_ERR_VERSION, EDGE_ERR_CRC,
-// EDGE_ERR_FORMAT or EDGE_ERR_BOUND; on an error the model is all zero.
+// image is 8-byte aligned, size bytes, and stays unchanged while the model is in use. Everything
+// docs/image.md section 4 names is checked first: after success no input can make the runtime leave its
+// memory.
+// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_TRUNCATED, EDGE_ERR_MAGIC, EDGE_ERR_VERSION,
+// EDGE_ERR_CRC, EDGE_ERR_FORMAT or EDGE_ERR_BOUND; on an error the model is all zero.
 int edge_model_open(edge_model_t *m, const void *image, size_t size);
 
 // Steps in a window. Returns 1 .. 1024.
@@ -68,8 +69,8 @@ edge_input_t edge_model_input_kind(const edge_model_t *m);
 // Layers. Returns 1 .. EDGE_MAX_LAYERS.
 uint32_t edge_model_layers(const edge_model_t *m);
 
-// The name of a class, UTF-8. Returns a zero-ended string inside the image, or "" where the image has no names or the
-// class is out of range.
+// The name of a class, UTF-8. Returns a zero-ended string inside the image, or "" where the image has no
+// names or the class is out of range.
 const char *edge_model_class_name(const edge_model_t *m, uint32_t class_index);
 
 // Bytes of scratch that a net needs (docs/image.md section 5).
@@ -77,8 +78,8 @@ const char *edge_model_class_name(const edge_model_t *m, uint32_t class_index);
 // Returns a multiple of 8; 0 in EDGE_LEARN for an image that learns nothing.
 size_t edge_model_arena_size(const edge_model_t *m, edge_mode_t mode);
 
-// Bytes of weights and carry that learning changes and the caller keeps. Returns a multiple of 8; 0 for an image that
-// learns nothing.
+// Bytes of weights and carry that learning changes and the caller keeps. Returns a multiple of 8; 0 for an
+// image that learns nothing.
 size_t edge_model_weights_size(const edge_model_t *m);
 
 /// Net: a model at work ///
@@ -88,31 +89,33 @@ struct edge_stats;
 typedef struct edge_net {
     // Private to the runtime; fixed size, no allocation. Do not rely on the contents.
     edge_model_t model;
-    uint8_t *weights;          // learned weights, or NULL: those of the image
+    uint8_t *weights;  // learned weights, or NULL: those of the image
     uint8_t *arena;
     struct edge_stats *stats;  // one a layer, or NULL
     uint32_t areas[6];         // where the kinds of memory start in the arena
     uint32_t update;
-    uint32_t base;             // first output of the tile that is being learned
-    uint32_t at;               // output or row to go on with
+    uint32_t base;  // first output of the tile that is being learned
+    uint32_t at;    // output or row to go on with
     uint16_t step;
     uint8_t mode;
     uint8_t rate_decay;
-    uint8_t over;              // the window is used up: the next step starts another
-    uint8_t full;              // a layer fired more than its spike capacity
-    uint8_t stage;             // of learning; 0: not learning
-    uint8_t layer;             // that is being learned
-    uint8_t live;              // whether the tile holds an error
+    uint8_t over;   // the window is used up: the next step starts another
+    uint8_t full;   // a layer fired more than its spike capacity
+    uint8_t stage;  // of learning; 0: not learning
+    uint8_t layer;  // that is being learned
+    uint8_t live;   // whether the tile holds an error
 } edge_net_t;
 
 // Prepares a net and, in EDGE_LEARN, copies the image's weights into RAM. The model is copied too.
 //
-// weights: edge_model_weights_size bytes, 8-byte aligned; NULL in EDGE_INFER, where weights are read from the image. To run a
-// learned net without learning, use EDGE_LEARN and never call learn_begin, or pass the learned weights in EDGE_INFER:
-// non-NULL weights are then used as they are. arena: size >= edge_model_arena_size(m, mode), 8-byte aligned.
-// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_MEMORY, or EDGE_ERR_MODE for EDGE_LEARN with an image that
-// learns nothing; on an error the net is unusable.
-int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size, edge_mode_t mode);
+// weights: edge_model_weights_size bytes, 8-byte aligned; NULL in EDGE_INFER, where weights are read from the
+// image. To run a learned net without learning, use EDGE_LEARN and never call learn_begin, or pass the
+// learned weights in EDGE_INFER: non-NULL weights are then used as they are. arena: size >=
+// edge_model_arena_size(m, mode), 8-byte aligned.
+// Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_MEMORY, or EDGE_ERR_MODE for EDGE_LEARN with an
+// image that learns nothing; on an error the net is unusable.
+int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size,
+                  edge_mode_t mode);
 
 // Starts a window: every membrane 0, as if every neuron had just fired.
 //
@@ -121,8 +124,9 @@ int edge_net_begin(edge_net_t *n);
 
 // One time step.
 //
-// input: spikes: bit j % 8 of byte j / 8 is input j, ceil(inputs / 8) bytes, further bits ignored; frames: int8[inputs];
-// static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. A step after a complete window starts the next.
+// input: spikes: bit j % 8 of byte j / 8 is input j, ceil(inputs / 8) bytes, further bits ignored;
+// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. A step after a complete
+// window starts the next.
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_BUSY.
 int edge_net_step(edge_net_t *n, const void *input);
 
@@ -137,10 +141,12 @@ int edge_net_predict(const edge_net_t *n, int32_t *confidence);
 
 // The scores of the window so far: sums of a linear readout or spike counts, |score| < 2^30.
 //
-// scores: int32[edge_model_classes]. Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_WINDOW before the first step, or EDGE_ERR_BUSY.
+// scores: int32[edge_model_classes]. Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_WINDOW before the first step, or
+// EDGE_ERR_BUSY.
 int edge_net_scores(const edge_net_t *n, int32_t *scores);
 
-// Log likelihood of a class for the window so far, unit 1/64 bit, <= 0 and at least -65535 (docs/arithmetic.md 2.6).
+// Log likelihood of a class for the window so far, unit 1/64 bit, <= 0 and at least -65535
+// (docs/arithmetic.md 2.6).
 //
 // Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_LABEL, EDGE_ERR_WINDOW or EDGE_ERR_BUSY.
 int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood);
@@ -149,17 +155,19 @@ int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood)
 
 // Starts learning from the window just seen.
 //
-// One MPD-ED update (docs/arithmetic.md section 3) of every layer that the image marks as learning. The window must be
-// complete. Nothing is learned yet: edge_net_learn_run does the work in bounded slices.
+// One MPD-ED update (docs/arithmetic.md section 3) of every layer that the image marks as learning. The
+// window must be complete. Nothing is learned yet: edge_net_learn_run does the work in bounded slices.
 // label is a class index in [0, edge_model_classes).
-// Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW, EDGE_ERR_MODE, EDGE_ERR_BUSY or EDGE_ERR_CAPACITY; on an error no weight has changed.
+// Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW, EDGE_ERR_MODE, EDGE_ERR_BUSY or EDGE_ERR_CAPACITY; on an error
+// no weight has changed.
 int edge_net_learn_begin(edge_net_t *n, int32_t label);
 
 // Does part of the update.
 //
-// budget bounds the synapses visited in this call, about one unit each; at least one row of a tile is done, so every budget
-// ends and gives the same bits. Until it is finished, every other call that needs the window or the weights answers
-// EDGE_ERR_BUSY; then the window is used up, and predict and scores answer EDGE_ERR_WINDOW until the next step.
+// budget bounds the synapses visited in this call, about one unit each; at least one row of a tile is done,
+// so every budget ends and gives the same bits. Until it is finished, every other call that needs the window
+// or the weights answers EDGE_ERR_BUSY; then the window is used up, and predict and scores answer
+// EDGE_ERR_WINDOW until the next step.
 // Returns 1 (call again), 0 (the update is complete and counted), or EDGE_ERR_ARGUMENT without a learn_begin.
 int edge_net_learn_run(edge_net_t *n, uint32_t budget);
 
@@ -173,7 +181,8 @@ uint32_t edge_net_updates(const edge_net_t *n);
 
 /// State: what learning changed, as bytes that survive ///
 
-// Bytes of a saved state: header, weights and carry in canonical order, CRC-32 (docs/image.md section 6). Returns a multiple of 8.
+// Bytes of a saved state: header, weights and carry in canonical order, CRC-32 (docs/image.md section 6).
+// Returns a multiple of 8.
 size_t edge_net_state_size(const edge_net_t *n);
 
 // Writes the state. Same state, same bytes, on every machine.
@@ -181,8 +190,8 @@ size_t edge_net_state_size(const edge_net_t *n);
 // Returns the bytes written, EDGE_ERR_MEMORY, EDGE_ERR_MODE or EDGE_ERR_BUSY.
 int edge_net_save(const edge_net_t *n, void *state, size_t size);
 
-// Reads a state that edge_net_save wrote for the same image. Learning then goes on exactly as if it had never stopped. The
-// window under way is dropped: the next step starts another.
+// Reads a state that edge_net_save wrote for the same image. Learning then goes on exactly as if it had never
+// stopped. The window under way is dropped: the next step starts another.
 //
 // Returns 0, EDGE_ERR_STATE, EDGE_ERR_MODE or EDGE_ERR_BUSY; on an error the net is unchanged.
 int edge_net_load(edge_net_t *n, const void *state, size_t size);
@@ -191,12 +200,12 @@ int edge_net_load(edge_net_t *n, const void *state, size_t size);
 
 // Exact counts, modulo 2^32.
 typedef struct edge_stats {
-    uint32_t spikes_in;      // input spikes of the layer (frames: values that are not zero; static: those, once a window)
-    uint32_t spikes_out;     // output spikes
-    uint32_t forward_sops;   // weights added by inference: spikes_in times fan_out
-    uint32_t error_sops;     // weights read to bring errors down into the layer
-    uint32_t update_sops;    // eps values added into weight sums
-    uint32_t moved;          // weights (with carry: weights or their carry) that changed
+    uint32_t spikes_in;     // input spikes (frames: values that are not zero; static: those, once a window)
+    uint32_t spikes_out;    // output spikes
+    uint32_t forward_sops;  // weights added by inference: spikes_in times fan_out
+    uint32_t error_sops;    // weights read to bring errors down into the layer
+    uint32_t update_sops;   // eps values added into weight sums
+    uint32_t moved;         // weights (with carry: weights or their carry) that changed
 } edge_stats_t;
 
 // Counts into the caller's memory from now on, starting at zero; NULL stops counting, as after edge_net_init.

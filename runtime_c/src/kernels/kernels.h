@@ -5,8 +5,9 @@
 
 #include "../bytes.h"
 
-#define EDGE_ROWS 64       // input lines added at once: 64 * 512 <= 2^15, so 16-bit lanes hold a sum of 10-bit weights too
-#define EDGE_MAX_TILE 64   // outputs in a tile
+#define EDGE_ROWS \
+    64  // input lines added at once: 64 * 512 <= 2^15, so 16-bit lanes hold a sum of 10-bit weights too
+#define EDGE_MAX_TILE 64  // outputs in a tile
 
 // The thresholds of a layer (docs/arithmetic.md 2.4): tensors, or NULL and the scalars.
 typedef struct edge_threshold {
@@ -28,13 +29,14 @@ static inline int32_t edge_ceiling(int32_t theta) { return (theta + 255) >> 8; }
 
 // A tile being learned (docs/image.md section 5): the errors eps2 of up to 64 outputs at every step.
 typedef struct edge_tile {
-    const uint32_t *eps;         // packed: row t, word 2 g: outputs 4 g and 4 g + 2, word 2 g + 1: 4 g + 1 and 4 g + 3
-    uint32_t groups;             // of four outputs that exist
-    uint32_t words;              // of one row of eps
-    const uint8_t *history;      // input-major spikes: row j, bit t % 8 of byte t / 8
-    uint32_t history_bytes;      // of one row
-    uint32_t row_seed;           // row_key(j) = lowbias32(row_seed + 2 j) | 1
-    const uint32_t *column_keys; // one a group
+    const uint32_t
+        *eps;         // packed: row t, word 2 g: outputs 4 g and 4 g + 2, word 2 g + 1: 4 g + 1 and 4 g + 3
+    uint32_t groups;  // of four outputs that exist
+    uint32_t words;   // of one row of eps
+    const uint8_t *history;       // input-major spikes: row j, bit t % 8 of byte t / 8
+    uint32_t history_bytes;       // of one row
+    uint32_t row_seed;            // row_key(j) = lowbias32(row_seed + 2 j) | 1
+    const uint32_t *column_keys;  // one a group
 } edge_tile_t;
 
 // What one call did.
@@ -47,11 +49,13 @@ typedef struct edge_kernels {
     // u[i] += sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a multiple of 4.
     void (*add_rows)(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n);
 
-    // Neurons first .. first + n - 1 (n <= 32) that fire at step t, as bits. last: the step of each one's last spike.
-    uint32_t (*fire)(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t, uint32_t first,
-                     uint32_t n);
+    // Neurons first .. first + n - 1 (n <= 32) that fire at step t, as bits. last: the step of each one's
+    // last spike.
+    uint32_t (*fire)(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                     uint32_t first, uint32_t n);
 
-    // The update of spike inputs `from` .. `to` - 1 into the tile's 8-bit weights (docs/arithmetic.md 3.5 to 3.7).
+    // The update of spike inputs `from` .. `to` - 1 into the tile's 8-bit weights (docs/arithmetic.md 3.5 to
+    // 3.7).
     // w: first weight of row 0 in the tile; m4: bytes from row to row.
     edge_moves_t (*update)(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
 } edge_kernels_t;

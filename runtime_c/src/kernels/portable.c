@@ -56,8 +56,8 @@ static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *
 }
 
 // A threshold is never negative, so a negative membrane potential never fires.
-static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t, uint32_t first,
-                     uint32_t n) {
+static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                     uint32_t first, uint32_t n) {
     uint32_t fired = 0;
     for (uint32_t k = 0; k < n; k++) {
         const uint32_t i = first + k;
@@ -103,8 +103,9 @@ static uint32_t move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_
            edge_move(w + 3, 8, NULL, high_lane(pair13), edge_rotate_right(a, 24) & 0xFFFF);
 }
 
-// A weight moves exactly if bit 15 of S + r is set: S + r is in 32768 .. 65534 (up) or in -32768 .. -1 (down). A low lane below
-// zero borrows one from the high lane, which may hide the high lane's bit, but then the low lane's own bit is set.
+// A weight moves exactly if bit 15 of S + r is set: S + r is in 32768 .. 65534 (up) or in -32768 .. -1
+// (down). A low lane below zero borrows one from the high lane, which may hide the high lane's bit, but then
+// the low lane's own bit is set.
 static uint32_t update_row(uint8_t *w, const uint32_t *sums, uint32_t groups, uint32_t row_key,
                            const uint32_t *column_keys) {
     uint32_t moved = 0;
@@ -134,8 +135,8 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
         }
         if (spikes == 0) continue;
         moves.spikes += spikes;
-        moves.moved += update_row(w + (size_t)j * m4, sums, tile->groups, edge_hash(tile->row_seed + 2 * j) | 1,
-                                  tile->column_keys);
+        moves.moved += update_row(w + (size_t)j * m4, sums, tile->groups,
+                                  edge_hash(tile->row_seed + 2 * j) | 1, tile->column_keys);
     }
     return moves;
 }
