@@ -90,8 +90,8 @@ class Network:
     def __post_init__(self) -> None:
         if self.window < 1:
             raise ConfigError(f"the window has {self.window} steps; it needs at least 1")
-        if not self.layers:
-            raise ConfigError("a network needs at least one layer")
+        if all(isinstance(layer, Spiking) for layer in self.layers):
+            raise ConfigError("a network needs at least one layer with weights")
         _ = self.shapes
 
     @cached_property

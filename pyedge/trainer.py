@@ -40,7 +40,8 @@ class TrainConfig:
     activity         : penalty on the hidden layers' firing rates.
     teacher          : training-only teacher spike for silent targets (spiking readouts).
     learn            : names of the layers that learn; None is all.
-    augment          : pure function (x, y, rng) -> (x, y) on every minibatch.
+    augment          : pure function (x, y, rng) -> (x, y) on every minibatch; a module's function or a frozen
+                       dataclass, so that a checkpoint can tell it from another.
     patience         : epochs without a better validation accuracy after which training stops; None never.
     keep             : "last" parameters, or the "best" on the validation data (the earliest of equals).
     checkpoint_every : epochs between checkpoints.
@@ -107,6 +108,7 @@ class Evaluation:
     firing_rates: dict[str, float]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # found and named at the end
 def step(
     network: Network,
     config: TrainConfig,
@@ -121,13 +123,6 @@ def step(
     Returns the new parameters and state, the loss, and the record of before the update.
     Raises TrainingError, naming the layer, if the loss, a gradient or a new weight is not finite.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # found and named below
-        return _step(network, config, params, state, x, y, factor)
-
-
-def _step(
-    network: Network, config: TrainConfig, params: Params, state: State, x: Array, y: Array, factor: float
-) -> tuple[Params, State, float, Record]:
     record = network.forward(params, x)
     seen = network.with_teacher(record, y) if config.teacher else record
     value, error = config.loss(seen.outputs, y)

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyedge import trainer
 from pyedge.classifier import Classifier
 from pyedge.errors import (
     CheckpointError,
@@ -119,6 +120,22 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tmp_path, changes,
     assert resumed.epoch == whole.epoch
     again = fit(network(), config, train, held, path=path)
     assert same(again.params, whole.params)
+
+
+@pytest.mark.parametrize("updates", [1, 7, 14])
+def test_interrupted_within_an_epoch_it_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch, updates):
+    path, left, step = tmp_path / "run.npz", iter(range(updates)), trainer.step
+
+    def step_or_stop(*args):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "step", step_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(network(), FAST, task(), path=path)
+    assert same(fit(network(), FAST, task(), path=path).params, fit(network(), FAST, task()).params)
 
 
 def test_one_seed_one_result():
@@ -349,7 +366,7 @@ def test_spike_inputs_are_zero_or_one():
         (lambda: AdamW(lr=-1), "lr"),
         (lambda: Dense(0), "outputs"),
         (lambda: Input("images", (3,)), "input kind"),
-        (lambda: Network(Input("frames", (3,)), (), 4), "at least one layer"),
+        (lambda: Network(Input("frames", (3,)), (), 4), "layer with weights"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_named(make, text):
@@ -365,6 +382,17 @@ def test_a_saved_model_comes_back(tmp_path, neuron, readout):
     save_model(tmp_path / "m.npz", net, params, classes=["rest", "fist"])
     loaded, again, extra = load_model(tmp_path / "m.npz")
     assert loaded == net and same(again, params) and extra == {"classes": ["rest", "fist"]}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"run\.npz.*choose another place"):
+        fit(network(), FAST, task(), path=tmp_path / "file" / "run.npz")
+
+
+def test_progress_changes_nothing(capsys):
+    shown = fit(network(), FAST, task(), task(seed=1), progress=True)
+    assert same(shown.params, fit(network(), FAST, task(), task(seed=1)).params)
 
 
 def test_logs_hold_the_history(tmp_path):

@@ -23,6 +23,8 @@ class MPDED:
                 dL/ds[t+1] g[t+1], one step of the recursion.
     reset     : the reset's part of ds[t], -tau u[t] epsilon[t+1]. "on" as it is; "off" leaves it out;
                 "threshold" takes theta[t] for u[t] where the neuron fired, as the boards do.
+                With "on" and a surrogate that does not fall off (constant), tau u g may exceed 1 and errors
+                grow from spike to spike: take one of the others there.
     """
 
     surrogate: Callable[[Array], Array] = field(default_factory=Surrogate)
