@@ -4,7 +4,9 @@ import csv
 import errno
 import json
 import os
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -459,3 +461,11 @@ def test_a_users_neuron_surrogate_rule_and_loss_plug_in(tmp_path):
     assert loaded == net
     with pytest.raises(CheckpointError, match="TwoStepNeuron"):
         load_model(tmp_path / "run.npz")
+
+
+def test_what_the_training_page_shows_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parent.parent / "docs/training.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, {})
+    assert float(capsys.readouterr().out.split()[0]) > 0.9
