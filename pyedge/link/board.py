@@ -1,0 +1,396 @@
+"""A board at the other end of the link, as an object: deploy, stream, learn, keep or take back."""
+
+import hashlib
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyedge._edge import lib
+from pyedge.encode import Alignment
+from pyedge.errors import DataError, ImageTooLargeError
+from pyedge.link.session import Command, Link, status_error
+from pyedge.link.transport import BAUD, SerialTransport, Transport
+from pyedge.quant.model import InputKind
+from pyedge.runtime import LayerStats, Model, Net, Prediction
+from pyedge.runtime_stream import raw_samples
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+Part = Literal["stream", "kept", "statistics", "learning"]
+
+POLL_SECONDS = 0.01
+NO_COMMIT = 2**32 - 1
+STATE, ALIGNMENT = 1, 2
+STATE_HEADER = 24
+ALIGNMENT_BYTES = struct.Struct("<65b")
+ACTIVITIES = ("no model", "ready", "learning", "fitting", "half written")
+PARTS: dict[Part, int] = {"stream": 1, "kept": 2, "statistics": 4, "learning": 8}
+
+
+@dataclass(frozen=True)
+class BoardInfo:
+    """What a board says of itself (docs/link.md, 3.1). Sizes in bytes; 0 without a model or encoder."""
+
+    name: str
+    has_model: bool
+    learns: bool
+    has_encoder: bool
+    max_payload: int
+    runtime_version: tuple[int, int, int]
+    image_version: int
+    image_bytes: int
+    work_bytes: int
+    image_size: int
+    image_crc: int
+    image_have: int
+    updates: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class BoardStatus:
+    """What a board is doing (docs/link.md, 3.2)."""
+
+    activity: str  # one of ACTIVITIES
+    result: int  # of the last learning or fit that ended: 0 or an error code
+    rate_decay: int
+    window_complete: bool
+    updates: int
+    samples_lost: int
+    windows: int
+    committed: int | None  # updates in the committed bank; None without a commit
+    frames_dropped: int
+    kept: int
+    kept_capacity: int
+
+
+@dataclass(frozen=True)
+class BoardMemory:
+    """Bytes of the board's work memory, and what a model takes of them (docs/link.md, 3.3)."""
+
+    work: int
+    needed: int
+    state: int  # learned weights and a saved state's header
+    arena: int
+    ring: int  # raw samples and the rows of a window
+    counts: int
+    bank: int  # the committed copy; 0: no room, or elsewhere
+    window: int  # one kept window
+    kept_capacity: int  # windows
+
+
+class Window(NamedTuple):
+    """A window that samples completed on the board."""
+
+    label: int
+    confidence: int  # probability of the label in 1 / 32768
+    samples: int  # of this stream of samples, up to the window's end
+
+
+class Board:
+    """A board with pyedge firmware. Use it as a context manager.
+
+    Every call raises BoardSilentError, BoardResetError or PortLostError when the line or the board fails, and
+    the named error of the board's runtime (pyedge.runtime.ERRORS) or link (LinkStatusError) when it refuses.
+    After BoardResetError say `hello` again and look at `info`.
+    """
+
+    info: BoardInfo
+
+    def __init__(self, transport: Transport, timeout: float = 0.5, patience: float = 8.0) -> None:
+        """Says hello. Raises ProtocolVersionError besides."""
+        self.link = Link(transport, timeout, patience)
+        self.image: bytes | None = None  # the image that was deployed
+        try:
+            self.hello()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def open(cls, port: str, baud: int = BAUD, timeout: float = 0.5, patience: float = 8.0) -> Self:
+        """At a serial port or a URL of pyserial. Raises PortUnavailableError besides."""
+        return cls(SerialTransport(port, baud), timeout, patience)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the port; the board keeps what it has."""
+        self.link.close()
+
+    # What it is and does
+
+    def hello(self) -> BoardInfo:
+        """Start a session, as after a reset."""
+        head = struct.Struct("<BBHIIIIIIIIHH")
+        answer = self.link.hello()
+        _, flags, payload, version, image, images, work, size, crc, have, updates, channels, _ = (
+            head.unpack_from(answer)
+        )
+        self.info = BoardInfo(
+            answer[head.size :].decode("utf-8", "replace"),
+            bool(flags & 1),
+            bool(flags & 2),
+            bool(flags & 4),
+            payload,
+            (version >> 16, version >> 8 & 255, version & 255),
+            image,
+            images,
+            work,
+            size,
+            crc,
+            have,
+            updates,
+            channels,
+        )
+        return self.info
+
+    def status(self) -> BoardStatus:
+        """What it is doing."""
+        a, result, decay, window, *numbers = struct.unpack("<BbBBIIIIIHH", self.link.request(Command.STATUS))
+        updates, lost, windows, committed, dropped, kept, capacity = numbers
+        bank = None if committed == NO_COMMIT else committed
+        return BoardStatus(
+            ACTIVITIES[a], result, decay, bool(window), updates, lost, windows, bank, dropped, kept, capacity
+        )
+
+    def wait(self) -> BoardStatus:
+        """Until it has learned or fitted. Raises the error that ended it."""
+        while (status := self.status()).activity in ("learning", "fitting"):
+            time.sleep(POLL_SECONDS)
+        if status.result < 0:
+            raise status_error(status.result, "learning")
+        return status
+
+    def reset(self, *parts: Part) -> None:
+        """Forget samples ("stream"), kept windows, statistics, or all that was learned ("learning")."""
+        self.link.request(Command.RESET, bytes([sum(PARTS[p] for p in parts)]))
+
+    # Deploy
+
+    def deploy(self, image: bytes, ring: int = 0, progress: Progress | None = None) -> BoardMemory:
+        """Send an image and open it. What arrived before an interruption is not sent again.
+
+        ring : raw samples that wait while the board learns, a power of two; 0: the board's own choice.
+        Raises ImageTooLargeError; for an image that the board refuses, the runtime's ImageError.
+        """
+        begin = struct.pack("<II", len(image), zlib.crc32(image))
+        code, answer = self.link.exchange(Command.IMAGE_BEGIN, begin)
+        if code == lib.EDGE_LINK_ERR_SIZE:
+            raise ImageTooLargeError(
+                f"the image has {len(image)} bytes, {self.info.name} room for {self.info.image_bytes}; "
+                "use a smaller model or another board"
+            )
+        have = _u32(_checked(code, answer, "deploy"))
+        room = self.info.max_payload - 4
+        if progress:
+            progress(have, len(image))
+        while have < len(image):
+            chunk = struct.pack("<I", have) + image[have : have + room]
+            code, answer = self.link.exchange(Command.IMAGE_CHUNK, chunk)
+            if code != lib.EDGE_LINK_ERR_OFFSET:
+                _checked(code, answer, "deploy")
+            have = _u32(answer)
+            if progress:
+                progress(have, len(image))
+        code, answer = self.link.exchange(Command.IMAGE_END, struct.pack("<H", ring))
+        memory = BoardMemory(*struct.unpack("<9I", answer)) if answer else None
+        if code == lib.EDGE_ERR_MEMORY and memory:
+            raise ImageTooLargeError(
+                f"the model needs {memory.needed} bytes of work memory (weights {memory.state}, "
+                f"arena {memory.arena}, samples {memory.ring}, counts {memory.counts}), "
+                f"{self.info.name} has {memory.work}; "
+                "use a smaller ring, a smaller model or another board"
+            )
+        _checked(code, answer, "deploy")
+        assert memory is not None
+        self.image = bytes(image)
+        self.hello()
+        return memory
+
+    # Inference
+
+    def push(self, samples: ArrayLike) -> list[Window]:
+        """Raw samples, int16 (n, channels), and the windows they complete."""
+        return list(self.stream(samples))
+
+    def stream(self, samples: ArrayLike) -> Iterator[Window]:
+        """As push, one window at a time: until the next is asked for, keep and learn apply to this one."""
+        raw = raw_samples(samples, self.info.channels).astype("<i2").tobytes()
+        size, at, waiting = 2 * self.info.channels, 0, False
+        room = self.info.max_payload // size * size
+        while at < len(raw) or waiting:
+            answer = self.link.request(Command.PUSH, raw[at : at + room])
+            taken, flags, label, _, confidence, _ = struct.unpack("<HHBBHI", answer)
+            at += taken * size
+            # Samples that wait because the board learns are encoded by a later push.
+            waiting = bool(flags & 2) and (bool(flags & 1) or at < len(raw))
+            if flags & 1:
+                yield Window(label, confidence, at // size)
+            elif taken == 0 and at < len(raw):
+                self.wait()
+
+    def infer(self, inputs: ArrayLike) -> Prediction:
+        """One encoded window, as pyedge.runtime.Net.run_window. Needs the image (`deploy`)."""
+        model = Model(self._image())
+        x = np.asarray(inputs)
+        static = model.input_kind == InputKind.STATIC
+        shape = (model.inputs,) if static else (model.window, model.inputs)
+        if x.shape != shape:
+            raise DataError(f"a window has shape {shape}, this one {x.shape}")
+        x = x.reshape(-1, model.inputs)
+        if model.input_kind == InputKind.SPIKES:
+            steps = np.packbits(x.astype(bool), axis=1, bitorder="little")
+        else:
+            steps = x.astype(np.int8)
+        at, begin = 0, True
+        while at < model.window:
+            n = (
+                model.window
+                if static
+                else min(model.window - at, (self.info.max_payload - 4) // steps.shape[1])
+            )
+            if n == 0 or (static and steps.shape[1] > self.info.max_payload - 4):
+                raise DataError(
+                    f"a step has {steps.shape[1]} bytes, a request of this board {self.info.max_payload - 4}"
+                )
+            part = steps if static else steps[at : at + n]
+            answer = self.link.request(Command.INFER, struct.pack("<BBH", begin, 0, n) + part.tobytes())
+            at, begin = at + n, False
+        _, label, _, confidence = struct.unpack("<HBBH", answer)
+        return Prediction(label, confidence)
+
+    def scores(self) -> NDArray[np.int32]:
+        """The scores of the window that ran last, (classes,)."""
+        scores: list[int] = []
+        classes = 1
+        while len(scores) < classes:
+            answer = self.link.request(Command.SCORES, struct.pack("<H", len(scores)))
+            classes = struct.unpack_from("<H", answer)[0]
+            scores += np.frombuffer(answer, "<i4", offset=2).tolist()
+        return np.array(scores, np.int32)
+
+    # Learning
+
+    def learn(self, label: int, wait: bool = True) -> int:
+        """One update from the window that ran last. Returns the updates; without `wait`, those before it."""
+        before = _u32(self.link.request(Command.LEARN, _byte("label", label)))
+        return self.wait().updates if wait else before
+
+    def keep(self, label: int) -> int:
+        """Keep the window that push completed, with its label. Returns the windows kept."""
+        return int(struct.unpack("<H", self.link.request(Command.KEEP, _byte("label", label)))[0])
+
+    def replay(self, window: int) -> tuple[Prediction, int]:
+        """Run a kept window again: what it is taken for now, and its label."""
+        answer = self.link.request(Command.REPLAY, struct.pack("<H", window))
+        predicted, label, confidence = struct.unpack("<BBH", answer)
+        return Prediction(predicted, confidence), label
+
+    def fit(self, repetitions: int) -> Alignment:
+        """Fit the alignment to the kept windows, `repetitions` of each class. Returns the alignment."""
+        self.link.request(Command.FIT, _byte("repetitions", repetitions))
+        self.wait()
+        return self.alignment()
+
+    def rate(self, decay: int) -> None:
+        """Halve the learning rate `decay` (0 .. 15) times from now on."""
+        self.link.request(Command.RATE, _byte("decay", decay))
+
+    def commit(self) -> int:
+        """Keep what was learned. Returns the updates committed."""
+        return _u32(self.link.request(Command.COMMIT))
+
+    def rollback(self) -> int:
+        """Go back to the last commit, or to the image. Returns the updates it has."""
+        return _u32(self.link.request(Command.ROLLBACK))
+
+    # What was learned, as bytes
+
+    def state(self, progress: Progress | None = None) -> bytes:
+        """The saved state (docs/image.md, section 6): what pyedge.runtime.Net.load takes."""
+        return self._read(STATE, progress)
+
+    def load(self, state: bytes, progress: Progress | None = None) -> None:
+        """Go on from a saved state of the same image."""
+        at = 0
+        while at < len(state):
+            part = state[at : at + self.info.max_payload - 8]
+            self.link.request(Command.WRITE, struct.pack("<B3xI", STATE, at) + part)
+            at += len(part)
+            if progress:
+                progress(at, len(state))
+
+    def alignment(self) -> Alignment:
+        """How the armband sits, as the board has it; one gain a channel."""
+        rotation, *gains = ALIGNMENT_BYTES.unpack(self._read(ALIGNMENT, None))
+        return Alignment(rotation, tuple(gains[: self.info.channels]))
+
+    def align(self, alignment: Alignment) -> None:
+        """Set the alignment, as after a restart."""
+        gains = (*alignment.gains, *(0,) * (64 - len(alignment.gains)))
+        self.link.request(
+            Command.WRITE,
+            struct.pack("<B3xI", ALIGNMENT, 0) + ALIGNMENT_BYTES.pack(alignment.rotation, *gains),
+        )
+
+    def learned_bytes(self) -> bytes:
+        """Learned weights and carry, canonical, as pyedge.runtime.Net.learned_bytes."""
+        return self.state()[STATE_HEADER:]
+
+    def weights_hash(self) -> str:
+        """SHA-256 of `learned_bytes`, in hexadecimal."""
+        return hashlib.sha256(self.learned_bytes()).hexdigest()
+
+    def weights(self) -> tuple[NDArray[Any], ...]:
+        """The weights in use of every layer, (fan_in, fan_out), int8 or int16. Needs the image (`deploy`)."""
+        return Net(Model(self._image()), weights=self.learned_bytes()).weights()
+
+    def stats(self) -> tuple[LayerStats, ...]:
+        """Exact counts of every layer. Needs the image (`deploy`)."""
+        layers = Model(self._image()).layers
+        answers = (self.link.request(Command.STATISTICS, bytes([l])) for l in range(layers))
+        return tuple(LayerStats(*struct.unpack("<6I", a)) for a in answers)
+
+    def _read(self, what: int, progress: Progress | None) -> bytes:
+        data, size = b"", 1
+        while len(data) < size:
+            answer = self.link.request(Command.READ, struct.pack("<BBHI", what, 0, 65535, len(data)))
+            size = _u32(answer)
+            data += answer[4:]
+            if progress:
+                progress(len(data), size)
+        return data
+
+    def _image(self) -> bytes:
+        if self.image is None or zlib.crc32(self.image) != self.info.image_crc:
+            raise DataError("the board's image is not known here; deploy it, or set `image` to its bytes")
+        return self.image
+
+
+def _checked(code: int, answer: bytes, detail: str) -> bytes:
+    if code < 0:
+        raise status_error(code, detail, answer)
+    return answer
+
+
+def _u32(answer: bytes) -> int:
+    return int(struct.unpack_from("<I", answer)[0])
+
+
+def _byte(name: str, value: int) -> bytes:
+    if not 0 <= value <= 255:
+        raise DataError(f"{name} is {value}; 0 .. 255 is possible")
+    return bytes([value])

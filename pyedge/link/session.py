@@ -1,0 +1,139 @@
+"""Requests that are carried out once or not at all, over a line that may lose, repeat or damage anything."""
+
+import secrets
+import time
+from enum import IntEnum
+
+from pyedge._edge import ffi, lib
+from pyedge.errors import BoardResetError, BoardSilentError, LinkError, ProtocolVersionError
+from pyedge.link.frame import RESPONSE, Frame, Reader, encode
+from pyedge.link.transport import Transport
+from pyedge.runtime import ERRORS, EdgeError
+
+PROTOCOL = 1
+
+
+class Command(IntEnum):
+    """Commands of docs/link.md, section 3."""
+
+    HELLO = lib.EDGE_LINK_HELLO
+    STATUS = lib.EDGE_LINK_STATUS
+    RESET = lib.EDGE_LINK_RESET
+    IMAGE_BEGIN = lib.EDGE_LINK_IMAGE_BEGIN
+    IMAGE_CHUNK = lib.EDGE_LINK_IMAGE_CHUNK
+    IMAGE_END = lib.EDGE_LINK_IMAGE_END
+    INFER = lib.EDGE_LINK_INFER
+    PUSH = lib.EDGE_LINK_PUSH
+    KEEP = lib.EDGE_LINK_KEEP
+    REPLAY = lib.EDGE_LINK_REPLAY
+    LEARN = lib.EDGE_LINK_LEARN
+    FIT = lib.EDGE_LINK_FIT
+    RATE = lib.EDGE_LINK_RATE
+    SCORES = lib.EDGE_LINK_SCORES
+    COMMIT = lib.EDGE_LINK_COMMIT
+    ROLLBACK = lib.EDGE_LINK_ROLLBACK
+    READ = lib.EDGE_LINK_READ
+    WRITE = lib.EDGE_LINK_WRITE
+    STATISTICS = lib.EDGE_LINK_STATISTICS
+
+
+class LinkStatusError(LinkError):
+    """The board refused a request. `code` and `name` are those of link.h, `payload` what it said besides."""
+
+    def __init__(self, code: int, detail: str = "", payload: bytes = b"") -> None:
+        text = ffi.string(lib.edge_link_error_text(code)).decode()
+        super().__init__(f"{detail}: {text}" if detail else text)
+        self.code = code
+        self.name = ffi.string(lib.edge_link_error_name(code)).decode()
+        self.payload = payload
+
+
+def status_error(code: int, detail: str = "", payload: bytes = b"") -> LinkError | EdgeError:
+    """The exception of a response's status."""
+    if code == lib.EDGE_LINK_ERR_SESSION:
+        return BoardResetError(
+            f"{detail}: the board was reset, or another host took over; what it had in RAM may be gone"
+        )
+    if code == lib.EDGE_LINK_ERR_PROTOCOL:
+        board = payload[0] if payload else "another"
+        return ProtocolVersionError(
+            f"the board speaks version {board} of the link, this host {PROTOCOL}; update the older side"
+        )
+    if code in ERRORS:
+        return ERRORS[code](detail)
+    return LinkStatusError(code, detail, payload)
+
+
+class Link:
+    """One host's session with one board. Not safe for several threads at once.
+
+    timeout  : seconds before a request is repeated for the first time; each further wait is twice as long.
+    patience : seconds before a board counts as silent.
+    """
+
+    def __init__(self, transport: Transport, timeout: float = 0.5, patience: float = 8.0) -> None:
+        self.transport = transport
+        self.timeout = timeout
+        self.patience = patience
+        self.repeated = 0  # requests sent again
+        self._reader = Reader()
+        self._session = 0
+        self._sequence = 0
+
+    @property
+    def dropped(self) -> int:
+        """Damaged frames that arrived."""
+        return self._reader.dropped
+
+    def hello(self) -> bytes:
+        """Start a session; the response's payload. Raises as `request`."""
+        self._session = secrets.randbelow(2**32 - 1) + 1
+        self._reader.clear()
+        return self.request(Command.HELLO, bytes([PROTOCOL, 0]))
+
+    def request(self, command: Command, payload: bytes = b"") -> bytes:
+        """The payload of the response to a request.
+
+        Raises BoardSilentError, BoardResetError, ProtocolVersionError, PortLostError, LinkStatusError, or the
+        EdgeError of the board's runtime.
+        """
+        status, answer = self.exchange(command, payload)
+        if status < 0:
+            raise status_error(status, command.name.lower().replace("_", " "), answer)
+        return answer
+
+    def exchange(self, command: Command, payload: bytes = b"") -> tuple[int, bytes]:
+        """Status and payload of the response to a request, repeated until it comes or patience ends."""
+        if self._session == 0:
+            raise BoardSilentError("say hello before anything else")
+        self._sequence = (self._sequence + 1) % 2**16
+        request = encode(Frame(self._session, self._sequence, command, 0, payload))
+        wait, left = self.timeout, self.patience
+        while left > 0:
+            self.transport.write(request)
+            response = self._await(command, min(wait, left))
+            if response is not None:
+                return response.status, response.payload
+            self.repeated += 1
+            left -= wait
+            wait *= 2
+        raise BoardSilentError(
+            f"no answer to {command.name.lower().replace('_', ' ')} for {self.patience:g} s; "
+            "check power, cable, port and baud rate, and that the board runs pyedge firmware"
+        )
+
+    def _await(self, command: Command, seconds: float) -> Frame | None:
+        wanted = (self._session, self._sequence, command | RESPONSE)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            data = self.transport.read(left)
+            if not data:
+                return None
+            for frame in self._reader.feed(data):
+                if frame[:3] == wanted:
+                    return frame
+        return None
+
+    def close(self) -> None:
+        """Let go of the port; the board keeps what it has."""
+        self.transport.close()
