@@ -103,7 +103,7 @@ def check_all(name: str, drawn: list[Case]) -> list[float]:
 
 
 @board
-@settings(max_examples=10, suppress_health_check=IN_BATCHES)
+@settings(max_examples=11, suppress_health_check=IN_BATCHES)
 @given(drawn=st.lists(cases(), min_size=24, max_size=24))
 def test_a_board_infers_and_learns_the_same_bits_as_the_reference(name: str, drawn: list[Case]) -> None:
     check_all(name, drawn)

@@ -1,7 +1,7 @@
 """Runs many operations of the C runtime on an emulated board in one go, through its test firmware.
 
-For parity tests and instruction counts. The firmware reads and writes files by semihosting, far faster than a UART;
-nothing here is part of the product. Formats: targets/common/batch.c.
+For parity tests and instruction counts. The firmware reads and writes files by semihosting, far faster than a
+UART; nothing here is part of the product. Formats: targets/common/batch.c.
 """
 
 import struct
@@ -45,6 +45,8 @@ class Code(IntEnum):
     FIT = 10
     ALIGN = 11
     STATS = 12
+    FAULT = 13
+    SPIN = 14
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,24 @@ def align(alignment: bytes) -> Operation:
     return Operation(Code.ALIGN, payload=alignment)
 
 
+def begin_statistics() -> Operation:
+    """Count synaptic operations from now on."""
+    return Operation(Code.STATS, 1)
+
+
 def statistics() -> Operation:
-    """Counts of every layer, six u32 each."""
+    """The counts of every layer, six u32 each, in the order of edge_stats_t."""
     return Operation(Code.STATS)
+
+
+def fault(stack: bool = False) -> Operation:
+    """Make the processor fault, by a write to nowhere or for want of stack: the batch fails."""
+    return Operation(Code.FAULT, int(stack))
+
+
+def spin(turns: int) -> Operation:
+    """Turn a loop of two instructions, at least once, in a region `spin`: what tests the counter."""
+    return Operation(Code.SPIN, turns)
 
 
 def packed(kind: InputKind, inputs: Integers) -> bytes:
@@ -161,10 +178,11 @@ def streamed(result: Result, window_size: int) -> list[StreamedWindow]:
     """The windows that a `push` completed; window_size: bytes of a window's rows."""
     _require(result)
     record = 8 + -(-window_size // 8) * 8
-    return [
-        StreamedWindow(*struct.unpack_from("<ii", result.data, at), result.data[at + 8 : at + 8 + window_size])
-        for at in range(0, len(result.data), record)
-    ]
+    windows = []
+    for at in range(0, len(result.data), record):
+        label, confidence = struct.unpack_from("<ii", result.data, at)
+        windows.append(StreamedWindow(label, confidence, result.data[at + 8 : at + 8 + window_size]))
+    return windows
 
 
 def _require(result: Result) -> None:
@@ -196,13 +214,20 @@ def run(name: str, operations: Sequence[Operation], extra: Sequence[str] = ()) -
         except subprocess.TimeoutExpired:
             raise BatchError(f"the test firmware of {name} ran longer than {BATCH_SECONDS} s") from None
         results = _read(Path(folder, "results.bin"))
+        record = Path(folder, "fault.bin")
+        where = _fault(record.read_bytes()) if record.is_file() else ""
     if done.returncode or len(results) != len(operations):
-        reason = EXIT_REASONS.get(done.returncode, done.stderr.strip() or f"exit status {done.returncode}")
+        unknown = done.stderr.strip() or f"exit status {done.returncode}"
+        reason = EXIT_REASONS.get(done.returncode, unknown) + where
         at = min(len(results), len(operations) - 1)
-        raise BatchError(
-            f"the test firmware of {name} stopped at operation {at} ({operations[at].code.name.lower()}): {reason}"
-        )
+        code = operations[at].code.name.lower()
+        raise BatchError(f"the test firmware of {name} stopped at operation {at} ({code}): {reason}")
     return results
+
+
+def _fault(record: bytes) -> str:
+    _, status, pc, lr = struct.unpack("<4I", record)
+    return f" (at {pc:#010x}, called from {lr:#010x}, status {status:#010x})"
 
 
 def _read(path: Path) -> list[Result]:

@@ -63,8 +63,9 @@ def sources() -> Path:
 def run(command: list[str], cwd: Path) -> None:
     """Run a build step. Raises BuildError with the end of what it printed."""
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False, stdin=subprocess.DEVNULL
-    )
+        command, cwd=cwd, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
         raise BuildError(f"`{' '.join(command)}` failed in {cwd}:\n{tail}")
@@ -80,10 +81,11 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def build(name: str) -> Path:
-    """The folder with a board's <name>-firmware.elf (the product) and <name>-batch.elf (test firmware), built if need be.
+    """The folder with <name>-firmware.elf (the product) and <name>-batch.elf (test firmware), built at need.
 
-    $PYEDGE_FIRMWARE, a folder with firmware built before, comes first. Otherwise CMake builds into build/<name> of the
-    sources; nothing is compiled twice. Raises UnknownBoardError, MissingSourcesError, MissingToolError or BuildError.
+    $PYEDGE_FIRMWARE, a folder with firmware built before, comes first. Otherwise CMake builds into
+    build/<name> of the sources; nothing is compiled twice.
+    Raises UnknownBoardError, MissingSourcesError, MissingToolError or BuildError.
     """
     spec = board(name)
     stated = os.environ.get(FIRMWARE_VARIABLE)
@@ -143,7 +145,7 @@ def batch_firmware(name: str) -> Path:
 
 
 def counter() -> Path:
-    """The instruction-counting plugin for QEMU, compiled if need be. Raises MissingToolError or BuildError."""
+    """The counting plugin for QEMU, compiled if need be. Raises MissingToolError or BuildError."""
     root = sources()
     source = root / "tools" / "icount" / "icount.c"
     folder = root / "build" / "icount"

@@ -29,7 +29,7 @@ class Board:
         self.port = ""
         self._line = -1
         self._process = subprocess.Popen(
-            # Without a machine yet: QEMU looks for an open terminal when it makes one, and then once a second.
+            # Without a machine yet: QEMU looks for an open terminal when it makes one, later once a second.
             [*command(spec, elf), "-preconfig", "-qmp", "stdio", "-serial", "pty"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
         )  # fmt: skip
@@ -113,14 +113,16 @@ class Board:
             if "return" in answer:
                 return
             if "error" in answer:
-                raise EmulatorError(f"{self.spec.emulator} refused {execute}: {answer['error'].get('desc', line)}")
+                reason = answer["error"].get("desc", line)
+                raise EmulatorError(f"{self.spec.emulator} refused {execute}: {reason}")
 
 
 def command(spec: BoardSpec, elf: Path) -> list[str]:
     """How the emulator is called, without the UART."""
     if not spec.emulator:
         raise UnknownBoardError(f"{spec.name} has no emulator; give the serial port of a real one")
-    return [tool(spec.emulator), "-machine", spec.machine, "-display", "none", "-monitor", "none", "-kernel", str(elf)]
+    machine = ["-machine", spec.machine, "-display", "none", "-monitor", "none"]
+    return [tool(spec.emulator), *machine, "-kernel", str(elf)]
 
 
 def start(name: str, elf: Path | None = None) -> Board:

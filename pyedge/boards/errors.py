@@ -12,7 +12,7 @@ class UnknownBoardError(BoardError):
 
 
 class MissingToolError(BoardError):
-    """A compiler, an emulator or another program is not installed; the text has the one command that installs it."""
+    """A compiler, an emulator or another tool is missing; the text has the one command that installs it."""
 
 
 class MissingSourcesError(BoardError):

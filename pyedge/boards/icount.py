@@ -1,4 +1,4 @@
-"""Exact instruction counts of the runtime on an emulated board: the same figures in every run, to the instruction.
+"""Exact instruction counts of the runtime on an emulated board: the same in every run, to the instruction.
 
 QEMU counts (tools/icount), not the guest: measuring changes nothing. Instructions are not cycles.
 """
@@ -16,7 +16,7 @@ from pyedge.boards.registry import board
 from pyedge.image import read
 from pyedge.quant.model import Integers
 
-REGIONS = ("empty", "infer", "learn", "stream")
+REGIONS = ("empty", "infer", "learn", "stream", "spin")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Region:
 
 
 def measure(name: str, operations: Sequence[batch.Operation]) -> tuple[list[batch.Result], list[Region]]:
-    """Carry out operations (see batch) on a board and count every `infer`, `learn` and `stream` region in them.
+    """Carry out operations (see batch) on a board and count every `infer`, `learn` and `stream` region.
 
     The cost of the markers is taken off. Raises what batch.run and boards.build raise.
     """
@@ -56,7 +56,7 @@ def measure(name: str, operations: Sequence[batch.Operation]) -> tuple[list[batc
         regions = _read(report)
     empty = next((region for region in regions if region.name == "empty"), None)
     if empty is None:
-        raise BatchError("the emulator did not count; its build may lack plugins (qemu-system-arm --help: -plugin)")
+        raise BatchError("the emulator did not count; use a build of QEMU with plugins (its --help: -plugin)")
     return results, [_without(region, empty.total) for region in regions if region is not empty]
 
 
@@ -70,9 +70,9 @@ def count(
 
     windows : encoded inputs, (T, inputs) each, or (inputs,) for static inputs.
     labels  : learn every window after it ran; None: only infer.
-    Returns {"board", "windows", "infer", "learn"}; the last two are {"instructions", "loads", "stores", "least", "most",
-    "functions"}: means over the windows, extremes of the instructions, and mean instructions of each function, largest
-    first. A learned sample costs infer + learn; "learn" is None without labels.
+    Returns {"board", "windows", "infer", "learn"}; the last two are {"instructions", "loads", "stores",
+    "least", "most", "functions"}: means over the windows, extremes of the instructions, and mean instructions
+    of each function, largest first. A learned sample costs infer + learn; "learn" is None without labels.
     """
     kind = read(image).input_kind
     operations = [batch.open_image(image, labels is not None)]
@@ -84,11 +84,12 @@ def count(
     for result in results:
         if result.status < 0:
             raise BatchError(f"{result.code.name.lower()} failed on the board with code {result.status}")
+    infer, learn = ([region for region in regions if region.name == part] for part in ("infer", "learn"))
     return {
         "board": name,
         "windows": len(windows),
-        "infer": summary([region for region in regions if region.name == "infer"]),
-        "learn": summary([region for region in regions if region.name == "learn"]) if labels is not None else None,
+        "infer": summary(infer),
+        "learn": summary(learn) if labels is not None else None,
     }
 
 

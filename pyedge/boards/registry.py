@@ -15,6 +15,7 @@ class BoardSpec:
     prefix   : of the cross compiler's programs.
     bank     : memory for images.
     ram      : all of it: stack, server, weights, arena, samples.
+    ring     : raw samples that wait while the net learns (RING of the firmware).
     """
 
     name: str
@@ -26,6 +27,7 @@ class BoardSpec:
     flash: int
     bank: int
     ram: int
+    ring: int
     clock_hz: int
 
 
@@ -45,6 +47,7 @@ BOARDS: dict[str, BoardSpec] = {
             flash=256 * KIB,
             bank=4 * MIB - 256 * KIB,
             ram=4 * MIB,
+            ring=256,
             clock_hz=25_000_000,
         ),
     )

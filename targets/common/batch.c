@@ -1,7 +1,7 @@
 // Test firmware: carries out a file of operations on the runtime and writes what came of each. Not the product.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads operations.bin, writes results.bin, by semihosting; pyedge/boards/batch.py is the other end. An operation is
+// Reads operations.bin, writes results.bin (and fault.bin after a fault), by semihosting; pyedge/boards/batch.py is the other end. An operation is
 // u32 code, u32 a, u32 b, u32 size and `size` bytes, padded to 8; a result is u32 code, i32 status, u32 size, u32 0 and bytes
 // likewise. The mark_ functions are addresses for the instruction counter (tools/icount).
 #include <string.h>
@@ -24,7 +24,9 @@ enum operation {
     REPLAY = 9,  // rows of a window -> answer
     FIT = 10,    // a: windows, b: repetitions; rows, then labels -> alignment
     ALIGN = 11,  // an alignment
-    STATS = 12   // -> edge_stats_t of each layer
+    STATS = 12,  // a: 1 begins to count, 0 -> edge_stats_t of each layer
+    FAULT = 13,  // a: 0 writes where nothing is, 1 runs out of stack
+    SPIN = 14    // a: turns of a loop of two instructions, to test the counter with
 };
 
 enum { EXIT_FILES = 2, EXIT_OPERATION = 3, EXIT_MEMORY = 4, EXIT_FAULT = 70 };
@@ -52,6 +54,7 @@ static uint8_t *opened;  // where a stream's memory begins
 MARK mark_empty(void) { __asm volatile("nop"); }
 MARK mark_infer(void) { __asm volatile("nop"); }
 MARK mark_learn(void) { __asm volatile("nop"); }
+MARK mark_spin(void) { __asm volatile("nop"); }
 MARK mark_stream(void) { __asm volatile("nop"); }
 MARK mark_end(void) { __asm volatile("nop"); }
 
@@ -178,12 +181,11 @@ static void save(uint32_t code) {
     answer(code, status, state, status < 0 ? 0 : size);
 }
 
-static void statistics(uint32_t code) {
+static void statistics(const request_t *r) {
+    static edge_stats_t counts[EDGE_MAX_LAYERS];
     uint32_t layers = edge_model_layers(&model);
-    edge_stats_t *stats = take(layers * sizeof *stats);
-    int32_t status = 0;
-    for (uint32_t l = 0; l < layers && status >= 0; l++) status = edge_net_stats(&net, l, &stats[l]);
-    answer(code, status, stats, layers * sizeof *stats);
+    int32_t status = r->a == 1 ? edge_net_count(&net, counts) : 0;
+    answer(r->code, status, counts, r->a == 1 ? 0 : layers * sizeof counts[0]);
 }
 
 static int32_t set_alignment(const request_t *r, const uint8_t *bytes) {
@@ -192,6 +194,27 @@ static int32_t set_alignment(const request_t *r, const uint8_t *bytes) {
     memcpy(&alignment, bytes, sizeof alignment);
     edge_stream_align(&stream, &alignment);
     return 0;
+}
+
+static void spin(uint32_t turns) {
+    mark_spin();
+    __asm volatile("0: subs %0, #1\n\tbne 0b" : "+r"(turns)::"cc");
+    mark_end();
+}
+
+// For the test of the fault handler.
+static void fault(uint32_t how) {
+    if (how == 1) __asm volatile("ldr r0, =stack_bottom\n\tmsr msp, r0\n\tpush {r0-r7}" ::: "r0", "memory");
+    *(volatile uint32_t *)0xF0000000u = 0;
+}
+
+// A fault resets the board: the second start tells what happened and ends the emulator.
+static void report_fault(void) {
+    const board_fault_t *f = board_last_fault();
+    if (f == NULL) return;
+    int32_t file = semihosting_open("fault.bin", SEMIHOSTING_WRITE);
+    (void)semihosting_write(file, f, sizeof *f);
+    semihosting_exit(EXIT_FAULT);
 }
 
 static void carry_out(const request_t *r, const uint8_t *payload) {
@@ -211,14 +234,18 @@ static void carry_out(const request_t *r, const uint8_t *payload) {
         break;
     }
     case ALIGN: answer(r->code, set_alignment(r, payload), NULL, 0); break;
-    case STATS: statistics(r->code); break;
+    case STATS: statistics(r); break;
+    case FAULT: fault(r->a); break;
+    case SPIN:
+        spin(r->a);
+        answer(r->code, 0, NULL, 0);
+        break;
     default: semihosting_exit(EXIT_OPERATION);
     }
 }
 
-// A fault resets the board: the second start ends the emulator with it.
 int main(void) {
-    if (board_last_fault() != NULL) semihosting_exit(EXIT_FAULT);
+    report_fault();
     int32_t operations = semihosting_open("operations.bin", SEMIHOSTING_READ);
     results = semihosting_open("results.bin", SEMIHOSTING_WRITE);
     if (operations < 0 || results < 0) semihosting_exit(EXIT_FILES);
