@@ -1,7 +1,8 @@
-"""The C runtime computes the bits of the integer reference, after inference and after learning (about 60 s)."""
+"""The C runtime computes the bits of the integer reference, inferring and learning (about 60 s)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -209,7 +210,7 @@ def dense(*shape: int, surrogate: Surrogate = Surrogate.RECTANGULAR, window: int
     """Learning LIF layers that fire about a tenth of the time, and a linear readout."""
     rng = np.random.default_rng(1)
     layers = []
-    for l, (fan_in, fan_out) in enumerate(zip(shape, shape[1:], strict=False)):
+    for l, (fan_in, fan_out) in enumerate(pairwise(shape)):
         last = l + 2 == len(shape)
         reach = 20 * (fan_in * 0.1) ** 0.5
         needs = not last and (surrogate == Surrogate.LINEAR or l + 3 < len(shape))
