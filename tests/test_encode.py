@@ -1,4 +1,4 @@
-"""Encoders: the specification's numbers, the same in any split, causal; alignment and its fit (5 s)."""
+"""Encoders: the specification's numbers, the same in any split, causal; alignment and its fit (8 s)."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Splits: whole trials, every trial on one side, none on two."""
+"""Splits: whole trials, every trial on one side, none on two (about 4 s)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Windows: inside their trial, causal, complete, and views of the recording."""
+"""Windows: inside their trial, causal, complete, and views of the recording (about 2 s)."""
 
 import numpy as np
 import pytest
