@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from pyedge.errors import DataError
+from pyedge import image
+from pyedge.errors import DataError, ImageError
+from pyedge.quant.model import IntegerModel
 
 
 def read_bytes(path: Path) -> bytes:
@@ -13,3 +15,13 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path} does not exist") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_image(path: Path) -> tuple[IntegerModel, bytes]:
+    """A model image as a model and as bytes. Raises DataError, or an ImageError that names the file."""
+    blob = read_bytes(path)
+    try:
+        return image.read(blob), blob
+    except ImageError as error:
+        error.args = (f"{path}: {error}",)
+        raise

@@ -1,17 +1,16 @@
-"""Predictions of a model wherever it runs: float, the integer reference."""
+"""Predictions of a model wherever it runs: float, the integer reference, C on the host, a board."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyedge import image
 from pyedge.encode import Rows, encode
 from pyedge.errors import ConfigError
-from pyedge.files import read_bytes
+from pyedge.files import read_image
 from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel
 from pyedge.recipe import Recipe, parse
@@ -56,26 +55,33 @@ class Opened:
             raise ConfigError(f"{self.path} has no encoder: it takes encoded inputs, not recordings")
         return open_task(recipe, self.integers.encoder)
 
-    @contextmanager
-    def predictor(self, where: str, board: str | None = None, port: str | None = None) -> Iterator[Predict]:
-        """Something that predicts. Raises ConfigError where this model cannot run there."""
+    def predictor(self, where: str) -> Predict:
+        """Something that predicts on "float", "reference" or "host". Raises ConfigError where it cannot."""
         if where == "float":
             if self.trained is None:
                 raise ConfigError(
                     f"{self.path} is an image: it holds integers; the model.npz of its run is float"
                 )
-            yield float_predictor(self.trained)
-            return
+            return float_predictor(self.trained)
+        model, blob = self.whole_image()
+        if where == "reference":
+            return reference_predictor(model)
+        from pyedge.runtime import Model, Net
+
+        return c_predictor(model, Net(Model(blob)).run_window)
+
+    def whole_image(self) -> tuple[IntegerModel, bytes]:
+        """The image, as a model and as bytes. Raises ConfigError for a float model."""
         if self.integers is None or self.image is None:
             raise ConfigError(f"{self.path} is not an image; write one first: pyedge quantize {self.path}")
-        yield reference_predictor(self.integers)
+        return self.integers, self.image
 
 
 def open_any(path: Path) -> Opened:
     """A run's folder, model.npz or image. Raises ImageError, CheckpointError, DataError or ConfigError."""
     if path.suffix == ".edge":
-        blob = read_bytes(path)
-        return Opened(path, None, blob, image.read(blob))
+        integers, blob = read_image(path)
+        return Opened(path, None, blob, integers)
     return Opened(path, open_trained(path), None, None)
 
 
@@ -101,6 +107,20 @@ def reference_predictor(
         found = np.empty(len(rows), np.int64)
         for n, window in enumerate(encode(model.encoder, rows)):
             found[n] = reference.predict(model, reference.run_window(model, held, window).scores)[0]
+            tick(n + 1)
+        return found
+
+    return predict
+
+
+def c_predictor(model: IntegerModel, run_window: Callable[[NDArray[Any]], Any]) -> Predict:
+    """Of a net of the C runtime, here or on a board; run_window gives the Prediction of a coded window."""
+
+    def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:
+        assert model.encoder is not None
+        found = np.empty(len(rows), np.int64)
+        for n, window in enumerate(encode(model.encoder, rows)):
+            found[n] = run_window(window).label
             tick(n + 1)
         return found
 

@@ -83,6 +83,9 @@ class Encoder:
         choices=("any", "last"),
     )
     levels: int = key(0, "log_spikes: levels of the code, 2 to 16; else 0", low=0, high=16)
+    threshold: int = key(
+        0, "difference and delta: event threshold, in device units; 0: from event_rate", low=0, high=127
+    )
     event_rate: float = key(
         0.05, "difference and delta: share of steps in which a line may fire", low=0, high=1
     )
@@ -167,7 +170,11 @@ class Quantization:
     learn: str = key("all", "layers that learn on the board", choices=("all", "last", "none"))
     bits: int = key(8, "bits of a weight: 8 or 10", low=8, high=10)
     carry: bool = key(False, "keep a carry byte for each weight that learns")
-    surrogate: str = key("linear", "surrogate on the board", choices=("linear", "rectangular"))
+    surrogate: str = key("nearest", "surrogate on the board", choices=("nearest", "linear", "rectangular"))
+    step: float = key(
+        0.03, "hidden layers: expected move, in a weight's last bit, of an update by a wrong window", low=0
+    )
+    readout_step: float = key(0.03, "the same of the readout", low=0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a recipe to numbers: whose windows train and test, the encoder, the network, its training."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from pyedge.losses import TET, CountCrossEntropy, Loss, ScoreCrossEntropy, Spike
 from pyedge.model import Activity, Input, Network, Params, dense_network, load_model, save_model
 from pyedge.neuron import IF, LIF
 from pyedge.optim import SGD, AdamW, Constant, Cosine
+from pyedge.quant.quantizer import QuantizeConfig, Quantized, quantize
 from pyedge.recipe import Encoder, Recipe, RecipeError, Stage, parse, plain
 from pyedge.rules import MPDED, Surrogate
 from pyedge.trainer import Row, TrainConfig, fit, write_log
@@ -133,9 +134,9 @@ def open_task(recipe: Recipe, encoder: EncoderConfig | None = None) -> Task:
     data = load(recipe.data.set, None if everyone else [wearer])
     if encoder is None:
         recordings = [stage_recordings(recipe, wearer, data, stage) for stage in recipe.stages]
-        encoder = calibrate(
-            encoder_of(recipe.encoder, recipe, data), recordings[0], recipe.encoder.event_rate
-        )
+        encoder = encoder_of(recipe.encoder, recipe, data)
+        if not recipe.encoder.threshold:
+            encoder = calibrate(encoder, recordings[0], recipe.encoder.event_rate)
         task = Task(recipe, wearer, data.classes, encoder, data)
         if recipe.encoder.profile:
             last = task.side(recordings[-1])
@@ -153,7 +154,7 @@ def encoder_of(e: Encoder, recipe: Recipe, data: EmgData) -> EncoderConfig:
         hops=e.hops,
         mode=cast(Any, e.mode),
         levels=e.levels,
-        threshold=1 if events else 0,
+        threshold=(e.threshold or 1) if events else e.threshold,
         rate_hz=round(data.recordings[0].rate_hz),
         stride=recipe.cut.stride if recipe.cut.trials == "live" else recipe.network.steps,
         span=e.span,
@@ -337,3 +338,40 @@ def encoder_from(values: dict[str, Any]) -> EncoderConfig:
     """The encoder that asdict and JSON made plain."""
     profile_rows = tuple(tuple(row) for row in values.get("profile", ()))
     return EncoderConfig(**{**values, "gains": tuple(values.get("gains", ())), "profile": profile_rows})
+
+
+def integers_of(
+    trained: Trained, task: Task | None = None, changes: Mapping[str, Any] | None = None
+) -> Quantized:
+    """The integer model of a trained network, calibrated on the tested people's old sessions.
+
+    changes : of the recipe's [quantize] table. Raises what `pyedge.quant.quantizer.quantize` raises.
+    """
+    stated = plain(trained.recipe)
+    recipe = parse({**stated, "quantize": {**stated["quantize"], **(changes or {})}}, "quantize")
+    q = recipe.quantize
+    task = task or open_task(trained.recipe, trained.encoder)
+    old = task.old()
+    number = len(recipe.stages) - 1
+    config = config_of(recipe, trained.encoder, number)
+    return quantize(
+        trained.network,
+        trained.params,
+        inputs_of(trained.encoder, old.rows),
+        old.labels,
+        config.loss,
+        config.rule,
+        QuantizeConfig(
+            learn=cast(Any, q.learn),
+            bits=q.bits,
+            carry=q.carry,
+            surrogate=cast(Any, q.surrogate),
+            step=q.step,
+            readout_step=q.readout_step,
+            seed=recipe.seed,
+        ),
+        trained.encoder,
+        trained.classes,
+        recipe.name,
+        {"recipe": plain(recipe), "wearer": trained.wearer},
+    )

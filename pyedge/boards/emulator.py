@@ -34,10 +34,11 @@ class Board:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
         )  # fmt: skip
         self._unread = b""
+        self._complaints: list[str] = []
         try:
-            found = re.search(r"/dev/\S+", self._read_line())
-            if found is None:
-                raise EmulatorError(f"{spec.emulator} named no terminal for the UART of {spec.name}")
+            # QEMU's greeting and the terminal's name come in either order.
+            while not (found := re.search(r"/dev/\S+", self._read_line())):
+                pass
             self.port = found.group(0)
             # Held open, so that the line stays up between one program and the next, as a wire would.
             self._line = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
@@ -94,11 +95,14 @@ class Board:
                 raise EmulatorError(f"{self.spec.emulator} said nothing for {START_SECONDS:.0f} s")
             part = os.read(self._process.stdout.fileno(), 4096)
             if not part:
-                said = self._unread.decode(errors="replace").strip()
-                raise EmulatorError(f"{self.spec.emulator} ended: {said or 'without a word'}")
+                said = " ".join(self._complaints) or "without a word"
+                raise EmulatorError(f"{self.spec.emulator} ended: {said}")
             self._unread += part
-        line, self._unread = self._unread.split(b"\n", 1)
-        return line.decode(errors="replace").strip()
+        first, self._unread = self._unread.split(b"\n", 1)
+        line = first.decode(errors="replace").strip()
+        if line and not line.startswith("{"):
+            self._complaints.append(line)
+        return line
 
     def _ask(self, execute: str) -> None:
         """One command to QEMU's monitor (QMP). Raises EmulatorError."""

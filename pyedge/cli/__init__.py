@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pyedge.cli import data, describe, evaluate, train
+from pyedge.cli import boards, data, deploy, describe, evaluate, quantize, train
 from pyedge.errors import PyEdgeError
 
 app = typer.Typer(
@@ -42,14 +42,14 @@ def _root(
     """Spiking networks that keep learning on a microcontroller.
 
     The usual way: `pyedge train examples/recipes/wrist.toml`, `pyedge quantize runs/wrist`,
-    `pyedge deploy runs/wrist/model.edge --board m4`, `pyedge adapt runs/wrist/model.edge --on board`.
+    `pyedge deploy runs/wrist/model.edge --board mps2-an386`, `pyedge adapt runs/wrist/model.edge --on board`.
 
     Every command takes `--json` for one JSON object on standard output; progress goes to standard error.
     Exit status: 0, 1 for an error that is named, 2 for a wrong command line, 70 for a defect of pyedge.
     """
 
 
-for module in (data, train, describe, evaluate):
+for module in (data, train, quantize, describe, evaluate, deploy, boards):
     module.register(app)
 
 

@@ -92,7 +92,7 @@ class Bar:
 
 @contextmanager
 def bar(title: str, total: float) -> Iterator[Bar]:
-    """A progress bar on standard error that disappears at its end; now and then a line where that is no terminal."""
+    """A progress bar on standard error that disappears at its end; where that is no terminal, some lines."""
     columns = (
         TextColumn(title),
         MofNCompleteColumn(),

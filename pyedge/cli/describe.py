@@ -30,9 +30,9 @@ def describe(
     """
     if model.suffix == ".edge":
         from pyedge import image
-        from pyedge.files import read_bytes
+        from pyedge.files import read_image
 
-        integers = image.read(read_bytes(model))
+        integers = read_image(model)[0]
         if json:
             return emit(image.describe(integers, input_rate, hidden_rate))
         print(image.text(integers, input_rate, hidden_rate))

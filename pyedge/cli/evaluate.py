@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pyedge.cli.connect import BoardName, Port, connected
 from pyedge.cli.console import Json, bar, emit, table
 
 
@@ -42,8 +43,8 @@ def evaluate(
             "test: its unseen remainder."
         ),
     ] = Windows.test,
-    board: Annotated[str | None, typer.Option(help="With --on board: name of an emulated board.")] = None,
-    port: Annotated[str | None, typer.Option(help="With --on board: serial port or URL instead.")] = None,
+    board: BoardName = None,
+    port: Port = None,
     limit: Annotated[int | None, typer.Option(help="At most so many windows, spread evenly.", min=1)] = None,
     json: Json = False,
 ) -> None:
@@ -54,18 +55,22 @@ def evaluate(
     Example: `pyedge eval runs/wrist`, `pyedge eval runs/wrist/model.edge --on reference --json`.
     """
     from pyedge.evaluation import Outcome
-    from pyedge.predict import open_any
+    from pyedge.predict import c_predictor, open_any
 
     opened = open_any(model)
     where = on or (On.float if opened.image is None else On.host)
     task = opened.task()
     side = task.old() if windows == Windows.old else task.new()[0 if windows == Windows.new else 1]
     side = spread(side, limit)
-    with (
-        bar(f"{windows.value} windows", len(side.labels)) as tick,
-        opened.predictor(where.value, board, port) as predict,
-    ):
-        outcome = Outcome(side.labels, predict(side.rows, tick), task.classes)
+    with bar(f"{windows.value} windows", len(side.labels)) as tick:
+        if where == On.board:
+            integers, blob = opened.whole_image()
+            with connected(board, port) as found:
+                found.deploy(blob)
+                predicted = c_predictor(integers, found.infer)(side.rows, tick)
+        else:
+            predicted = opened.predictor(where.value)(side.rows, tick)
+    outcome = Outcome(side.labels, predicted, task.classes)
     people = sorted({r.subject for r in side.windows.recordings})
     result = {
         "model": str(model),

@@ -1,0 +1,41 @@
+"""A board for a command: an emulated one that runs as long as the command, or one at a port."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from pyedge.cli.console import say
+from pyedge.errors import ConfigError
+
+BoardName = Annotated[
+    str | None,
+    typer.Option("--board", help="An emulated board (pyedge boards); it runs as long as this command."),
+]
+Port = Annotated[
+    str | None,
+    typer.Option("--port", help="Serial port or URL of a running board: /dev/ttyACM0, socket://host:5000."),
+]
+
+
+@contextmanager
+def connected(board: str | None, port: str | None) -> Iterator[Any]:
+    """A board (pyedge.link.Board). Without a name and a port: the first board there is, emulated.
+
+    Raises ConfigError, BoardError or LinkError.
+    """
+    from pyedge.boards import BOARDS, start
+    from pyedge.link import Board
+
+    if board is not None and port is not None:
+        raise ConfigError("--board starts an emulated board, --port takes a running one; give one of them")
+    if port is not None:
+        with Board.open(port) as found:
+            say(f"{found.info.name} at {port}")
+            yield found
+        return
+    name = board or next(iter(BOARDS))
+    with start(name) as running, Board.open(running.port) as found:
+        say(f"{name}, emulated, at {running.port}")
+        yield found

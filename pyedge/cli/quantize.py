@@ -1,0 +1,58 @@
+"""`pyedge quantize`: a trained network to a model image, and what that cost."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyedge.cli.console import Json, emit, say, write_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command("quantize")(quantize)
+
+
+def quantize(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model.npz.")],
+    out: Annotated[Path | None, typer.Option(help="The image; default model.edge beside the model.")] = None,
+    learn: Annotated[str | None, typer.Option(help="all, last or none, instead of the recipe's.")] = None,
+    bits: Annotated[int | None, typer.Option(help="8 or 10, instead of the recipe's.")] = None,
+    carry: Annotated[bool | None, typer.Option(help="Instead of the recipe's.")] = None,
+    c_array: Annotated[
+        Path | None, typer.Option(help="Also write the image as a C header, for firmware.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Turn a trained network into integers and write a model image.
+
+    Scales, thresholds, shifts and learning rates are chosen from the wearer's old sessions. The report tells
+    accuracy before and after, firing rates, and how large errors are; a layer that falls silent is refused.
+
+    Example: `pyedge quantize runs/wrist --learn last --out runs/wrist/readout.edge`.
+    """
+    import pyedge.c_array
+    from pyedge import image
+    from pyedge.checkpoint import write_atomically
+    from pyedge.task import integers_of, open_trained
+
+    trained = open_trained(run)
+    wanted = {k: v for k, v in (("learn", learn), ("bits", bits), ("carry", carry)) if v is not None}
+    say(f"quantizing {trained.recipe.name} of {trained.wearer}")
+    found = integers_of(trained, changes=wanted)
+    blob = image.write(found.model)
+    file = out or (run if run.is_dir() else run.parent) / "model.edge"
+    write_atomically(file, lambda f: f.write(blob))
+    if c_array is not None:
+        header = pyedge.c_array.c_array(blob, "model_image").encode()
+        write_atomically(c_array, lambda f: f.write(header))
+    result: dict[str, Any] = {
+        "image": str(file),
+        "image_bytes": len(blob),
+        "report": found.report.as_dict(),
+    }
+    write_json(file.with_suffix(".json"), result)
+    if json:
+        return emit(result)
+    print(found.report)
+    print(f"\n{file}: {len(blob):,} bytes; pyedge describe {file} tells more")
+    return None

@@ -1,0 +1,108 @@
+"""The examples run, and the C program computes what the same code in Python computes (about 5 s)."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from pyedge import image
+from pyedge.c_array import c_array
+from pyedge.encode import EncoderConfig
+from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
+from pyedge.runtime import Model, Net
+from pyedge.runtime_stream import Stream
+
+ROOT = Path(__file__).parent.parent
+SAMPLES, LEARNED = 1000, 200
+
+
+def small_model() -> IntegerModel:
+    """16-24-3 with random weights and a log encoder."""
+    rng = np.random.default_rng(0)
+    hidden = IntegerLayer(
+        NeuronKind.LIF,
+        rng.integers(-90, 91, (16, 24)),
+        np.zeros(24),
+        np.asarray(256 * 3000),
+        np.asarray(256 * 300),
+        learns=True,
+        surrogate=Surrogate.LINEAR,
+        down_shift=6,
+        rate_shift=-2,
+        input_shift=5,
+        gate_shift=12,
+        gate_mult=300,
+        capacity=240,
+    )
+    readout = IntegerLayer(
+        NeuronKind.LINEAR,
+        rng.integers(-90, 91, (24, 3)),
+        np.zeros(3),
+        np.asarray(0),
+        np.asarray(0),
+        learns=True,
+    )
+    encoder = EncoderConfig("log_frames", hop=5, hops=5, shift=3, centre0=900, centre1=1000, stride=5)
+    return IntegerModel(
+        10,
+        InputKind.FRAMES,
+        (hidden, readout),
+        score_mult=500,
+        score_shift=14,
+        seed=3,
+        encoder=encoder,
+        class_names=("rest", "fist", "wave"),
+    )
+
+
+def electrodes() -> np.ndarray:
+    """The samples of examples/link_runtime.c."""
+    seed, out = 1, np.zeros((SAMPLES, 8), np.int16)
+    for n in range(SAMPLES):
+        for c in range(8):
+            seed = (seed * 1664525 + 1013904223) % 2**32
+            strength = 4 + 12 * ((c + n // 200) % 8)
+            out[n, c] = (seed >> 16 & 0xFF) * strength // 128 - strength
+    return out
+
+
+def expected_lines(blob: bytes) -> list[str]:
+    net = Net(Model(blob), "learn")
+    stream = Stream(net, 256)
+    lines = []
+    for n, sample in enumerate(electrodes()):
+        stream.push(sample[None])
+        found = stream.poll()
+        if found is None:
+            continue
+        name = net.model.class_names[found.label]
+        lines.append(f"sample {n}: {found.label} {name}, {found.confidence} of 32768")
+        if n < LEARNED:
+            net.learn(1)
+    return [*lines, f"{net.updates} updates, 0 samples lost"]
+
+
+def test_linked_program_predicts_and_learns_as_the_library_does(tmp_path: Path) -> None:
+    blob = image.write(small_model())
+    (tmp_path / "model.h").write_text(c_array(blob, "model_image"))
+    build = tmp_path / "build"
+    for command in (
+        [
+            "cmake",
+            "-G",
+            "Ninja",
+            "-S",
+            str(ROOT / "examples"),
+            "-B",
+            str(build),
+            f"-DMODEL_FOLDER={tmp_path}",
+        ],
+        ["cmake", "--build", str(build)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    ran = subprocess.run([str(build / "link_runtime")], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    expected = expected_lines(blob)
+    assert len(expected) > 20
+    assert ran.stdout.splitlines() == expected
