@@ -22,7 +22,7 @@ from pyedge.errors import (
 from pyedge.plan import plan
 from pyedge.quant import reference
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
-from tests.strategies import models, saturated_model
+from strategies import models, saturated_model
 
 small = models(largest=12, longest=12) | models(largest=12, longest=12, encoder=True)
 

@@ -21,7 +21,7 @@ from pyedge.quant.model import (
     input_limit,
     membrane_bound,
 )
-from tests.strategies import labels, lessons, models, saturated_model, windows
+from strategies import labels, lessons, models, saturated_model, windows
 
 # A second reading of the page: Python integers, one neuron and synapse at a time, to the letter.
 

@@ -4,7 +4,7 @@ Names are those of docs/image.md. An IntegerModel that exists keeps every range 
 the arithmetic in `reference.py` needs no check of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -170,7 +170,7 @@ class IntegerModel:
 
     def passes(self, l: int) -> bool:
         """Whether errors pass layer l: it learns, or a layer below it does."""
-        return self.lowest_learning is not None and l >= self.lowest_learning
+        return any(layer.learns for layer in self.layers[: l + 1])
 
     def keeps_error_sums(self, l: int) -> bool:
         """Whether layer l keeps error sums at spikes: errors pass it and the layer above is hidden too."""
@@ -178,15 +178,20 @@ class IntegerModel:
 
     def needs_capacity(self, l: int) -> bool:
         """Whether what layer l keeps for learning grows with its spikes (docs/image.md section 4)."""
-        layer = self.layers[l]
-        byte_surrogate = layer.spiking and self.passes(l) and layer.surrogate == Surrogate.LINEAR
-        return byte_surrogate or self.keeps_error_sums(l)
+        return needs_capacity(self.layers, l)
 
 
-def membrane_bound(model_window: int, layer: IntegerLayer, x_max: int) -> int:
+def needs_capacity(layers: Sequence[IntegerLayer], l: int) -> bool:
+    """The same before there is a model."""
+    if not any(layer.learns for layer in layers[: l + 1]):
+        return False
+    return (layers[l].spiking and layers[l].surrogate == Surrogate.LINEAR) or l + 2 < len(layers)
+
+
+def membrane_bound(window: int, layer: IntegerLayer, x_max: int) -> int:
     """The largest |u| (or score) that `layer` can reach (section 2.4 and 2.5)."""
     m = layer.fan_in * x_max * -layer.weight_limits[0] + int(np.abs(layer.bias).max(initial=0))
-    return 2 * m if layer.neuron == NeuronKind.LIF else model_window * m
+    return 2 * m if layer.neuron == NeuronKind.LIF else window * m
 
 
 def input_limit(model: IntegerModel, l: int) -> int:
