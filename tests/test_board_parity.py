@@ -1,4 +1,4 @@
-"""The emulated boards compute and learn the same bits as the integer reference (about 40 s)."""
+"""The emulated boards compute and learn the same bits as the integer reference (about 20 s)."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""Instruction counts are exact: they repeat, add up, and grow with the work (about 8 s)."""
+"""Instruction counts are exact: they repeat, add up, and grow with the work (3 s)."""
 
 import numpy as np
 import pytest
