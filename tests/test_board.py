@@ -1,6 +1,5 @@
 """The product on an emulated board, over its UART: what a wearer's board does, what can go wrong (8 s)."""
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from pyedge.encode import EncoderConfig
 from pyedge.errors import (
     BoardResetError,
     BoardSilentError,
-    CapacityError,
     ImageError,
     ImageTooLargeError,
     LabelError,
@@ -312,3 +310,16 @@ def test_an_emulator_that_ends_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.elf").write_bytes(b"")
     with pytest.raises(boards.EmulatorError, match=r"ended.*empty\.elf"):
         emulator.start(NAME, tmp_path / "no-such" / "empty.elf")
+
+
+def test_a_quarter_of_the_stack_stays_free() -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(-60, 60, WINDOW * 16).astype(np.int8).tobytes() for _ in range(CLASSES)]
+    inputs = rng.integers(-60, 60, (WINDOW, MODEL.inputs))
+    operations = [
+        batch.open_image(IMAGE), batch.window(MODEL.input_kind, inputs), batch.learn(1), batch.save(),
+        batch.stream(), batch.push(rng.integers(-99, 99, (400, 8))), batch.fit(rows, range(CLASSES), 1),
+        batch.stack_used(),
+    ]  # fmt: skip
+    used = batch.run(NAME, operations)[-1].status
+    assert 500 < used < 0.75 * firmware_size(NAME).stack

@@ -47,6 +47,7 @@ class Code(IntEnum):
     STATS = 12
     FAULT = 13
     SPIN = 14
+    STACK = 15
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,11 @@ def fault(stack: bool = False) -> Operation:
 def spin(turns: int) -> Operation:
     """Turn a loop of two instructions, at least once, in a region `spin`: what tests the counter."""
     return Operation(Code.SPIN, turns)
+
+
+def stack_used() -> Operation:
+    """Most bytes of stack since the start, as the status."""
+    return Operation(Code.STACK)
 
 
 def packed(kind: InputKind, inputs: Integers) -> bytes:

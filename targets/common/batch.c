@@ -26,10 +26,14 @@ enum operation {
     ALIGN = 11,  // an alignment
     STATS = 12,  // a: 1 begins to count, 0 -> edge_stats_t of each layer
     FAULT = 13,  // a: 0 writes where nothing is, 1 runs out of stack
-    SPIN = 14    // a: turns of a loop of two instructions, to test the counter with
+    SPIN = 14,   // a: turns of a loop of two instructions, to test the counter with
+    STACK = 15   // -> status: most bytes of stack used since the start
 };
 
 enum { EXIT_FILES = 2, EXIT_OPERATION = 3, EXIT_MEMORY = 4, EXIT_FAULT = 70 };
+
+#define PAINT 0x5AFE57ACu
+extern uint32_t stack_bottom[], stack_top[];  // from sections.ld
 
 typedef struct {
     uint32_t code, a, b, size;
@@ -202,6 +206,18 @@ static void spin(uint32_t turns) {
     mark_end();
 }
 
+// What was never used still has the paint.
+static void paint_stack(void) {
+    uint32_t *here = __builtin_frame_address(0);
+    for (volatile uint32_t *p = stack_bottom; p < here - 16; p++) *p = PAINT;
+}
+
+static int32_t stack_used(void) {
+    const volatile uint32_t *p = stack_bottom;
+    while (*p == PAINT) p++;
+    return (int32_t)((const volatile uint8_t *)stack_top - (const volatile uint8_t *)p);
+}
+
 // For the test of the fault handler.
 static void fault(uint32_t how) {
     if (how == 1) __asm volatile("ldr r0, =stack_bottom\n\tmsr msp, r0\n\tpush {r0-r7}" ::: "r0", "memory");
@@ -240,12 +256,14 @@ static void carry_out(const request_t *r, const uint8_t *payload) {
         spin(r->a);
         answer(r->code, 0, NULL, 0);
         break;
+    case STACK: answer(r->code, stack_used(), NULL, 0); break;
     default: semihosting_exit(EXIT_OPERATION);
     }
 }
 
 int main(void) {
     report_fault();
+    paint_stack();
     int32_t operations = semihosting_open("operations.bin", SEMIHOSTING_READ);
     results = semihosting_open("results.bin", SEMIHOSTING_WRITE);
     if (operations < 0 || results < 0) semihosting_exit(EXIT_FILES);
