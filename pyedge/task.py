@@ -81,6 +81,10 @@ class Task:
         _, new, test = session_and_k(self._tested(), d.old_sessions, d.new_session, k)
         return self.side(new), self.side(test)
 
+    def new_recordings(self) -> tuple[Recording, ...]:
+        """The tested people's recordings of the new session, whole."""
+        return tuple(r for r in self._tested() if r.session == self.recipe.data.new_session)
+
     def _tested(self) -> tuple[Recording, ...]:
         return self.data.recordings if self.recipe.data.test == "all" else self.data.of(self.wearer)
 
