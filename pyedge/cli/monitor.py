@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -48,8 +49,8 @@ def monitor(
 ) -> None:
     """Replay a wearer's new session to a board, and watch what it says and does.
 
-    Shown are the gesture, its confidence, what the wearer was asked to do, the share that was right, firing rates and
-    synaptic operations of each layer, answer times and lost samples. The recordings are those of the model's recipe.
+    Shown are the gesture, its confidence, what the wearer was asked to do, the share that was right, spikes and
+    synaptic operations of each layer, answer times and lost samples. The recordings are those of its recipe.
 
     Example: `pyedge monitor runs/wrist/model.edge --board mps2-an386 --seconds 20 --speed 4`.
     """
@@ -78,22 +79,15 @@ def monitor(
             "windows": view.windows,
             "judged": view.judged,
             "accuracy": view.accuracy,
-            "answer_ms_median": sorted(view.milliseconds)[len(view.milliseconds) // 2]
-            if view.milliseconds
-            else None,
+            "answer_ms_median": median(view.milliseconds) if view.milliseconds else None,
             "samples_lost": found.status().samples_lost - before,
             "layers": layers,
         }
     if json:
         return emit(result)
-    accuracy = (
-        "no window lay inside a trial"
-        if view.accuracy is None
-        else f"{view.accuracy:.3f} of {view.judged} right"
-    )
-    print(
-        f"{view.seconds:.1f} s of EMG, {view.windows} windows, {accuracy}; {result['samples_lost']} samples lost"
-    )
+    share = f"{view.accuracy:.3f} of {view.judged} right" if view.judged else "none of them inside a trial"
+    lost = result["samples_lost"]
+    print(f"{view.seconds:.1f} s of EMG, {view.windows} windows, {share}; {lost} samples lost")
     return None
 
 
@@ -146,10 +140,8 @@ def picture(view: View, board: Any, window: int) -> Any:
     table.add_row("right", "-" if view.accuracy is None else f"{view.accuracy:.3f} of {view.judged}")
     for number, layer in enumerate(board.stats()):
         each = max(1, view.windows)
-        table.add_row(
-            f"layer {number}",
-            f"{layer.spikes_out / each:.0f} spikes and {layer.forward_sops / each:,.0f} SOPs a window of {window} steps",
-        )
+        work = f"{layer.spikes_out / each:.0f} spikes, {layer.forward_sops / each:,.0f} SOPs"
+        table.add_row(f"layer {number}", f"{work} a window of {window} steps")
     if view.milliseconds:
         table.add_row("answer", f"{view.milliseconds[-1]:.1f} ms")
     return table
