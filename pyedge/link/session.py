@@ -11,6 +11,7 @@ from pyedge.link.transport import Transport
 from pyedge.runtime import ERRORS, EdgeError
 
 PROTOCOL = 1
+LONGEST_WAIT = 4
 
 
 class Command(IntEnum):
@@ -67,7 +68,7 @@ def status_error(code: int, detail: str = "", payload: bytes = b"") -> LinkError
 class Link:
     """One host's session with one board. Not safe for several threads at once.
 
-    timeout  : seconds before a request is repeated for the first time; each further wait is twice as long.
+    timeout  : seconds before a request is repeated; further waits grow to LONGEST_WAIT times that.
     patience : seconds before a board counts as silent.
     """
 
@@ -116,7 +117,7 @@ class Link:
                 return response.status, response.payload
             self.repeated += 1
             left -= wait
-            wait *= 2
+            wait = min(2 * wait, LONGEST_WAIT * self.timeout)
         raise BoardSilentError(
             f"no answer to {command.name.lower().replace('_', ' ')} for {self.patience:g} s; "
             "check power, cable, port and baud rate, and that the board runs pyedge firmware"
