@@ -7,6 +7,7 @@ from pyedge import image
 from pyedge.boards import batch, icount
 from pyedge.quant.model import InputKind
 from tests.strategies import saturated_model
+from tests.test_board import IMAGE
 
 BOARD = "mps2-an386"
 
@@ -59,6 +60,14 @@ def test_more_spikes_cost_more_instructions_and_silence_is_cheap(model) -> None:
     ]
     assert costs == sorted(costs)
     assert costs[-1] > 2 * costs[0]
+
+
+def test_raw_samples_cost_most_when_a_window_is_complete() -> None:
+    rng = np.random.default_rng(2)
+    counts = icount.count_stream(IMAGE, rng.integers(-90, 90, (250, 8)), BOARD)
+    assert (counts["samples"], counts["windows"]) == (250, 2)
+    assert counts["most"] > 5 * counts["per_sample"]
+    assert sum(counts["functions"].values()) >= counts["instructions"]
 
 
 def test_slices_of_learning_add_little(model) -> None:

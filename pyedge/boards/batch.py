@@ -174,7 +174,7 @@ def packed(kind: InputKind, inputs: Integers) -> bytes:
 
 def answer(result: Result) -> Answer:
     """A window's result, read. Raises BatchError if the window could not run."""
-    _require(result)
+    require(result)
     values = np.frombuffer(result.data, "<i4").astype(np.int64)
     classes = (len(values) - 1) // 2
     return Answer(result.status, int(values[0]), values[1 : 1 + classes], values[1 + classes :])
@@ -182,7 +182,7 @@ def answer(result: Result) -> Answer:
 
 def streamed(result: Result, window_size: int) -> list[StreamedWindow]:
     """The windows that a `push` completed; window_size: bytes of a window's rows."""
-    _require(result)
+    require(result)
     record = 8 + -(-window_size // 8) * 8
     windows = []
     for at in range(0, len(result.data), record):
@@ -191,7 +191,8 @@ def streamed(result: Result, window_size: int) -> list[StreamedWindow]:
     return windows
 
 
-def _require(result: Result) -> None:
+def require(result: Result) -> None:
+    """Raise BatchError unless an operation succeeded."""
     if result.status < 0:
         raise BatchError(f"{result.code.name.lower()} failed on the board with code {result.status}")
 

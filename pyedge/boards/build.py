@@ -74,8 +74,14 @@ def run(command: list[str], cwd: Path) -> None:
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """One build at a time in a folder, across processes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w", encoding="utf-8") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise BuildError(
+            f"{folder} cannot be written ({error.strerror}); build elsewhere, see docs/boards.md"
+        ) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

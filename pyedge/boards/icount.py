@@ -82,8 +82,7 @@ def count(
             operations.append(batch.learn(labels[k]))
     results, regions = measure(name, operations)
     for result in results:
-        if result.status < 0:
-            raise BatchError(f"{result.code.name.lower()} failed on the board with code {result.status}")
+        batch.require(result)
     infer, learn = ([region for region in regions if region.name == part] for part in ("infer", "learn"))
     return {
         "board": name,
@@ -93,13 +92,44 @@ def count(
     }
 
 
-def summary(regions: Sequence[Region]) -> dict[str, object]:
-    """Means over visits of a region."""
-    n = max(1, len(regions))
+def count_stream(image: bytes, samples: Integers, name: str = "mps2-an386") -> dict[str, object]:
+    """Instructions from raw samples to predictions: encoder and network together.
+
+    samples : integers (n, channels), 16 bits.
+    Returns {"board", "samples", "windows", "instructions", "per_sample", "most", "functions"}: the sum over
+    all samples, its mean, the most that one sample took (it completed a window), and each function's sum.
+    """
+    operations = [batch.open_image(image, False), batch.stream(), batch.push(samples)]
+    results, regions = measure(name, operations)
+    for result in results:
+        batch.require(result)
+    each = [region.total.instructions for region in regions]
+    model = read(image)
+    assert model.encoder is not None
+    rows = model.window * model.encoder.rows_per_step * model.encoder.row_values
+    return {
+        "board": name,
+        "samples": len(each),
+        "windows": len(batch.streamed(results[2], rows)),
+        "instructions": sum(each),
+        "per_sample": sum(each) / max(1, len(each)),
+        "most": max(each, default=0),
+        "functions": by_function(regions),
+    }
+
+
+def by_function(regions: Sequence[Region]) -> dict[str, int]:
+    """Instructions of each function, summed over regions, largest first."""
     functions: dict[str, int] = {}
     for region in regions:
         for function, counts in region.functions.items():
             functions[function] = functions.get(function, 0) + counts.instructions
+    return dict(sorted(functions.items(), key=lambda item: -item[1]))
+
+
+def summary(regions: Sequence[Region]) -> dict[str, object]:
+    """Means over visits of a region."""
+    n = max(1, len(regions))
     instructions = [region.total.instructions for region in regions]
     return {
         "instructions": sum(instructions) / n,
@@ -107,7 +137,7 @@ def summary(regions: Sequence[Region]) -> dict[str, object]:
         "stores": sum(region.total.stores for region in regions) / n,
         "least": min(instructions, default=0),
         "most": max(instructions, default=0),
-        "functions": {f: total / n for f, total in sorted(functions.items(), key=lambda item: -item[1])},
+        "functions": {function: total / n for function, total in by_function(regions).items()},
     }
 
 
