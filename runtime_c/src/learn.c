@@ -21,6 +21,8 @@ typedef struct lesson {
     edge_learning_t at;
     edge_threshold_t threshold;
     uint32_t history_bytes;
+    int32_t error_limit;   // E1
+    int32_t update_limit;  // E2
 } lesson_t;
 
 static lesson_t open_lesson(edge_net_t *n, uint32_t layer) {
@@ -42,6 +44,8 @@ static lesson_t open_lesson(edge_net_t *n, uint32_t layer) {
         s.above_weights = edge_net_weights(n, &s.above, &seat);
     }
     s.threshold = edge_layer_threshold(&s.y);
+    s.error_limit = edge_layer_error_limit(&s.y);
+    s.update_limit = 32767 / n->model.window;
     return s;
 }
 
@@ -102,11 +106,11 @@ static int32_t from_readout(const lesson_t *s, uint32_t i, uint32_t t) {
 }
 
 // The surrogate of section 3.3: what passes of ds. gate: 1 or 0 for a rectangular one, G for a linear one.
-static int32_t through_gate(const edge_layer_t *y, int32_t ds, uint32_t gate) {
-    const int32_t passed = y->surrogate == EDGE_GATE_RECTANGULAR
+static int32_t through_gate(const lesson_t *s, int32_t ds, uint32_t gate) {
+    const int32_t passed = s->y.surrogate == EDGE_GATE_RECTANGULAR
                                ? (gate ? ds : 0)
                                : edge_round32(ds * (int32_t)(gate + gate / 128), 8);
-    return edge_sat(passed, edge_layer_error_limit(y));
+    return edge_sat(passed, s->error_limit);
 }
 
 // theta < 2^31, |eps| < 2^15, reset_mult < 2^16: the product is below 2^62, and ds - z fits 64 bits.
@@ -117,20 +121,22 @@ static int32_t after_reset(const edge_layer_t *y, int32_t d, int32_t theta, int3
 
 static int32_t in_update_unit(const lesson_t *s, int32_t e) {
     const int32_t r = s->y.rate_shift + s->n->rate_decay;
-    const int32_t limit = 32767 / s->n->model.window;
-    if (r < 0) return edge_sat((int64_t)e * ((int32_t)1 << -r), limit);
-    return edge_sat(edge_round32(e, r < 31 ? (uint32_t)r : 31), limit);
+    if (r < 0) return edge_sat((int64_t)e * ((int32_t)1 << -r), s->update_limit);
+    return edge_sat(edge_round32(e, r < 31 ? (uint32_t)r : 31), s->update_limit);
 }
 
 // Section 3.4: writes e back in time from step t to the step after `before`, into one column of eps (row 0 is
-// step 1).
+// step 1) that was zero.
 static void spread(const edge_layer_t *y, int32_t e, uint32_t t, uint32_t before, int16_t *column,
                    uint32_t stride) {
-    uint32_t back = t - before;
-    if (y->neuron == EDGE_LIF && back > 8) back = 8;
-    for (uint32_t d = 0; d < back; d++) {
-        column[(size_t)(t - 1 - d) * stride] = (int16_t)(y->neuron == EDGE_LIF ? trunc_shift(e, d) : e);
+    if (y->neuron == EDGE_IF) {
+        for (uint32_t at = t; at > before; at--) column[(size_t)(at - 1) * stride] = (int16_t)e;
+        return;
     }
+    const uint32_t first = t - before < 8 ? before : t - 8;
+    int32_t magnitude = e < 0 ? -e : e;
+    for (uint32_t at = t; at > first && magnitude; at--, magnitude >>= 1)
+        column[(size_t)(at - 1) * stride] = (int16_t)(e < 0 ? -magnitude : magnitude);
 }
 
 // Errors of one spiking neuron over time, from its last spike to its first (sections 3.2 to 3.5).
@@ -166,7 +172,7 @@ static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uin
         const uint32_t gate = y->surrogate == EDGE_GATE_RECTANGULAR
                                   ? gates[row + (t - 1) / 8] >> (t - 1) % 8 & 1u
                                   : gates[index];
-        const int32_t e = through_gate(y, ds, gate);
+        const int32_t e = through_gate(s, ds, gate);
         const int32_t unit = update_unit ? in_update_unit(s, e) : e;
         if (unit) {
             spread(y, unit, t, before, column, stride);
@@ -212,7 +218,7 @@ static void readout_errors(edge_net_t *n, uint32_t label) {
         if (spikes)
             spike_errors(&s, c, e, s.y.capacity ? cursor_of(&s, 0) : NULL, false, errors + c, s.y.m4);
         else
-            errors[c] = (int16_t)edge_sat(e, edge_layer_error_limit(&s.y));
+            errors[c] = (int16_t)edge_sat(e, s.error_limit);
     }
 }
 
@@ -228,9 +234,7 @@ static bool spike_inputs(const lesson_t *s) {
 }
 
 // Whether the fast kernel applies; it wants the tile packed.
-static bool is_packed(const lesson_t *s) {
-    return !is_flat(s) && spike_inputs(s) && s->y.bits == 8 && !s->y.carry;
-}
+static bool is_packed(const lesson_t *s) { return spike_inputs(s) && s->y.bits == 8 && !s->y.carry; }
 
 // Output i of the readout, from the errors that readout_errors left. Returns whether one is not 0.
 static bool spread_readout(const lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
@@ -268,6 +272,7 @@ static void pack(int16_t *tile, size_t size) {
     for (size_t k = 0; k < size; k += 4) {
         int16_t e[4];
         memcpy(e, bytes + 2 * k, 8);
+        if (!(e[0] | e[1] | e[2] | e[3])) continue;
         const uint32_t words[2] = {(uint32_t)e[0] + ((uint32_t)e[2] << 16),
                                    (uint32_t)e[1] + ((uint32_t)e[3] << 16)};
         memcpy(bytes + 2 * k, words, 8);
@@ -299,7 +304,7 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     } while (++n->at < columns && used < budget);
     if (n->at == columns && update_unit && n->live) {
         if (edge_layer_spikes(&s->y) && is_flat(s)) flatten(tile, tw, window);
-        if (is_packed(s)) pack(tile, (size_t)tw * window);
+        if (is_packed(s)) pack(tile, (size_t)tw * (is_flat(s) ? 1 : window));
     }
     return used;
 }
@@ -396,7 +401,7 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
     const uint32_t tw = n->model.tile_width, columns = columns_of(s), groups = (columns + 3) / 4;
     const uint32_t k0 = edge_hash(edge_model_objective(&n->model).seed + 0x9E3779B9u * (n->update + 1));
     const uint32_t k1 = edge_hash(k0 ^ (0x85EBCA6Bu * (n->layer + 1u)));
-    uint32_t column_keys[EDGE_MAX_TILE / 4];
+    uint32_t column_keys[EDGE_MAX_TILE / 4] = {0};
     for (uint32_t g = 0; g < groups; g++) column_keys[g] = edge_hash(k1 + 2 * (n->base / 4 + g) + 1) | 1;
 
     const uint32_t left = s->y.fan_in - n->at, afford = budget / tw + 1;
@@ -408,6 +413,7 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
     if (is_packed(s)) {
         const void *history = n->layer ? learning(s, s->below_seat.history) : learning(s, s->at.inputs);
         const edge_tile_t tile = {(const uint32_t *)edge_area(n, EDGE_MEMBRANES, 0),
+                                  is_flat(s),
                                   groups,
                                   tw / 2,
                                   (const uint8_t *)history,

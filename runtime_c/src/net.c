@@ -96,14 +96,19 @@ static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
     s->spikes_in += count;
 }
 
-// Input spikes as bits, of which the last byte may hold more than there are lines.
+// The 32 lines from line j (a multiple of 32) of `lines`; bits past the last line are ignored.
+static uint32_t spike_word(const uint8_t *spikes, uint32_t j, uint32_t lines) {
+    if (lines - j >= 32) return edge_load32(spikes + j / 8);
+    uint32_t bits = 0;
+    for (uint32_t k = 0; k < lines - j; k += 8) bits |= (uint32_t)spikes[(j + k) / 8] << k;
+    return bits & (((uint32_t)1 << (lines - j)) - 1);
+}
+
 static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
     uint16_t list[EDGE_ROWS];
     uint32_t count = 0;
-    for (uint32_t j = 0; j < s->y->fan_in; j += 8) {
-        uint32_t bits = spikes[j / 8];
-        if (s->y->fan_in - j < 8) bits &= (1u << (s->y->fan_in - j)) - 1;
-        for (; bits; bits &= bits - 1) {
+    for (uint32_t j = 0; j < s->y->fan_in; j += 32) {
+        for (uint32_t bits = spike_word(spikes, j, s->y->fan_in); bits; bits &= bits - 1) {
             list[count++] = (uint16_t)(j + edge_lowest_bit(bits));
             if (count == EDGE_ROWS) {
                 add_list(s, list, count);

@@ -31,6 +31,7 @@ static inline int32_t edge_ceiling(int32_t theta) { return (theta + 255) >> 8; }
 typedef struct edge_tile {
     const uint32_t
         *eps;         // packed: row t, word 2 g: outputs 4 g and 4 g + 2, word 2 g + 1: 4 g + 1 and 4 g + 3
+    uint32_t flat;    // whether there is one row only, for every step
     uint32_t groups;  // of four outputs that exist
     uint32_t words;   // of one row of eps
     const uint8_t *history;       // input-major spikes: row j, bit t % 8 of byte t / 8
@@ -63,9 +64,19 @@ typedef struct edge_kernels {
 // The kernels of this machine. Returns a constant table.
 const edge_kernels_t *edge_kernels(void);
 
+// Desktop processors: chosen at run time, so that one library runs everywhere.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE)
+#define EDGE_AVX2 1
+const edge_kernels_t *edge_avx2_kernels(void);
+#endif
+
 /// Portable C, also for what no core needs faster ///
 
-extern const edge_kernels_t edge_portable_kernels;
+// The table of portable kernels. Returns it.
+const edge_kernels_t *edge_portable_kernels(void);
+
+// Moves four 8-bit weights by their packed sums and random word. Returns how many changed.
+uint32_t edge_move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_t a);
 
 // u <- floor(u / 2) of n neurons.
 void edge_leak(int32_t *u, uint32_t n);

@@ -96,7 +96,7 @@ static int32_t high_lane(uint32_t pair) {
     return edge_signed16((uint16_t)((pair - (uint32_t)low_lane(pair)) >> 16));
 }
 
-static uint32_t move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_t a) {
+uint32_t edge_move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_t a) {
     return edge_move(w, 8, NULL, low_lane(pair02), a & 0xFFFF) +
            edge_move(w + 1, 8, NULL, low_lane(pair13), edge_rotate_right(a, 8) & 0xFFFF) +
            edge_move(w + 2, 8, NULL, high_lane(pair02), a >> 16) +
@@ -113,26 +113,34 @@ static uint32_t update_row(uint8_t *w, const uint32_t *sums, uint32_t groups, ui
         const uint32_t a = edge_random(row_key, column_keys[g]);
         const uint32_t pair02 = sums[2 * g] + (a >> 1 & 0x7FFF7FFF);
         const uint32_t pair13 = sums[2 * g + 1] + (edge_rotate_right(a, 9) & 0x7FFF7FFF);
-        if ((pair02 | pair13) & 0x80008000) moved += move_group(w + 4 * g, sums[2 * g], sums[2 * g + 1], a);
+        if ((pair02 | pair13) & 0x80008000)
+            moved += edge_move_group(w + 4 * g, sums[2 * g], sums[2 * g + 1], a);
     }
     return moved;
+}
+
+// Adds the eps rows of one input's spikes. Returns how many.
+static uint32_t sum_row(uint32_t *sums, const edge_tile_t *tile, const uint8_t *history) {
+    const uint32_t words = 2 * tile->groups;
+    uint32_t spikes = 0;
+    for (uint32_t b = 0; b < tile->history_bytes; b++) {
+        for (uint32_t bits = history[b]; bits; bits &= bits - 1, spikes++) {
+            if (tile->flat) continue;
+            const uint32_t *eps = tile->eps + (size_t)(8 * b + edge_lowest_bit(bits)) * tile->words;
+            if (spikes == 0) memset(sums, 0, 4 * (size_t)words);
+            for (uint32_t k = 0; k < words; k++) sums[k] += eps[k];
+        }
+    }
+    if (!tile->flat || !spikes) return spikes;
+    for (uint32_t k = 0; k < words; k++) sums[k] = spikes * tile->eps[k];
+    return 1;
 }
 
 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
     edge_moves_t moves = {0, 0};
     for (uint32_t j = from; j < to; j++) {
-        const uint8_t *history = tile->history + (size_t)j * tile->history_bytes;
-        uint32_t sums[EDGE_MAX_TILE / 2], spikes = 0;
-        for (uint32_t b = 0; b < tile->history_bytes; b++) {
-            for (uint32_t bits = history[b]; bits; bits &= bits - 1) {
-                const uint32_t *eps = tile->eps + (size_t)(8 * b + edge_lowest_bit(bits)) * tile->words;
-                if (spikes++ == 0) {
-                    for (uint32_t k = 0; k < 2 * tile->groups; k++) sums[k] = eps[k];
-                } else {
-                    for (uint32_t k = 0; k < 2 * tile->groups; k++) sums[k] += eps[k];
-                }
-            }
-        }
+        uint32_t sums[EDGE_MAX_TILE / 2];
+        const uint32_t spikes = sum_row(sums, tile, tile->history + (size_t)j * tile->history_bytes);
         if (spikes == 0) continue;
         moves.spikes += spikes;
         moves.moved += update_row(w + (size_t)j * m4, sums, tile->groups,
@@ -141,6 +149,7 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
     return moves;
 }
 
-const edge_kernels_t edge_portable_kernels = {add_rows, fire, update};
-
-const edge_kernels_t *edge_kernels(void) { return &edge_portable_kernels; }
+const edge_kernels_t *edge_portable_kernels(void) {
+    static const edge_kernels_t kernels = {add_rows, fire, update};
+    return &kernels;
+}

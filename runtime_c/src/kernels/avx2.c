@@ -1,0 +1,187 @@
+// The hot loops for x86-64 with AVX2: sixteen or eight lanes at once, the same bits as portable.c.
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels.h"
+
+#ifdef EDGE_AVX2
+#include <immintrin.h>
+#include <stdbool.h>
+
+#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
+#define AVX2_INLINE __attribute__((target("avx2,bmi,popcnt"), always_inline)) static inline
+
+AVX2_INLINE __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+AVX2_INLINE void store(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
+
+AVX2_INLINE __m256i widened(const uint8_t *w) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
+}
+
+// u[0 .. 15] += sixteen 16-bit sums.
+AVX2_INLINE void add_sums(int32_t *u, __m256i sums) {
+    store(u, _mm256_add_epi32(load(u), _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums))));
+    store(u + 8, _mm256_add_epi32(load(u + 8), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums, 1))));
+}
+
+AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n) {
+    uint32_t i = 0;
+    for (; i + 64 <= m4; i += 64) {
+        __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+        for (uint32_t k = 0; k < n; k++) {
+            const uint8_t *row = w + (size_t)list[k] * m4 + i;
+            a = _mm256_add_epi16(a, widened(row));
+            b = _mm256_add_epi16(b, widened(row + 16));
+            c = _mm256_add_epi16(c, widened(row + 32));
+            d = _mm256_add_epi16(d, widened(row + 48));
+        }
+        add_sums(u + i, a);
+        add_sums(u + i + 16, b);
+        add_sums(u + i + 32, c);
+        add_sums(u + i + 48, d);
+    }
+    for (; i + 16 <= m4; i += 16) {
+        __m256i a = _mm256_setzero_si256();
+        for (uint32_t k = 0; k < n; k++) a = _mm256_add_epi16(a, widened(w + (size_t)list[k] * m4 + i));
+        add_sums(u + i, a);
+    }
+    for (uint32_t k = 0; i < m4 && k < n; k++) {
+        const uint8_t *row = w + (size_t)list[k] * m4;
+        for (uint32_t o = i; o < m4; o++) u[o] += (int32_t)(row[o] ^ 0x80u) - 128;
+    }
+}
+
+AVX2 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                          uint32_t first, uint32_t n) {
+    const __m256i now = _mm256_set1_epi32((int32_t)t - 1 + th->ahead), zero = _mm256_setzero_si256();
+    __m256i theta0 = _mm256_set1_epi32(th->theta0), alpha = _mm256_set1_epi32(th->alpha);
+    uint32_t fired = 0, k = 0;
+    for (; k + 8 <= n; k += 8) {
+        const uint32_t i = first + k;
+        if (th->theta0s) {
+            theta0 = load(th->theta0s + 4 * (size_t)i);
+            alpha = load(th->alphas + 4 * (size_t)i);
+        }
+        const __m256i then =
+            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(last + i)));
+        const __m256i decay = _mm256_mullo_epi32(alpha, _mm256_sub_epi32(now, then));
+        const __m256i theta = _mm256_max_epi32(zero, _mm256_sub_epi32(theta0, decay));
+        const __m256i least = _mm256_srli_epi32(_mm256_add_epi32(theta, _mm256_set1_epi32(255)), 8);
+        const __m256i below = _mm256_cmpgt_epi32(least, load(u + i));
+        fired |= ((uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)) ^ 0xFF) << k;
+    }
+    if (k < n) fired |= edge_portable_kernels()->fire(u, last, th, t, first + k, n - k) << k;
+    return fired;
+}
+
+// Eight bytes of a history row; where fewer than eight can be read, those.
+AVX2_INLINE uint64_t spikes_of(const uint8_t *history, size_t there) {
+    uint64_t bits = 0;
+    if (there >= 8) {
+        memcpy(&bits, history, 8);
+    } else {
+        for (uint32_t b = 0; b < there; b++) bits |= (uint64_t)history[b] << 8 * b;
+    }
+    return bits;
+}
+
+// Adds the eps row of the lowest spike of `bits` to the sums and takes it away. Without a spike it adds nothing, and
+// without a branch: most rows have none to four, in an order that no processor can guess.
+AVX2_INLINE uint64_t add_lowest(__m256i *sums, const uint32_t *eps, uint64_t bits, const uint32_t V) {
+    const uint32_t *row = eps + (size_t)(_tzcnt_u64(bits) & 63) * (8 * V);
+    const __m256i there = _mm256_set1_epi64x(bits ? -1 : 0);
+    for (uint32_t v = 0; v < V; v++) {
+        sums[v] = _mm256_add_epi32(sums[v], _mm256_and_si256(there, load(row + 8 * v)));
+    }
+    return bits & (bits - 1);
+}
+
+// One tile of 16 V outputs; `flat` as in the tile. The arithmetic is update_row's: two words of a group test their bits
+// 15 at once.
+AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
+                                     uint32_t to, const uint32_t V, const bool flat) {
+    const __m256i keep = _mm256_set1_epi32(0x7FFF7FFF), signs = _mm256_set1_epi32((int32_t)0x80008000);
+    // unpack works within halves: in this order it leaves the groups in theirs.
+    const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+    __m256i keys[2];
+    for (uint32_t h = 0; h < (V + 1) / 2; h++) {
+        keys[h] = _mm256_permutevar8x32_epi32(load(tile->column_keys + 8 * h), order);
+    }
+    const uint32_t bytes = tile->history_bytes, tail = bytes % 8;
+    const uint64_t last = tail ? ((uint64_t)1 << 8 * tail) - 1 : ~(uint64_t)0;
+    const uint8_t *history = tile->history + (size_t)from * bytes, *end = tile->history + (size_t)to * bytes;
+    edge_moves_t moves = {0, 0};
+    for (uint32_t j = from; j < to; j++, history += bytes) {
+        __m256i sums[4];
+        uint32_t spikes = 0;
+        for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_setzero_si256();
+        const uint32_t *eps = tile->eps;
+        for (uint32_t b = 0; b < bytes; b += 8, eps += 64 * 8 * V) {
+            uint64_t bits = spikes_of(history + b, (size_t)(end - history) - b);
+            if (bytes - b < 8) bits &= last;
+            spikes += (uint32_t)__builtin_popcountll(bits);
+            if (flat) continue;
+            for (uint32_t k = 0; k < 4; k++) bits = add_lowest(sums, eps, bits, V);
+            while (bits) bits = add_lowest(sums, eps, bits, V);
+        }
+        if (spikes == 0) continue;
+        if (flat) {
+            const __m256i count = _mm256_set1_epi32((int32_t)spikes);
+            for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_mullo_epi32(count, load(tile->eps + 8 * v));
+            spikes = 1;
+        }
+        moves.spikes += spikes;
+
+        const uint32_t row_key = edge_hash(tile->row_seed + 2 * j) | 1;
+        __m256i hits[4], any = _mm256_setzero_si256();
+        for (uint32_t h = 0; h < (V + 1) / 2; h++) {
+            const __m256i r = _mm256_mullo_epi32(_mm256_set1_epi32((int32_t)row_key), keys[h]);
+            const __m256i a = _mm256_xor_si256(r, _mm256_srli_epi32(r, 16));
+            const __m256i r02 = _mm256_and_si256(_mm256_srli_epi32(a, 1), keep);
+            const __m256i r13 =
+                _mm256_and_si256(_mm256_or_si256(_mm256_srli_epi32(a, 9), _mm256_slli_epi32(a, 23)), keep);
+            hits[2 * h] = _mm256_add_epi32(sums[2 * h], _mm256_unpacklo_epi32(r02, r13));
+            any = _mm256_or_si256(any, hits[2 * h]);
+            if (2 * h + 1 == V) break;
+            hits[2 * h + 1] = _mm256_add_epi32(sums[2 * h + 1], _mm256_unpackhi_epi32(r02, r13));
+            any = _mm256_or_si256(any, hits[2 * h + 1]);
+        }
+        if (_mm256_testz_si256(any, signs)) continue;
+
+        uint8_t *row = w + (size_t)j * m4;
+        for (uint32_t v = 0; v < V; v++) {
+            const __m256i hit = _mm256_cmpeq_epi32(_mm256_and_si256(hits[v], signs), _mm256_setzero_si256());
+            uint32_t words = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(hit)) ^ 0xFF;
+            if (!words) continue;
+            uint32_t pairs[8];
+            store(pairs, sums[v]);
+            for (uint32_t g = 0; g < 4; g++, words >>= 2) {
+                if (!(words & 3)) continue;
+                moves.moved += edge_move_group(row + 16 * v + 4 * g, pairs[2 * g], pairs[2 * g + 1],
+                                               edge_random(row_key, tile->column_keys[4 * v + g]));
+            }
+        }
+    }
+    return moves;
+}
+
+AVX2 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
+                                uint32_t to) {
+    switch (tile->words + (tile->flat != 0)) {
+    case 8: return update_tile(w, m4, tile, from, to, 1, false);
+    case 9: return update_tile(w, m4, tile, from, to, 1, true);
+    case 16: return update_tile(w, m4, tile, from, to, 2, false);
+    case 17: return update_tile(w, m4, tile, from, to, 2, true);
+    case 32: return update_tile(w, m4, tile, from, to, 4, false);
+    case 33: return update_tile(w, m4, tile, from, to, 4, true);
+    default: return edge_portable_kernels()->update(w, m4, tile, from, to);
+    }
+}
+
+const edge_kernels_t *edge_avx2_kernels(void) {
+    static const edge_kernels_t kernels = {add_rows, fire, update};
+    return &kernels;
+}
+#else
+// An empty translation unit is not C.
+typedef int edge_no_avx2_t;
+#endif

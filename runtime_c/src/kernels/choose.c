@@ -1,0 +1,13 @@
+// The kernels of the machine at hand.
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels.h"
+
+#ifdef EDGE_AVX2
+const edge_kernels_t *edge_kernels(void) {
+    const int there =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+    return there ? edge_avx2_kernels() : edge_portable_kernels();
+}
+#else
+const edge_kernels_t *edge_kernels(void) { return edge_portable_kernels(); }
+#endif
