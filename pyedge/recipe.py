@@ -207,6 +207,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if len(self.name.encode()) > 31:
             raise RecipeError(f"name: {self.name!r} has more than 31 bytes")
+        for at, name in (("name", self.name), *((f"stages.{s.name}.name", s.name) for s in self.stages)):
+            if not name or set(name) & set('/\\:*?"<>|\0') or name.startswith("."):
+                raise RecipeError(f"{at}: {name!r} does not make a file name")
         if not self.stages:
             raise RecipeError("stages: there is none; write at least one [[stages]] table")
         if self.data.new_session in self.data.old_sessions:

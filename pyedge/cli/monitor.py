@@ -50,7 +50,7 @@ def monitor(
     """Replay a wearer's new session to a board, and watch what it says and does.
 
     Shown are the gesture, its confidence, what the wearer was asked to do, the share that was right, spikes and
-    synaptic operations of each layer, answer times and lost samples. The recordings are those of its recipe.
+    operations of each layer, and the answer time. The recordings are those of the model's recipe.
 
     Example: `pyedge monitor runs/wrist/model.edge --board mps2-an386 --seconds 20 --speed 4`.
     """
@@ -92,7 +92,7 @@ def monitor(
 
 
 def replay(board: Any, task: Any, view: View, seconds: float, speed: float) -> Iterator[None]:
-    """Pushes the new session's recordings in pieces of one stride, at the pace of real time; a view after each."""
+    """Pushes the new session's recordings in pieces of one stride, as fast as asked; a view after each."""
     piece = task.encoder.hop * task.encoder.stride
     for recording in task.new_recordings():
         board.reset("stream")

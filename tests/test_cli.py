@@ -1,0 +1,233 @@
+"""The command line: every command teaches, speaks JSON, and turns an error into one message (about 25 s)."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyedge import task
+from pyedge.cli import app, main
+from pyedge.model import load_model
+from pyedge.recipe import parse, plain
+
+COMMANDS = sorted(command.name or "" for command in app.registered_commands)
+# One person, eight neurons: a whole run takes a second.
+SMALL = """
+name = "small"
+[network]
+hidden = [8]
+input_scale = 64
+[encoder]
+hops = 5
+[augment]
+rotation = 0.25
+[[stages]]
+name = "first"
+people = "wearer"
+epochs = 2
+[[stages]]
+name = "second"
+people = "wearer"
+sessions = [2]
+epochs = 2
+"""
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error."""
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    out = capsys.readouterr()
+    return int(end.value.code or 0), out.out, out.err
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: Any) -> Any:
+    """The JSON object of a command that succeeds: all of standard output."""
+    status, out, err = call(capsys, *arguments, "--json")
+    assert status == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained and quantized run."""
+    folder = tmp_path_factory.mktemp("cli")
+    recipe = folder / "small.toml"
+    recipe.write_text(SMALL)
+    for arguments in (["train", recipe, "--out", folder / "run"], ["quantize", folder / "run"]):
+        with pytest.raises(SystemExit) as end:
+            main([str(a) for a in arguments])
+        assert not end.value.code
+    return folder / "run"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    status, out, _ = call(capsys, command, "--help")
+    assert status == 0
+    assert re.search(rf"Examples?: pyedge {command}", " ".join(out.split()))
+    assert "--json" in out
+
+
+def test_the_page_shows_every_command() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text("utf-8")
+    shown = set(re.findall(r"^pyedge (\w+)", page, re.MULTILINE))
+    assert shown == set(COMMANDS)
+
+
+def test_data_tells_what_is_here_and_checks_it(capsys: pytest.CaptureFixture[str]) -> None:
+    sets = {s["name"]: s for s in answer(capsys, "data")["sets"]}
+    assert sets["myo_wrist_embedded"]["files_here"] == 5
+    found = answer(capsys, "data", "myo_wrist_embedded", "--check")
+    assert [r["trials"] for r in found["recordings"]] == [144] * 5
+
+
+def test_data_names_missing_files_and_their_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = answer(capsys, "data", "myo_rsp4", "--root", tmp_path)
+    assert found["missing"] == ["one_person.npz"]
+    assert found["folder"] == str(tmp_path / "myo_rsp4")
+
+
+def test_a_run_holds_model_logs_picture_and_report(run: Path) -> None:
+    names = {p.name for p in run.iterdir()}
+    assert {
+        "model.npz",
+        "log.csv",
+        "log.json",
+        "curve.png",
+        "report.json",
+        "model.edge",
+        "model.json",
+    } <= names
+    rows = json.loads((run / "log.json").read_text())
+    assert [row["stage"] for row in rows] == ["first", "first", "second", "second"]
+    assert len((run / "log.csv").read_text().splitlines()) == 5
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(SMALL)
+    whole_fit, seen = task.fit, []
+
+    def fit(*arguments: Any, **named: Any) -> Any:
+        on_epoch = named.pop("on_epoch")
+
+        def stop(row: Any) -> None:
+            on_epoch(row)
+            seen.append(row)
+            if len(seen) == 3:  # in the second stage
+                raise KeyboardInterrupt
+
+        return whole_fit(*arguments, on_epoch=stop, **named)
+
+    monkeypatch.setattr(task, "fit", fit)
+    assert call(capsys, "train", recipe, "--out", tmp_path / "run")[0] == 130
+    monkeypatch.setattr(task, "fit", whole_fit)
+    assert call(capsys, "train", recipe, "--out", tmp_path / "run")[0] == 1  # a run lies there
+    assert call(capsys, "train", recipe, "--out", tmp_path / "run", "--seed", 1, "--resume")[0] == 1
+    assert call(capsys, "train", recipe, "--out", tmp_path / "run", "--resume")[0] == 0
+    one, other = (load_model(folder / "model.npz")[1] for folder in (run, tmp_path / "run"))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_every_integer_backend_says_the_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limit = ("--limit", 60)
+    integers = [
+        answer(capsys, "eval", run / "model.edge", "--on", on, *limit)
+        for on in ("reference", "host", "board")
+    ]
+    assert integers[0]["confusion"] == integers[1]["confusion"] == integers[2]["confusion"]
+    assert answer(capsys, "eval", run, *limit)["count"] == 60
+
+
+def test_a_confusion_matrix_counts_every_window_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "eval", run)
+    matrix = np.array(found["confusion"])
+    assert matrix.sum() == found["count"]
+    assert found["accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum())
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(np.diag(matrix) / matrix.sum(1)))
+
+
+def test_describe_states_the_bytes_of_the_image(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "describe", run / "model.edge")
+    assert found["image_bytes"] == (run / "model.edge").stat().st_size
+    assert answer(capsys, "describe", run)["wearer"] == "p10000"
+
+
+def test_deploy_states_what_the_board_has(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "deploy", run / "model.edge")
+    assert found["image_bytes"] == (run / "model.edge").stat().st_size
+    assert 0 < found["memory"]["needed"] <= found["memory"]["work"]
+
+
+def test_monitor_judges_what_the_board_says(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "monitor", run / "model.edge", "--seconds", 12, "--speed", 0)
+    assert found["windows"] >= found["judged"] > 0
+    assert found["samples_lost"] == 0
+    assert found["layers"][0]["spikes_in"] > 0
+
+
+def test_boards_are_listed_and_run(capsys: pytest.CaptureFixture[str]) -> None:
+    boards = answer(capsys, "boards")["boards"]
+    name = boards[0]["name"]
+    assert answer(capsys, "boards", name, "--run", "--seconds", 0)["port"].startswith("/dev/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["data", "nothing"], "DataError"),
+        (["train", "missing.toml"], "RecipeError"),
+        (["eval", "missing"], "CheckpointError"),
+        (["describe", "missing.edge"], "DataError"),
+        (["deploy", "missing.edge"], "DataError"),
+        (["boards", "nothing"], "UnknownBoardError"),
+        (["quantize", "missing.npz"], "CheckpointError"),
+    ],
+)
+def test_a_named_error_is_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], error: str
+) -> None:
+    status, out, err = call(capsys, *arguments, "--json")
+    assert status == 1
+    assert json.loads(out)["error"] == error
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("error: ")
+    assert "Traceback" in call(capsys, *arguments, "--debug")[2]
+
+
+def test_a_damaged_image_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blob = bytearray((run / "model.edge").read_bytes())
+    blob[len(blob) // 2] ^= 1
+    damaged = tmp_path / "damaged.edge"
+    damaged.write_bytes(blob)
+    for command in ("describe", "deploy", "eval", "monitor"):
+        status, _, err = call(capsys, command, damaged)
+        assert status == 1
+        assert str(damaged) in err
+
+
+def test_a_port_that_is_not_there_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call(capsys, "deploy", run / "model.edge", "--port", "/dev/not-there")
+    assert status == 1
+    assert "/dev/not-there" in err
+
+
+def test_a_wrong_command_line_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "eval")[0] == 2
+    assert call(capsys, "nothing")[0] == 2
+
+
+def test_an_image_carries_its_recipe(run: Path) -> None:
+    from pyedge.predict import open_any
+
+    opened = open_any(run / "model.edge")
+    assert (
+        plain(opened.recipe())["network"]
+        == plain(parse({"network": {"hidden": [8], "input_scale": 64}}))["network"]
+    )
