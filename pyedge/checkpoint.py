@@ -100,8 +100,8 @@ def write_atomically(path: Path, save: Any) -> None:
 
 def write(path: str | os.PathLike[str], meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """One file of a JSON-able description and named arrays. Raises StorageError."""
-    text = np.array(json.dumps({"format": FORMAT, **meta}))
-    write_atomically(Path(path), lambda file: np.savez(file, meta=text, **arrays))
+    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta})), **arrays}
+    write_atomically(Path(path), lambda file: np.savez(file, **named))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:

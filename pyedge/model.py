@@ -13,10 +13,10 @@ import numpy as np
 
 from pyedge import checkpoint
 from pyedge.errors import CheckpointError, ConfigError, DataError
-from pyedge.layers import Dense, Layer, Shape, Spiking
+from pyedge.layers import Backward, Conv, Dense, Forward, Layer, Shape, Spiking, neurons, runs
 from pyedge.losses import scores
 from pyedge.neuron import IF, LIF, Neuron, Spike
-from pyedge.ops import Array
+from pyedge.ops import NUMPY, Array, Ops
 from pyedge.rules import Rule
 from pyedge.rules.teacher import force_silent_targets
 
@@ -73,6 +73,7 @@ class Record(NamedTuple):
 
     outputs: Array  # (T, batch, classes): spikes (bool) or the linear readout
     caches: tuple[Any, ...]  # by layer
+    ops: Ops = NUMPY  # that made it
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,8 @@ class Network:
     @cached_property
     def spiking(self) -> tuple[str, ...]:
         """Names of the layers of neurons."""
-        return tuple(
-            name for name, layer in zip(self.names, self.layers, strict=True) if isinstance(layer, Spiking)
-        )
+        pairs = zip(self.names, self.layers, strict=True)
+        return tuple(found for name, layer in pairs for found, _ in neurons(layer, name))
 
     @property
     def hidden_spiking(self) -> tuple[str, ...]:
@@ -142,20 +142,30 @@ class Network:
             }
         return params
 
-    def forward(self, params: Mapping[str, Array], x: Array) -> Record:
+    def forward(
+        self,
+        params: Mapping[str, Array],
+        x: Array,
+        training: bool = False,
+        rng: np.random.Generator | None = None,
+        ops: Ops = NUMPY,
+    ) -> Record:
         """One window from rest.
 
-        x : as `Input` says. Raises DataError if its shape is not the network's.
+        x        : as `Input` says. Raises DataError if its shape is not the network's.
+        training : batch norm takes the batch's own statistics, and dropout drops what `rng` draws.
         """
         dtype = next(iter(params.values())).dtype
-        x = self._currents_in(x, dtype)
+        x = ops.array(self._currents_in(x, dtype))
+        how = Forward(self.window, ops, training, rng)
         caches = []
         for name, layer in zip(self.names, self.layers, strict=True):
-            x, cache = layer.forward(local(params, name), x, self.window)
+            x, cache = layer.forward(local(params, name), x, how)
             caches.append(cache)
+        x = x.reshape(*x.shape[:2], -1)
         if len(x) != self.window:  # a linear readout straight on a static input
             x = np.broadcast_to(x, (self.window, *x.shape[1:]))
-        return Record(x, tuple(caches))
+        return Record(x, tuple(caches), ops)
 
     def _currents_in(self, x: Array, dtype: np.dtype) -> Array:
         static = self.input.kind == "static"
@@ -186,15 +196,16 @@ class Network:
         grads: Params = {}
         if not wanted:
             return grads
-        lowest = min(self.names.index(name) for name in wanted)
-        for i in range(len(self.layers) - 1, lowest - 1, -1):
+        hidden = Backward(rule, record.ops)
+        if activity is not None and activity.weight:
+            hidden = hidden._replace(penalty=lambda fired: dtype.type(activity(fired)[1]))
+        last, lowest = len(self.layers) - 1, min(self.names.index(name) for name in wanted)
+        error = error.reshape(*error.shape[:2], *self.shapes[-1])
+        for i in range(last, lowest - 1, -1):
             name, layer, cache = self.names[i], self.layers[i], record.caches[i]
-            if activity is not None and activity.weight and name in self.hidden_spiking:
-                error = error + dtype.type(activity(cache[0].fired)[1])
-            below, found = layer.backward(local(params, name), cache, error, rule, name in wanted, i > lowest)
+            how = Backward(rule, record.ops) if i == last else hidden
+            error, found = layer.backward(local(params, name), cache, error, how, name in wanted, i > lowest)
             grads |= {f"{name}.{key}": value for key, value in found.items()}
-            if below is not None:
-                error = below
         return grads
 
     def learning_layers(self, learn: Iterable[str] | None) -> frozenset[str]:
@@ -210,25 +221,22 @@ class Network:
 
     def runs(self, record: Record) -> dict[str, Spike]:
         """The windows of every layer of neurons, by name."""
-        return {
-            name: cache[0]
-            for name, layer, cache in zip(self.names, self.layers, record.caches, strict=True)
-            if isinstance(layer, Spiking)
-        }
+        triples = zip(self.names, self.layers, record.caches, strict=True)
+        return {found: run for name, layer, cache in triples for found, run in runs(layer, cache, name)}
 
     def firing_rates(self, record: Record) -> dict[str, float]:
         """Spikes a neuron and step, by layer of neurons."""
         return {name: float(run.fired.mean()) for name, run in self.runs(record).items()}
 
     def activity_penalty(self, record: Record, activity: Activity) -> float:
-        runs = self.runs(record)
-        return sum(activity(runs[name].fired)[0] for name in self.hidden_spiking)
+        found = self.runs(record)
+        return sum(activity(found[name].fired)[0] for name in self.hidden_spiking)
 
     def with_teacher(self, record: Record, labels: Array) -> Record:
         """The record with the teacher spikes of `force_silent_targets` (spiking readouts, training only)."""
         run, static = record.caches[-1]
         forced = force_silent_targets(run, labels)
-        return Record(forced.fired, (*record.caches[:-1], (forced, static)))
+        return record._replace(outputs=forced.fired, caches=(*record.caches[:-1], (forced, static)))
 
     def scores(self, params: Mapping[str, Array], x: Array) -> Array:
         """(batch, classes): spike counts, or the linear readout's mean over the window."""
@@ -268,7 +276,7 @@ def dense_network(
     return Network(input, tuple(layers), window)
 
 
-CLASSES: dict[str, type] = {c.__name__: c for c in (Network, Input, Dense, Spiking, LIF, IF)}
+CLASSES: dict[str, type] = {c.__name__: c for c in (Network, Input, Dense, Conv, Spiking, LIF, IF)}
 
 
 def save_model(

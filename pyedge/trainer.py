@@ -19,7 +19,7 @@ from pyedge import checkpoint
 from pyedge.errors import CheckpointError, ConfigError, DataError, SilentLayerWarning, TrainingError
 from pyedge.losses import Loss, ScoreCrossEntropy, scores
 from pyedge.model import Activity, Network, Params, Record
-from pyedge.ops import Array
+from pyedge.ops import NUMPY, Array, Ops, backend
 from pyedge.optim import AdamW, Cosine, Optimizer, Schedule, State, clip_by_norm
 from pyedge.rules import MPDED, Rule
 
@@ -45,6 +45,7 @@ class TrainConfig:
     patience         : epochs without a better validation accuracy after which training stops; None never.
     keep             : "last" parameters, or the "best" on the validation data (the earliest of equals).
     checkpoint_every : epochs between checkpoints.
+    backend          : see `pyedge.ops.backend`.
     """
 
     epochs: int = 30
@@ -63,6 +64,7 @@ class TrainConfig:
     keep: str = "last"
     checkpoint_every: int = 1
     dtype: str = "float32"
+    backend: str = "numpy"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "checkpoint_every"):
@@ -74,6 +76,7 @@ class TrainConfig:
             raise ConfigError(f"clip_norm is {self.clip_norm}; it must be positive, or None")
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(f"dtype is {self.dtype!r}; choose 'float32' or 'float64'")
+        backend(self.backend)
 
 
 @dataclass
@@ -117,13 +120,14 @@ def step(
     x: Array,
     y: Array,
     factor: float = 1.0,
+    rng: np.random.Generator | None = None,
 ) -> tuple[Params, State, float, Record]:
     """One update from one minibatch.
 
     Returns the new parameters and state, the loss, and the record of before the update.
     Raises TrainingError, naming the layer, if the loss, a gradient or a new weight is not finite.
     """
-    record = network.forward(params, x)
+    record = network.forward(params, x, True, rng, backend(config.backend))
     seen = network.with_teacher(record, y) if config.teacher else record
     value, error = config.loss(seen.outputs, y)
     if config.activity.weight:
@@ -157,7 +161,13 @@ def _where_not_finite(network: Network, params: Params, record: Record, grads: P
 
 
 def evaluate(
-    network: Network, params: Params, x: Array, y: Array, loss: Loss | None = None, batch: int = 256
+    network: Network,
+    params: Params,
+    x: Array,
+    y: Array,
+    loss: Loss | None = None,
+    batch: int = 256,
+    ops: Ops = NUMPY,
 ) -> Evaluation:
     """Accuracy, mean loss, scores and firing rates (spikes a neuron and step, by layer)."""
     axis = sample_axis(network)
@@ -165,7 +175,7 @@ def evaluate(
     found, total, rates = [], 0.0, dict.fromkeys(network.spiking, 0.0)
     for start in range(0, count, batch):
         part = slice(start, start + batch)
-        record = network.forward(params, x[part] if axis == 0 else x[:, part])
+        record = network.forward(params, x[part] if axis == 0 else x[:, part], ops=ops)
         found.append(scores(record.outputs, network.readout))
         size = len(found[-1])
         if loss is not None:
@@ -325,7 +335,7 @@ def train_epoch(
         factor = config.schedule(run.epoch * batches + b, config.epochs * batches)
         try:
             run.params, run.state, value, record = step(
-                network, config, run.params, run.state, xb, yb, factor
+                network, config, run.params, run.state, xb, yb, factor, run.rng
             )
         except TrainingError as error:
             kept = f"; the last good checkpoint is {file}" if file is not None and file.exists() else ""
@@ -339,7 +349,7 @@ def train_epoch(
     run.epoch += 1
     row: Row = {"epoch": run.epoch, "loss": loss / count, "accuracy": right / count}
     if validation is not None:
-        found = evaluate(network, run.params, *validation, config.loss)
+        found = evaluate(network, run.params, *validation, config.loss, ops=backend(config.backend))
         row |= {"validation_loss": found.loss, "validation_accuracy": found.accuracy}
         if found.accuracy > run.best_accuracy:
             run.best_accuracy, run.best_epoch = found.accuracy, run.epoch

@@ -275,14 +275,14 @@ def test_printed_form_is_equations_18_and_21(masked, reset):
     run = LIF().run(rng.normal(0.3, 0.7, (8, 3, 5)), 8)
     error = rng.normal(size=run.u.shape)
     np.testing.assert_allclose(
-        rule(run, 0.5, error), slow_printed(run, 0.5, error, rule), rtol=1e-12, atol=1e-15
+        rule(run, LIF(), error), slow_printed(run, 0.5, error, rule), rtol=1e-12, atol=1e-15
     )
 
 
 def test_masked_errors_enter_only_at_spikes_and_halve_back_to_the_previous_one():
     rng = np.random.default_rng(4)
     run = LIF().run(rng.normal(0.2, 0.6, (12, 4, 9)), 12)
-    epsilon = MPDED()(run, 0.5, rng.normal(size=run.u.shape))
+    epsilon = MPDED()(run, LIF(), rng.normal(size=run.u.shape))
     later = np.concatenate([epsilon[1:], np.zeros_like(epsilon[:1])])
     np.testing.assert_array_equal(epsilon[~run.fired], (0.5 * later)[~run.fired])
 

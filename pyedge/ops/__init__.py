@@ -1,19 +1,147 @@
-"""The array operations the trainer needs beyond plain arithmetic: where another backend plugs in."""
+"""The trainer's heavy work as one interface, `Ops`: what a backend (numpy, native, torch) must provide.
 
-from pyedge.ops.numpy_ops import (
-    Array,
-    distribute,
-    linear,
-    linear_input_error,
-    linear_weight_gradient,
-    log_softmax,
-)
+Layouts, for every backend
+--------------------------
+Arrays are time-first and channels-last: (T, batch, features) for dense layers, (T, batch, height, width,
+channels) for convolutions; weights have one row an input: (inputs, outputs) and (height, width, channels in,
+channels out). T is 1 where a value is the same at every step (static inputs).
+Spikes are bool; everything else has the parameters' floating type (float32 to train, float64 to check).
+Where an operation takes `x`, spikes or floats may come.
+
+What a backend may and may not do
+---------------------------------
+* `NumpyOps` is the reference and complete. A backend subclasses it and overrides what it does better; for a
+  neuron, rule or shape it does not know it calls the reference, so a user's own neurons and rules work.
+* Functions are pure: no argument is written to, nothing is remembered between calls.
+* What `rule` returns goes only into the same backend's `*_input_error`, `*_weight_gradient`,
+  `bias_gradient`, `over_time` and, through `dense`, into everything else. So it may be a type of the
+  backend's own (events, differences in time). From a rule of the reference it is an array, or a `Split`: two
+  errors, of which weight gradients take the first and input errors the second.
+* `only`, where given, marks the inputs that are spikes: an event-driven rule never looks at the error
+  elsewhere, so a backend may leave it 0 there. The reference computes it everywhere.
+* Spikes and gradients equal the reference's: exactly where sums are exact (dyadic weights), else to rounding.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pyedge.errors import ConfigError
+from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Split, distribute, log_softmax
+
+if TYPE_CHECKING:
+    from pyedge.neuron import Neuron, Spike
+    from pyedge.rules import Rule
 
 __all__ = [
+    "NUMPY",
     "Array",
+    "Geometry",
+    "Normalized",
+    "NumpyOps",
+    "Ops",
+    "Pooled",
+    "Split",
+    "backend",
     "distribute",
-    "linear",
-    "linear_input_error",
-    "linear_weight_gradient",
     "log_softmax",
 ]
+
+
+class Geometry(NamedTuple):
+    """Where a square convolution's or pooling's windows stand."""
+
+    size: int  # height and width of the window
+    stride: int
+    padding: int  # zeros on every side
+
+    def out(self, length: int) -> int:
+        """How many windows fit into `length` inputs."""
+        return (length + 2 * self.padding - self.size) // self.stride + 1
+
+
+class Ops(Protocol):
+    """See the module's text for layouts and duties."""
+
+    @property
+    def name(self) -> str: ...
+
+    def array(self, x: Any, dtype: Any = None) -> Array:
+        """x (NumPy) as this backend's array."""
+
+    def numpy(self, x: Array) -> Array:
+        """This backend's array as NumPy."""
+
+    def neuron(self, neuron: "Neuron", current: Array, window: int) -> "Spike":
+        """A layer's window from rest, `neuron.run`. current : (T or 1, batch, ...)."""
+
+    def rule(self, rule: "Rule", run: "Spike", neuron: "Neuron", spike_error: Array) -> Any:
+        """The error of the currents, `rule(run, neuron, spike_error)`: (T, batch, ...)."""
+
+    def dense(self, error: Any) -> Array:
+        """What `rule` returned as a plain array."""
+
+    def over_time(self, error: Any) -> Any:
+        """The sum over time of what `rule` returned, T kept as 1 (a static current's error)."""
+
+    def bias_gradient(self, error: Any) -> Array:
+        """The sum of an error over all but its last axis."""
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """x W + b at every step: (T, batch, in) x (in, out) -> (T, batch, out)."""
+
+    def linear_weight_gradient(self, x: Array, error: Any) -> Array:
+        """The sum over time and batch of x (outer) error: (in, out)."""
+
+    def linear_input_error(self, error: Any, weight: Array, only: Array | None) -> Array:
+        """error W^T: (T, batch, in). only : bool, of that shape."""
+
+    def conv(self, x: Array, weight: Array, bias: Array | None, g: Geometry) -> Array:
+        """Cross-correlation at every step: (T, batch, h, w, in) -> (T, batch, g.out(h), g.out(w), out)."""
+
+    def conv_weight_gradient(self, x: Array, error: Any, g: Geometry) -> Array:
+        """(g.size, g.size, in, out)."""
+
+    def conv_input_error(
+        self, error: Any, weight: Array, shape: tuple[int, ...], g: Geometry, only: Array | None
+    ) -> Array:
+        """(T, batch, *shape), shape being (h, w, in)."""
+
+    def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> "Normalized":
+        """gamma x_hat + beta, x_hat of mean 0 and variance 1 a channel (the last axis) over all else."""
+
+    def batch_norm_error(self, done: "Normalized", error: Array, gamma: Array, eps: float) -> Array:
+        """dL/dx of `batch_norm`; that of gamma is the sum of error * x_hat, that of beta `bias_gradient`."""
+
+    def max_pool(self, x: Array, size: int) -> "Pooled":
+        """Largest of every size x size window (OR of spikes); rows and columns left over are dropped."""
+
+    def max_pool_error(self, pooled: "Pooled", error: Array, shape: tuple[int, ...], size: int) -> Array:
+        """The error goes to the first of equals, in row-major order: (T, batch, *shape)."""
+
+    def mean_pool(self, x: Array, size: int, dtype: Any) -> Array:
+        """Mean of every window; rows and columns left over are dropped."""
+
+    def mean_pool_error(self, error: Array, shape: tuple[int, ...], size: int) -> Array:
+        """Every input gets 1 / size^2 of its window's error: (T, batch, *shape)."""
+
+    def adjusted_pool_error(self, x: Array, error: Array, size: int) -> Array:
+        """Every spike gets its window's error over the window's number of spikes: the shape of x."""
+
+
+NUMPY = NumpyOps()
+_BACKENDS: dict[str, Callable[[], Ops]] = {
+    "numpy": lambda: NUMPY,
+    "native": lambda: import_module("pyedge.ops.native").OPS,
+    "torch": lambda: import_module("pyedge.ops.torch_ops").OPS,
+}
+
+
+def backend(name: str) -> Ops:
+    """The backend of that name. Raises ConfigError where it is unknown, or not there."""
+    if name not in _BACKENDS:
+        raise ConfigError(f"backend {name!r} is unknown; choose from {', '.join(_BACKENDS)}")
+    try:
+        return _BACKENDS[name]()
+    except ImportError as error:
+        raise ConfigError(f"backend {name!r} is not available here ({error}); choose 'numpy'") from error

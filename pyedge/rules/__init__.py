@@ -1,7 +1,7 @@
 """Learning rules: from a layer's window and the error of its spikes to the error of its currents."""
 
 from pyedge.rules.mpd_ed import MPDED, stbp
-from pyedge.rules.rule import Rule
+from pyedge.rules.rule import Rule, is_event_driven
 from pyedge.rules.surrogate import Surrogate
 
-__all__ = ["MPDED", "Rule", "Surrogate", "stbp"]
+__all__ = ["MPDED", "Rule", "Surrogate", "is_event_driven", "stbp"]

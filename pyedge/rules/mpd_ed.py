@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from pyedge.errors import ConfigError
-from pyedge.neuron import Spike
+from pyedge.neuron import Neuron, Spike
 from pyedge.ops import Array
 from pyedge.rules.surrogate import Surrogate
 
@@ -38,8 +38,13 @@ class MPDED:
         if self.reset not in ("on", "off", "threshold"):
             raise ConfigError(f"reset is {self.reset!r}; choose 'on', 'off' or 'threshold'")
 
-    def __call__(self, run: Spike, decay: float, spike_error: Array) -> Array:
+    @property
+    def event_driven(self) -> bool:
+        return self.masked
+
+    def __call__(self, run: Spike, neuron: Neuron, spike_error: Array) -> Array:
         """See `Rule`. spike_error is not written to."""
+        decay = neuron.decay
         epsilon = np.empty_like(run.u)
         carried = np.zeros_like(run.u[0])  # of step t + 1: epsilon, or dL/ds g where printed
         for t in range(len(epsilon) - 1, -1, -1):
