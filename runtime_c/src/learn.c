@@ -266,16 +266,26 @@ static void flatten(int16_t *tile, uint32_t stride, uint32_t window) {
     }
 }
 
-// Pairs of outputs become words, low + 65536 high, that add lane by lane (see edge_tile_t).
-static void pack(int16_t *tile, size_t size) {
+// Where output k of a tile stands in a row of eps, in int16. In a packed tile (edge_tile_t) outputs 4 g and 4 g + 2 share
+// a word, the first in its low half.
+static uint32_t place_of(uint32_t k, bool packed) {
+    if (!packed) return k;
+#ifdef EDGE_LITTLE_ENDIAN
+    const uint32_t half = k / 2 % 2;
+#else
+    const uint32_t half = 1 - k / 2 % 2;
+#endif
+    return (k & ~(uint32_t)3) + 2 * (k % 2) + half;
+}
+
+// Words of two halves become low + 65536 high, so that they add lane by lane.
+static void pack(int16_t *tile, size_t words) {
     uint8_t *bytes = (uint8_t *)tile;
-    for (size_t k = 0; k < size; k += 4) {
-        int16_t e[4];
-        memcpy(e, bytes + 2 * k, 8);
-        if (!(e[0] | e[1] | e[2] | e[3])) continue;
-        const uint32_t words[2] = {(uint32_t)e[0] + ((uint32_t)e[2] << 16),
-                                   (uint32_t)e[1] + ((uint32_t)e[3] << 16)};
-        memcpy(bytes + 2 * k, words, 8);
+    for (size_t k = 0; k < words; k++) {
+        uint32_t word;
+        memcpy(&word, EDGE_ALIGNED(bytes + 4 * k, 4), 4);
+        word -= (word & 0x8000) << 1;
+        memcpy(EDGE_ALIGNED(bytes + 4 * k, 4), &word, 4);
     }
 }
 
@@ -284,6 +294,7 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
     const uint32_t tw = n->model.tile_width, columns = columns_of(s), window = n->model.window;
     const bool update_unit = n->stage == EXPAND_UPDATE;
+    const bool packed = update_unit && is_packed(s);
     int16_t *tile = tile_of(s);
     uint32_t *cursor = NULL;
     // A layer that is gone through twice keeps its place of the tile's start in cursor 0 until the second
@@ -297,14 +308,15 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     }
     do {
         const uint32_t i = n->base + n->at;
-        const bool live = s->y.last ? spread_readout(s, i, tile + n->at, tw)
-                                    : spike_errors(s, i, 0, cursor, update_unit, tile + n->at, tw);
+        int16_t *column = tile + place_of(n->at, packed);
+        const bool live = s->y.last ? spread_readout(s, i, column, tw)
+                                    : spike_errors(s, i, 0, cursor, update_unit, column, tw);
         if (live) n->live = 1;
         used += window + (s->y.sums ? 0 : s->above.m4);
     } while (++n->at < columns && used < budget);
     if (n->at == columns && update_unit && n->live) {
         if (edge_layer_spikes(&s->y) && is_flat(s)) flatten(tile, tw, window);
-        if (is_packed(s)) pack(tile, (size_t)tw * (is_flat(s) ? 1 : window));
+        if (packed) pack(tile, (size_t)tw / 2 * (is_flat(s) ? 1u : window));
     }
     return used;
 }
@@ -513,11 +525,14 @@ int edge_net_learn_run(edge_net_t *n, uint32_t budget) {
     uint32_t used = 0;
     do {
         lesson_t s = open_lesson(n, n->layer);
-        const uint32_t left = budget > used ? budget - used : 0;
-        used += n->stage == DOWN     ? bring_down(&s, left)
-                : n->stage == UPDATE ? update(&s, left)
-                                     : expand(&s, left);
-        advance(&s);
+        const uint32_t layer = n->layer;
+        do {
+            const uint32_t left = budget > used ? budget - used : 0;
+            used += n->stage == DOWN     ? bring_down(&s, left)
+                    : n->stage == UPDATE ? update(&s, left)
+                                         : expand(&s, left);
+            advance(&s);
+        } while (n->stage && n->layer == layer && used < budget);
     } while (n->stage && used < budget);
     return n->stage ? 1 : 0;
 }

@@ -44,9 +44,18 @@ AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint1
         for (uint32_t k = 0; k < n; k++) a = _mm256_add_epi16(a, widened(w + (size_t)list[k] * m4 + i));
         add_sums(u + i, a);
     }
+    for (; i + 8 <= m4; i += 8) {
+        __m256i a = load(u + i);
+        for (uint32_t k = 0; k < n; k++) {
+            const __m128i row =
+                _mm_loadl_epi64((const __m128i *)(const void *)(w + (size_t)list[k] * m4 + i));
+            a = _mm256_add_epi32(a, _mm256_cvtepi8_epi32(row));
+        }
+        store(u + i, a);
+    }
     for (uint32_t k = 0; i < m4 && k < n; k++) {
-        const uint8_t *row = w + (size_t)list[k] * m4;
-        for (uint32_t o = i; o < m4; o++) u[o] += (int32_t)(row[o] ^ 0x80u) - 128;
+        const uint8_t *row = w + (size_t)list[k] * m4 + i;
+        for (uint32_t o = 0; o < 4; o++) u[i + o] += (int32_t)(row[o] ^ 0x80u) - 128;
     }
 }
 
