@@ -1,0 +1,105 @@
+// Every kernel set of this machine gives the bits of portable C, at the extremes too.
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../runtime_c/src/kernels/kernels.h"
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (!(condition)) {                                                                   \
+            fprintf(stderr, "%s:%d: %s (case %d)\n", __FILE__, __LINE__, #condition, number); \
+            exit(1);                                                                          \
+        }                                                                                     \
+    } while (0)
+
+enum { LINES = 100, OUTPUTS = 200, WINDOW = 100, CASES = 3000 };
+
+static uint32_t state = 1;
+
+static uint32_t random_below(uint32_t n) {
+    state = state * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)state * n) >> 32);
+}
+
+static void random_bytes(uint8_t *p, size_t size, uint32_t style) {
+    for (size_t i = 0; i < size; i++)
+        p[i] = (uint8_t)(style == 0 ? 0x80 : style == 1 ? 0x7F : random_below(256));
+}
+
+static void compare_add_rows(const edge_kernels_t *a, const edge_kernels_t *b, int number) {
+    static uint8_t w[LINES * OUTPUTS];
+    int32_t ours[OUTPUTS], theirs[OUTPUTS];
+    uint16_t list[EDGE_ROWS];
+    const uint32_t m4 = 4 * (1 + random_below(OUTPUTS / 4)),
+                   n = number % 3 ? random_below(EDGE_ROWS + 1) : EDGE_ROWS;
+    random_bytes(w, sizeof w, random_below(4));
+    for (uint32_t k = 0; k < n; k++) list[k] = (uint16_t)random_below(LINES);
+    for (uint32_t i = 0; i < m4; i++) ours[i] = theirs[i] = (int32_t)random_below(1u << 30) - (1 << 29);
+    a->add_rows(ours, w, m4, list, n);
+    b->add_rows(theirs, w, m4, list, n);
+    CHECK(memcmp(ours, theirs, 4 * m4) == 0);
+}
+
+static void compare_fire(const edge_kernels_t *a, const edge_kernels_t *b, int number) {
+    static int32_t theta0s[OUTPUTS], alphas[OUTPUTS], u[OUTPUTS];
+    static uint16_t last[OUTPUTS];
+    const uint32_t t = 1 + random_below(1024), n = 1 + random_below(32),
+                   first = 32 * random_below(OUTPUTS / 32);
+    const int32_t alpha = (int32_t)random_below(number % 2 ? 1000000 : 1000);
+    const int32_t theta0 = (int32_t)random_below((uint32_t)(INT32_MAX - 255 - alpha * 1025));
+    for (uint32_t i = 0; i < OUTPUTS; i++) {
+        theta0s[i] = random_below(8) ? (int32_t)random_below((uint32_t)theta0 + 1) : 0;
+        alphas[i] = (int32_t)random_below((uint32_t)alpha + 1);
+        last[i] = (uint16_t)random_below(t);
+    }
+    edge_threshold_t th = {NULL, NULL, theta0, alpha, number % 4 < 2};
+    if (random_below(2)) {
+        th.theta0s = (const uint8_t *)theta0s;
+        th.alphas = (const uint8_t *)alphas;
+    }
+    for (uint32_t i = 0; i < OUTPUTS; i++)  // around the threshold, where it matters
+        u[i] = edge_ceiling(edge_theta(&th, i, t - last[i])) + (int32_t)random_below(3) - 1;
+    CHECK(a->fire(u, last, &th, t, first, n) == b->fire(u, last, &th, t, first, n));
+}
+
+static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int number) {
+    static uint8_t ours[LINES * OUTPUTS], theirs[LINES * OUTPUTS], history[LINES * (WINDOW + 7) / 8];
+    static uint32_t eps[WINDOW * EDGE_MAX_TILE / 2];
+    uint32_t keys[EDGE_MAX_TILE / 4] = {0};
+    const uint32_t tw = 4u << random_below(5), outputs = 1 + random_below(tw), groups = (outputs + 3) / 4;
+    const uint32_t window = 1 + random_below(WINDOW), bytes = (window + 7) / 8;
+    const uint32_t m4 = 4 * (groups + random_below(4)), rate = random_below(101);
+    const bool flat = random_below(4) == 0;
+    const int32_t limit = 32767 / (int32_t)window;
+    const uint32_t from = random_below(LINES), to = from + random_below(LINES - from + 1);
+    random_bytes(ours, sizeof ours, random_below(4));
+    memcpy(theirs, ours, sizeof ours);
+    memset(history, 0, sizeof history);
+    for (uint32_t j = 0; j < LINES; j++)
+        for (uint32_t t = 0; t < window; t++)
+            if (random_below(100) < rate) history[j * bytes + t / 8] |= (uint8_t)(1u << t % 8);
+    for (uint32_t k = 0; k < (flat ? 1 : window) * tw / 2; k++) {
+        const bool there = k % (tw / 2) < 2 * groups;
+        const int32_t low = number % 2 ? limit : (int32_t)random_below(2u * (uint32_t)limit + 1) - limit;
+        const int32_t high = number % 5 ? -limit : (int32_t)random_below(2u * (uint32_t)limit + 1) - limit;
+        eps[k] = there ? (uint32_t)low + ((uint32_t)high << 16) : 0;
+    }
+    for (uint32_t g = 0; g < groups; g++) keys[g] = random_below(0xFFFFFFFF) | 1;
+    const edge_tile_t tile = {eps, flat, groups, tw / 2, history, bytes, random_below(0xFFFFFFFF), keys};
+    const edge_moves_t x = a->update(ours, m4, &tile, from, to), y = b->update(theirs, m4, &tile, from, to);
+    CHECK(x.moved == y.moved && x.spikes == y.spikes);
+    CHECK(memcmp(ours, theirs, sizeof ours) == 0);
+}
+
+int main(void) {
+    const edge_kernels_t *portable = edge_portable_kernels(), *best = edge_kernels();
+    for (int number = 0; number < CASES; number++) {
+        compare_add_rows(best, portable, number);
+        compare_fire(best, portable, number);
+        compare_update(best, portable, number);
+    }
+    printf("%d cases a kernel%s\n", CASES, best == portable ? " (portable C only)" : "");
+    return 0;
+}
