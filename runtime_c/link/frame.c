@@ -19,8 +19,10 @@ static void restart(edge_link_t *l) {
 }
 
 static void append(edge_link_t *l, uint8_t byte) {
-    if (l->received == l->capacity) l->skipping = 1;
-    else l->request[l->received++] = byte;
+    if (l->received == l->capacity)
+        l->skipping = 1;
+    else
+        l->request[l->received++] = byte;
 }
 
 static void end_of_frame(edge_link_t *l) {
@@ -67,7 +69,8 @@ void edge_frame_send(edge_link_t *l, const uint8_t *frame, uint32_t length) {
 
 static int send_code(edge_link_t *l) {
     uint32_t run = 0;
-    while (run < FULL_GROUP && l->sending_at + run < l->sending_length && l->sending[l->sending_at + run]) run++;
+    while (run < FULL_GROUP && l->sending_at + run < l->sending_length && l->sending[l->sending_at + run])
+        run++;
     l->sending_left = (uint8_t)run;
     l->sending_full = run == FULL_GROUP;
     l->sending_phase = SEND_GROUP;

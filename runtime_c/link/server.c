@@ -50,8 +50,8 @@ static void close_model(edge_link_t *l) {
 // Weights, rate, counts and alignment of the image.
 static int start_net(edge_link_t *l) {
     uint8_t *weights = l->state_size ? l->state + STATE_HEADER : NULL;
-    const int error =
-        edge_net_init(&l->net, &l->model, weights, l->arena, l->arena_size, l->state_size ? EDGE_LEARN : EDGE_INFER);
+    const int error = edge_net_init(&l->net, &l->model, weights, l->arena, l->arena_size,
+                                    l->state_size ? EDGE_LEARN : EDGE_INFER);
     if (error) return error;
     (void)edge_net_count(&l->net, l->counts);
     if (l->has_stream) edge_stream_align(&l->stream, NULL);
@@ -161,7 +161,8 @@ static int status(const edge_link_t *l, edge_call_t *c) {
     c->out[0] = l->has_model ? l->activity : 0;
     c->out[1] = (uint8_t)l->result;
     c->out[2] = l->has_model ? l->net.rate_decay : 0;
-    c->out[3] = l->has_model && l->activity == IDLE && edge_net_steps(&l->net) == edge_model_window(&l->model);
+    c->out[3] =
+        l->has_model && l->activity == IDLE && edge_net_steps(&l->net) == edge_model_window(&l->model);
     c->out_n = 4;
     put32(c, l->has_model ? edge_net_updates(&l->net) : 0);
     put32(c, l->has_stream ? edge_stream_lost(&l->stream) : 0);
@@ -251,7 +252,8 @@ static int infer(edge_link_t *l, edge_call_t *c) {
     const uint32_t given = kind == EDGE_INPUT_STATIC ? begin : steps;
     if (begin > 1) return EDGE_ERR_ARGUMENT;
     if (!begin && !l->stepping) return EDGE_ERR_WINDOW;
-    if (steps == 0 || steps > edge_model_window(&l->model) - (begin ? 0 : edge_net_steps(&l->net))) return EDGE_ERR_ARGUMENT;
+    if (steps == 0 || steps > edge_model_window(&l->model) - (begin ? 0 : edge_net_steps(&l->net)))
+        return EDGE_ERR_ARGUMENT;
     if (c->n != 4 + given * size) return EDGE_LINK_ERR_LENGTH;
 
     if (begin) error = edge_net_begin(&l->net);
@@ -301,7 +303,8 @@ static int keep(edge_link_t *l, edge_call_t *c) {
     if (!l->has_stream) return EDGE_ERR_ENCODER;
     if (c->in[0] >= edge_model_classes(&l->model)) return EDGE_ERR_LABEL;
     if (l->kept == l->kept_capacity) return EDGE_LINK_ERR_FULL;
-    const int error = edge_stream_keep(&l->stream, l->kept_rows + (size_t)l->kept * l->window_size, l->window_size);
+    const int error =
+        edge_stream_keep(&l->stream, l->kept_rows + (size_t)l->kept * l->window_size, l->window_size);
     if (error) return error;
     l->kept_labels[l->kept++] = c->in[0];
     put16(c, l->kept);
@@ -367,7 +370,8 @@ static int commit(edge_link_t *l, edge_call_t *c) {
     int error = need_model(l);
     if (error) return error;
     if (l->config.bank) {
-        error = l->config.bank->commit(l->config.bank->context, &l->net, l->has_stream ? &l->stream.alignment : NULL);
+        error = l->config.bank->commit(l->config.bank->context, &l->net,
+                                       l->has_stream ? &l->stream.alignment : NULL);
         if (error) return error;
     } else {
         if (!l->bank) return EDGE_LINK_ERR_BANK;
@@ -389,8 +393,10 @@ static int restore(edge_link_t *l) {
         if (l->has_stream) memcpy(&alignment, l->bank + l->state_size, ALIGNMENT);
         error = l->state_size ? edge_net_load(&l->net, l->bank, l->state_size) : 0;
     }
-    if (error == EDGE_LINK_ERR_BANK) error = start_net(l);
-    else if (!error && l->has_stream) edge_stream_align(&l->stream, &alignment);
+    if (error == EDGE_LINK_ERR_BANK)
+        error = start_net(l);
+    else if (!error && l->has_stream)
+        edge_stream_align(&l->stream, &alignment);
     if (!error) l->activity = IDLE;
     l->stepping = 0;
     return error;
@@ -491,12 +497,12 @@ typedef struct edge_shape {
 } edge_shape_t;
 
 static const edge_shape_t SHAPES[] = {
-    {EDGE_LINK_HELLO, 2, 0},       {EDGE_LINK_STATUS, 0, 0},    {EDGE_LINK_RESET, 1, 0},
+    {EDGE_LINK_HELLO, 2, 0},       {EDGE_LINK_STATUS, 0, 0},      {EDGE_LINK_RESET, 1, 0},
     {EDGE_LINK_IMAGE_BEGIN, 8, 0}, {EDGE_LINK_IMAGE_CHUNK, 5, 1}, {EDGE_LINK_IMAGE_END, 2, 0},
-    {EDGE_LINK_INFER, 4, 1},       {EDGE_LINK_PUSH, 0, 1},      {EDGE_LINK_KEEP, 1, 0},
-    {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},     {EDGE_LINK_FIT, 1, 0},
-    {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},    {EDGE_LINK_COMMIT, 0, 0},
-    {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},      {EDGE_LINK_WRITE, 9, 1},
+    {EDGE_LINK_INFER, 4, 1},       {EDGE_LINK_PUSH, 0, 1},        {EDGE_LINK_KEEP, 1, 0},
+    {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},       {EDGE_LINK_FIT, 1, 0},
+    {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},      {EDGE_LINK_COMMIT, 0, 0},
+    {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
     {EDGE_LINK_STATISTICS, 1, 0},
 };
 
@@ -570,8 +576,10 @@ static void handle(edge_link_t *l) {
         }
         l->session = session;
     } else if (sequence == l->last_sequence) {
-        if (checksum == l->last_checksum) edge_frame_send(l, l->response, l->response_length);
-        else answer(l, l->refusal, 0, EDGE_LINK_ERR_SEQUENCE);
+        if (checksum == l->last_checksum)
+            edge_frame_send(l, l->response, l->response_length);
+        else
+            answer(l, l->refusal, 0, EDGE_LINK_ERR_SEQUENCE);
         return;
     } else if ((uint16_t)(sequence - l->last_sequence) > 32767) {
         l->dropped++;
@@ -587,10 +595,13 @@ static void handle(edge_link_t *l) {
 /// Server ///
 
 int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
-    if (!l || !config || !config->board || !config->frames || !config->image || !config->work) return EDGE_ERR_ARGUMENT;
+    if (!l || !config || !config->board || !config->frames || !config->image || !config->work)
+        return EDGE_ERR_ARGUMENT;
     const size_t capacity = config->frames_size / 2;
-    if (capacity < EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD || capacity > 65535 || config->budget == 0) return EDGE_ERR_ARGUMENT;
-    if (config->ring < 2 || config->ring > 32768 || config->ring & (config->ring - 1)) return EDGE_ERR_ARGUMENT;
+    if (capacity < EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD || capacity > 65535 || config->budget == 0)
+        return EDGE_ERR_ARGUMENT;
+    if (config->ring < 2 || config->ring > 32768 || config->ring & (config->ring - 1))
+        return EDGE_ERR_ARGUMENT;
     if (config->image_size > INT32_MAX || config->work_size > INT32_MAX) return EDGE_ERR_ARGUMENT;
     if ((uintptr_t)config->image % 8 || (uintptr_t)config->work % 8) return EDGE_ERR_ALIGN;
     memset(l, 0, sizeof *l);
@@ -608,7 +619,8 @@ int edge_link_run(edge_link_t *l) {
         edge_frame_done(l);
     }
     if (l->activity == LEARNING || l->activity == FITTING) {
-        const int more = l->activity == LEARNING ? edge_net_learn_run(&l->net, l->config.budget) : edge_fit_run(&l->fit);
+        const int more =
+            l->activity == LEARNING ? edge_net_learn_run(&l->net, l->config.budget) : edge_fit_run(&l->fit);
         if (more == 1) return 1;
         l->activity = IDLE;
         l->result = (int8_t)more;

@@ -157,7 +157,9 @@ void edge_align(const edge_encoder_t *e, const edge_alignment_t *a, const int8_t
 
 /// Code ///
 
-static void light(uint8_t *input, uint32_t line) { input[line / 8] = (uint8_t)(input[line / 8] | 1u << line % 8); }
+static void light(uint8_t *input, uint32_t line) {
+    input[line / 8] = (uint8_t)(input[line / 8] | 1u << line % 8);
+}
 
 static void code_difference(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row) {
     const edge_encoder_t *e = &s->encoder;
@@ -192,18 +194,24 @@ static void code_log_spikes(edge_stream_t *s, const edge_alignment_t *a, const i
     for (uint32_t b = 0; b < 2u * e->channels; b++) {
         if (b % e->channels == 0) edge_align(e, a, row + b, value);
         const int32_t level = edge_floor32(value[b % e->channels] - e->level_low, e->level_width);
-        light(s->input, b * e->levels + (uint32_t)(level < 0 ? 0 : level >= e->levels ? e->levels - 1 : level));
+        light(s->input, b * e->levels + (uint32_t)(level < 0            ? 0
+                                                   : level >= e->levels ? e->levels - 1
+                                                                        : level));
     }
 }
 
 void edge_code(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row, int first) {
     const edge_encoder_t *e = &s->encoder;
     if (e->kind == ENCODE_LOG_FRAMES || e->kind == ENCODE_DIRECT) {
-        for (uint32_t at = 0; at < e->row_size; at += e->channels) edge_align(e, a, row + at, (int8_t *)s->input + at);
+        for (uint32_t at = 0; at < e->row_size; at += e->channels)
+            edge_align(e, a, row + at, (int8_t *)s->input + at);
         return;
     }
     memset(s->input, 0, e->input_size);
-    if (e->kind == ENCODE_DIFFERENCE) code_difference(s, a, row);
-    else if (e->kind == ENCODE_DELTA) code_delta(s, a, row, first);
-    else code_log_spikes(s, a, row);
+    if (e->kind == ENCODE_DIFFERENCE)
+        code_difference(s, a, row);
+    else if (e->kind == ENCODE_DELTA)
+        code_delta(s, a, row, first);
+    else
+        code_log_spikes(s, a, row);
 }

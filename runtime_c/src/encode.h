@@ -5,7 +5,13 @@
 
 #include "edge/stream.h"
 
-enum { ENCODE_DIFFERENCE = 1, ENCODE_DELTA = 2, ENCODE_LOG_FRAMES = 3, ENCODE_LOG_SPIKES = 4, ENCODE_DIRECT = 5 };
+enum {
+    ENCODE_DIFFERENCE = 1,
+    ENCODE_DELTA = 2,
+    ENCODE_LOG_FRAMES = 3,
+    ENCODE_LOG_SPIKES = 4,
+    ENCODE_DIRECT = 5
+};
 
 // A byte of the image as int8. Returns -128 .. 127.
 int8_t edge_signed8(uint8_t v);

@@ -14,7 +14,8 @@ enum { LEAST_LIKELIHOOD = -256 };
 
 int edge_fit_begin(edge_fit_t *f, edge_stream_t *s, const void *rows, const uint8_t *labels, uint32_t windows,
                    uint32_t repetitions) {
-    if (!f || !s || !rows || !labels || windows - 1u > 65534u || repetitions - 1u > 254u) return EDGE_ERR_ARGUMENT;
+    if (!f || !s || !rows || !labels || windows - 1u > 65534u || repetitions - 1u > 254u)
+        return EDGE_ERR_ARGUMENT;
     for (uint32_t w = 0; w < windows; w++) {
         if (labels[w] >= edge_model_classes(&s->net->model)) return EDGE_ERR_LABEL;
     }
@@ -66,8 +67,10 @@ static void next_rotation(edge_fit_t *f) {
     f->tried.rotation = (int8_t)(f->candidate % 2 ? -turns : turns);
     if (f->candidate <= 2u * f->stream->encoder.span) return;
     f->tried.rotation = f->rotation;
-    if (f->stream->encoder.profile) f->phase = FIT_LEVELS;
-    else finish(f);
+    if (f->stream->encoder.profile)
+        f->phase = FIT_LEVELS;
+    else
+        finish(f);
 }
 
 // Adds what the next window's channels lack of their class's level. At most 2^18 values of a channel: sums stay below 2^26.
@@ -82,14 +85,16 @@ static void add_levels(edge_fit_t *f) {
     int8_t value[EDGE_MAX_CHANNELS];
     for (size_t at = 0; at < size; at += e->channels) {
         edge_align(e, &f->tried, rows + at, value);
-        for (uint32_t c = 0; c < e->channels; c++) sum[c] += logarithmic || value[c] >= 0 ? value[c] : -value[c];
+        for (uint32_t c = 0; c < e->channels; c++)
+            sum[c] += logarithmic || value[c] >= 0 ? value[c] : -value[c];
     }
     for (uint32_t c = 0; c < e->channels; c++) {
         int32_t level;
         if (logarithmic) {
             level = sum[c] >= 0 ? sum[c] / n : -((n - 1 - sum[c]) / n);
         } else {
-            level = edge_floor32((int32_t)edge_log2((uint32_t)(sum[c] + n)) - (int32_t)edge_log2((uint32_t)n), 3);
+            level =
+                edge_floor32((int32_t)edge_log2((uint32_t)(sum[c] + n)) - (int32_t)edge_log2((uint32_t)n), 3);
             level = level > 127 ? 127 : level < -128 ? -128 : level;
         }
         f->delta[c] += edge_signed8(profile[c]) - level;
@@ -120,8 +125,11 @@ int edge_fit_run(edge_fit_t *f) {
     }
     if (f->window < f->windows) return 1;
     f->window = 0;
-    if (f->phase == FIT_ROTATIONS) next_rotation(f);
-    else if (f->phase == FIT_LEVELS) set_gains(f);
-    else judge_gains(f);
+    if (f->phase == FIT_ROTATIONS)
+        next_rotation(f);
+    else if (f->phase == FIT_LEVELS)
+        set_gains(f);
+    else
+        judge_gains(f);
     return f->phase != FIT_DONE;
 }

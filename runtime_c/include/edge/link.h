@@ -13,57 +13,57 @@
 extern "C" {
 #endif
 
-#define EDGE_LINK_PROTOCOL 1            // version of docs/link.md
-#define EDGE_LINK_OVERHEAD 12           // header and checksum around a payload
-#define EDGE_LINK_MIN_PAYLOAD 136       // every fixed request, and one sample of 64 channels, fits
+#define EDGE_LINK_PROTOCOL 1       // version of docs/link.md
+#define EDGE_LINK_OVERHEAD 12      // header and checksum around a payload
+#define EDGE_LINK_MIN_PAYLOAD 136  // every fixed request, and one sample of 64 channels, fits
 
 /// Commands ///
 
 // X(name, code)
-#define EDGE_LINK_COMMANDS(X)                                                                            \
-    X(EDGE_LINK_HELLO, 0x01)                                                                             \
-    X(EDGE_LINK_STATUS, 0x02)                                                                            \
-    X(EDGE_LINK_RESET, 0x03)                                                                             \
-    X(EDGE_LINK_IMAGE_BEGIN, 0x10)                                                                       \
-    X(EDGE_LINK_IMAGE_CHUNK, 0x11)                                                                       \
-    X(EDGE_LINK_IMAGE_END, 0x12)                                                                         \
-    X(EDGE_LINK_INFER, 0x20)                                                                             \
-    X(EDGE_LINK_PUSH, 0x21)                                                                              \
-    X(EDGE_LINK_KEEP, 0x22)                                                                              \
-    X(EDGE_LINK_REPLAY, 0x23)                                                                            \
-    X(EDGE_LINK_LEARN, 0x24)                                                                             \
-    X(EDGE_LINK_FIT, 0x25)                                                                               \
-    X(EDGE_LINK_RATE, 0x26)                                                                              \
-    X(EDGE_LINK_SCORES, 0x27)                                                                            \
-    X(EDGE_LINK_COMMIT, 0x30)                                                                            \
-    X(EDGE_LINK_ROLLBACK, 0x31)                                                                          \
-    X(EDGE_LINK_READ, 0x32)                                                                              \
-    X(EDGE_LINK_WRITE, 0x33)                                                                             \
+#define EDGE_LINK_COMMANDS(X)      \
+    X(EDGE_LINK_HELLO, 0x01)       \
+    X(EDGE_LINK_STATUS, 0x02)      \
+    X(EDGE_LINK_RESET, 0x03)       \
+    X(EDGE_LINK_IMAGE_BEGIN, 0x10) \
+    X(EDGE_LINK_IMAGE_CHUNK, 0x11) \
+    X(EDGE_LINK_IMAGE_END, 0x12)   \
+    X(EDGE_LINK_INFER, 0x20)       \
+    X(EDGE_LINK_PUSH, 0x21)        \
+    X(EDGE_LINK_KEEP, 0x22)        \
+    X(EDGE_LINK_REPLAY, 0x23)      \
+    X(EDGE_LINK_LEARN, 0x24)       \
+    X(EDGE_LINK_FIT, 0x25)         \
+    X(EDGE_LINK_RATE, 0x26)        \
+    X(EDGE_LINK_SCORES, 0x27)      \
+    X(EDGE_LINK_COMMIT, 0x30)      \
+    X(EDGE_LINK_ROLLBACK, 0x31)    \
+    X(EDGE_LINK_READ, 0x32)        \
+    X(EDGE_LINK_WRITE, 0x33)       \
     X(EDGE_LINK_STATISTICS, 0x40)
 
 enum edge_link_command {
 #define EDGE_LINK_COMMAND_ENUM(name, code) name = code,
     EDGE_LINK_COMMANDS(EDGE_LINK_COMMAND_ENUM)
 #undef EDGE_LINK_COMMAND_ENUM
-        EDGE_LINK_RESPONSE = 0x80       // set in the command byte of a response
+        EDGE_LINK_RESPONSE = 0x80  // set in the command byte of a response
 };
 
 /// Errors: a response's status is 0, a code of edge/error.h, or one of these ///
 
 // X(name, code, text). Codes never change meaning; a text says what to do.
-#define EDGE_LINK_ERRORS(X)                                                                                      \
-    X(EDGE_LINK_ERR_PROTOCOL, -32, "the board speaks another protocol version; update the older side")           \
-    X(EDGE_LINK_ERR_SESSION, -33, "the board was reset or another host took over; say hello again")              \
-    X(EDGE_LINK_ERR_COMMAND, -34, "the board does not know this command; update its firmware")                   \
-    X(EDGE_LINK_ERR_LENGTH, -35, "the request has the wrong length for its command")                             \
-    X(EDGE_LINK_ERR_SEQUENCE, -36, "a sequence number came back with another request; say hello again")          \
-    X(EDGE_LINK_ERR_SIZE, -37, "the image is larger than the board's image memory; use a smaller model")         \
-    X(EDGE_LINK_ERR_OFFSET, -38, "the chunk does not continue what the board has; go on from where it says")     \
-    X(EDGE_LINK_ERR_INCOMPLETE, -39, "parts of the image are missing; send the rest")                            \
-    X(EDGE_LINK_ERR_DAMAGED, -40, "the image arrived damaged; send it again from its first byte")                \
-    X(EDGE_LINK_ERR_NO_MODEL, -41, "no model is loaded; deploy an image first")                                  \
-    X(EDGE_LINK_ERR_FULL, -42, "no room for another kept window; fit with what is kept, or clear it")            \
-    X(EDGE_LINK_ERR_BANK, -43, "no room for a committed bank; use a smaller ring or model")                      \
+#define EDGE_LINK_ERRORS(X)                                                                                  \
+    X(EDGE_LINK_ERR_PROTOCOL, -32, "the board speaks another protocol version; update the older side")       \
+    X(EDGE_LINK_ERR_SESSION, -33, "the board was reset or another host took over; say hello again")          \
+    X(EDGE_LINK_ERR_COMMAND, -34, "the board does not know this command; update its firmware")               \
+    X(EDGE_LINK_ERR_LENGTH, -35, "the request has the wrong length for its command")                         \
+    X(EDGE_LINK_ERR_SEQUENCE, -36, "a sequence number came back with another request; say hello again")      \
+    X(EDGE_LINK_ERR_SIZE, -37, "the image is larger than the board's image memory; use a smaller model")     \
+    X(EDGE_LINK_ERR_OFFSET, -38, "the chunk does not continue what the board has; go on from where it says") \
+    X(EDGE_LINK_ERR_INCOMPLETE, -39, "parts of the image are missing; send the rest")                        \
+    X(EDGE_LINK_ERR_DAMAGED, -40, "the image arrived damaged; send it again from its first byte")            \
+    X(EDGE_LINK_ERR_NO_MODEL, -41, "no model is loaded; deploy an image first")                              \
+    X(EDGE_LINK_ERR_FULL, -42, "no room for another kept window; fit with what is kept, or clear it")        \
+    X(EDGE_LINK_ERR_BANK, -43, "no room for a committed bank; use a smaller ring or model")                  \
     X(EDGE_LINK_ERR_LOADING, -44, "a state is half written; write the rest, or roll back")
 
 enum edge_link_error {
@@ -95,16 +95,16 @@ typedef struct edge_bank_port {
 /// Server ///
 
 typedef struct edge_link_config {
-    const char *board;              // name in the response to hello, at most 64 bytes
-    uint8_t *frames;                // two frame buffers: payloads of frames_size / 2 - EDGE_LINK_OVERHEAD bytes
-    size_t frames_size;             // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD) .. 2 * 65535
-    uint8_t *image;                 // receives images; 8-byte aligned
+    const char *board;   // name in the response to hello, at most 64 bytes
+    uint8_t *frames;     // two frame buffers: payloads of frames_size / 2 - EDGE_LINK_OVERHEAD bytes
+    size_t frames_size;  // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD) .. 2 * 65535
+    uint8_t *image;      // receives images; 8-byte aligned
     size_t image_size;
-    uint8_t *work;                  // weights, arena, ring, bank, kept windows; 8-byte aligned
+    uint8_t *work;  // weights, arena, ring, bank, kept windows; 8-byte aligned
     size_t work_size;
-    uint32_t ring;                  // raw samples that wait while the net learns: a power of two, 2 .. 32768
-    uint32_t budget;                // synapses a slice of learning, see edge_net_learn_run; at least 1
-    const edge_bank_port_t *bank;   // NULL: the committed bank is a copy in work memory
+    uint32_t ring;                 // raw samples that wait while the net learns: a power of two, 2 .. 32768
+    uint32_t budget;               // synapses a slice of learning, see edge_net_learn_run; at least 1
+    const edge_bank_port_t *bank;  // NULL: the committed bank is a copy in work memory
 } edge_link_config_t;
 
 typedef struct edge_link {
@@ -117,28 +117,28 @@ typedef struct edge_link {
 
     // Receiver: only edge_link_receive writes these, but for request_ready, which hands a request over and back.
     uint8_t *request;
-    uint32_t capacity;              // bytes of a frame
+    uint32_t capacity;  // bytes of a frame
     uint32_t received;
-    uint32_t torn;                  // frames that the receiver dropped
+    uint32_t torn;  // frames that the receiver dropped
     uint32_t request_length;
     volatile uint8_t request_ready;
-    uint8_t group;                  // code byte of the COBS group under way; 0 before the first
+    uint8_t group;  // code byte of the COBS group under way; 0 before the first
     uint8_t group_left;
     uint8_t skipping;
 
     // Transmitter.
-    uint8_t *response;              // last response, kept to be repeated
+    uint8_t *response;  // last response, kept to be repeated
     uint32_t response_length;
     uint8_t refusal[EDGE_LINK_OVERHEAD + 1];
-    const uint8_t *sending;         // NULL: idle
+    const uint8_t *sending;  // NULL: idle
     uint32_t sending_length;
     uint32_t sending_at;
     uint8_t sending_left;
     uint8_t sending_phase;
-    uint8_t sending_full;           // the group is full: no zero follows it
+    uint8_t sending_full;  // the group is full: no zero follows it
 
     // Session.
-    uint32_t session;               // 0 before the first hello
+    uint32_t session;  // 0 before the first hello
     uint32_t last_checksum;
     uint32_t dropped;
     uint16_t last_sequence;
@@ -150,17 +150,17 @@ typedef struct edge_link {
     uint32_t image_have;
 
     // Work memory of the model that is loaded.
-    uint8_t *state;                 // room for a saved state's header, then the weights in place
+    uint8_t *state;  // room for a saved state's header, then the weights in place
     uint8_t *arena;
     edge_stats_t *counts;
     uint8_t *bank;
     uint8_t *kept_labels;
     uint8_t *kept_rows;
-    uint32_t state_size;            // 0: nothing learns
+    uint32_t state_size;  // 0: nothing learns
     uint32_t arena_size;
-    uint32_t window_size;           // of a kept window
+    uint32_t window_size;  // of a kept window
     uint32_t state_have;
-    uint32_t committed;             // updates, if has_commit
+    uint32_t committed;  // updates, if has_commit
     uint32_t windows;
     uint16_t kept;
     uint16_t kept_capacity;
@@ -168,7 +168,7 @@ typedef struct edge_link {
     uint8_t has_model;
     uint8_t has_stream;
     uint8_t has_commit;
-    uint8_t stepping;               // INFER may go on
+    uint8_t stepping;  // INFER may go on
     uint8_t activity;
     int8_t result;
 } edge_link_t;

@@ -17,20 +17,20 @@ extern "C" {
 #define EDGE_MAX_CHANNELS 64
 
 typedef struct edge_alignment {
-    int8_t rotation;                    // quarter electrodes
-    int8_t gain[EDGE_MAX_CHANNELS];     // 1/32 octave
+    int8_t rotation;                 // quarter electrodes
+    int8_t gain[EDGE_MAX_CHANNELS];  // 1/32 octave
 } edge_alignment_t;
 
 /// Stream ///
 
 // How the image encodes (docs/image.md section 3), with sizes worked out. Private to the runtime.
 typedef struct edge_encoder {
-    const uint8_t *gains;               // initial gains, or NULL
-    const uint8_t *profile;             // mean levels, classes x channels, or NULL
+    const uint8_t *gains;    // initial gains, or NULL
+    const uint8_t *profile;  // mean levels, classes x channels, or NULL
     uint16_t hop, stride;
     int16_t centre[2];
-    uint16_t row_size;                  // int8 values of a step, before alignment
-    uint16_t input_size;                // bytes of a step for edge_net_step
+    uint16_t row_size;    // int8 values of a step, before alignment
+    uint16_t input_size;  // bytes of a step for edge_net_step
     uint8_t kind, channels, window, shift, mode;
     uint8_t levels, level_width, threshold, span, penalty, gain_limit;
     int8_t level_low, rotation;
@@ -41,23 +41,23 @@ typedef struct edge_stream {
     edge_net_t *net;
     edge_encoder_t encoder;
     edge_alignment_t alignment;
-    volatile int16_t *ring;             // samples x channels
-    uint16_t mask;                      // samples - 1
-    volatile uint16_t head;             // samples pushed, modulo 2^16: only the producer writes it
-    volatile uint16_t tail;             // samples taken: only the consumer writes it
-    volatile uint32_t lost;             // only the producer writes it
-    int16_t *previous;                  // last sample
-    uint32_t *sums;                     // of the last hops: hops x (|x|, |x - previous|) x channels
-    int8_t *rows;                       // the last T steps, a circle
-    int8_t *references;                 // of send on delta, within a window
-    uint8_t *input;                     // one coded step
-    uint32_t row;                       // where the next step goes, 0 .. T - 1
-    uint32_t due;                       // steps until the next window is complete
-    uint16_t in_hop;                    // samples of the current hop
-    uint8_t hops;                       // hops in the sums, up to K
-    uint8_t slot;                       // of the current hop's sums
-    uint8_t started;                    // a sample was seen
-    uint8_t complete;                   // rows hold the window that was run last
+    volatile int16_t *ring;  // samples x channels
+    uint16_t mask;           // samples - 1
+    volatile uint16_t head;  // samples pushed, modulo 2^16: only the producer writes it
+    volatile uint16_t tail;  // samples taken: only the consumer writes it
+    volatile uint32_t lost;  // only the producer writes it
+    int16_t *previous;       // last sample
+    uint32_t *sums;          // of the last hops: hops x (|x|, |x - previous|) x channels
+    int8_t *rows;            // the last T steps, a circle
+    int8_t *references;      // of send on delta, within a window
+    uint8_t *input;          // one coded step
+    uint32_t row;            // where the next step goes, 0 .. T - 1
+    uint32_t due;            // steps until the next window is complete
+    uint16_t in_hop;         // samples of the current hop
+    uint8_t hops;            // hops in the sums, up to K
+    uint8_t slot;            // of the current hop's sums
+    uint8_t started;         // a sample was seen
+    uint8_t complete;        // rows hold the window that was run last
 } edge_stream_t;
 
 // Bytes a stream needs for a ring of `samples` raw samples (all channels each) and the rows of one window.
@@ -122,15 +122,15 @@ typedef struct edge_fit {
     const uint8_t *rows;
     const uint8_t *labels;
     uint32_t windows;
-    uint32_t window;                    // the next one of this candidate
-    uint16_t candidate;                 // 0 .. 2 span: rotations; then measuring levels; then the gains
+    uint32_t window;     // the next one of this candidate
+    uint16_t candidate;  // 0 .. 2 span: rotations; then measuring levels; then the gains
     uint8_t repetitions;
     uint8_t phase;
-    int8_t rotation;                    // best so far
-    int32_t best;                       // its score
-    int32_t score;                      // of the candidate so far
+    int8_t rotation;  // best so far
+    int32_t best;     // its score
+    int32_t score;    // of the candidate so far
     edge_alignment_t tried;
-    int32_t delta[EDGE_MAX_CHANNELS];   // profile minus level, summed over windows
+    int32_t delta[EDGE_MAX_CHANNELS];  // profile minus level, summed over windows
 } edge_fit_t;
 
 // Starts a fit from `windows` kept windows, end to end in rows, with their labels.

@@ -1,0 +1,284 @@
+// The link's server under noise: random bytes, and whole frames of random commands, in any mixture.
+//
+// Built with sanitizers this shows that no host makes the server leave its memory; built without, that it answers only
+// whole frames and that hello always puts it right.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edge/link.h"
+
+#define CHECK(condition)                                                    \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                        \
+        }                                                                   \
+    } while (0)
+
+enum { PAYLOAD = 160, FRAME = PAYLOAD + EDGE_LINK_OVERHEAD, LINE = FRAME + 8, ROUNDS = 40000 };
+
+static uint32_t random_state = 1;
+
+// xorshift32: below `limit`, which is not 0.
+static uint32_t draw(uint32_t limit) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state % limit;
+}
+
+static uint32_t crc32_of(const uint8_t *p, size_t size) {
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= p[i];
+        for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+    }
+    return ~crc;
+}
+
+static void put(uint8_t *p, uint32_t v, int bytes) {
+    for (int k = 0; k < bytes; k++) p[k] = (uint8_t)(v >> 8 * k);
+}
+
+// Two channels, direct coding, T = 3, two classes; the readout learns.
+enum { IMAGE = 264 };
+
+static void small_image(uint8_t *image) {
+    enum { TABLE = 128, ENCODER = 200, PROFILE = 248, WEIGHTS = 256 };
+    static const uint8_t encoder[24] = {5, 2, 1, 0, 1,   0, 0, 0, 0, 0, 0, 2,
+                                        0, 0, 0, 0, 200, 0, 2, 0, 3, 9, 0, 0};
+    memset(image, 0, IMAGE);
+    memcpy(image, "EDGE", 4);
+    put(image + 4, 1, 2);
+    put(image + 6, 128, 2);
+    put(image + 8, IMAGE, 4);
+    put(image + 16, 3, 2);
+    image[18] = 1;
+    image[19] = EDGE_INPUT_FRAMES;
+    put(image + 20, 2, 4);
+    put(image + 24, 2, 2);
+    image[26] = 1;
+    put(image + 32, 64, 2);
+    put(image + 40, TABLE, 4);
+    put(image + 44, ENCODER, 4);
+    put(image + 64, 16, 4);  // docs/image.md section 5
+    put(image + 68, 8 + 8 + 2 * 3 * 64, 4);
+    put(image + 72, 8, 4);
+    uint8_t *layer = image + TABLE;
+    layer[0] = 1;
+    layer[1] = 2;
+    layer[2] = 8;
+    layer[3] = 1;
+    put(layer + 20, 2, 4);
+    put(layer + 24, 2, 4);
+    put(layer + 28, WEIGHTS, 4);
+    put(layer + 56, 0x3F800000, 4);
+    memcpy(image + ENCODER, encoder, sizeof encoder);
+    put(image + ENCODER + 28, PROFILE, 4);
+    put(image + PROFILE, 0x04030201, 4);
+    put(image + WEIGHTS, 0xFE01, 4);
+    put(image + WEIGHTS + 4, 0x0403, 4);
+    put(image + 12, crc32_of(image + 16, IMAGE - 16), 4);
+}
+
+// COBS of a frame of n < 254 bytes, between zeros. Returns the bytes.
+static size_t to_line(const uint8_t *frame, size_t n, uint8_t *line) {
+    size_t code = 1, at = 2;
+    line[0] = 0;
+    for (size_t i = 0; i <= n; i++) {
+        if (i < n && frame[i]) {
+            line[at++] = frame[i];
+            continue;
+        }
+        line[code] = (uint8_t)(at - code);
+        code = at++;
+    }
+    line[code] = 0;
+    return code + 1;
+}
+
+static size_t request(uint8_t *line, uint32_t session, uint32_t sequence, uint8_t command,
+                      const uint8_t *payload, size_t n) {
+    uint8_t frame[FRAME];
+    put(frame, session, 4);
+    put(frame + 4, sequence, 2);
+    frame[6] = command;
+    frame[7] = 0;
+    memcpy(frame + 8, payload, n);
+    put(frame + 8 + n, crc32_of(frame, 8 + n), 4);
+    return to_line(frame, 12 + n, line);
+}
+
+// Takes what the server sends: whole frames with bit 7 in their command. Returns the last one's status, 1 for silence.
+static int take_response(edge_link_t *l) {
+    uint8_t frame[FRAME];
+    int byte, status = 1;
+    while ((byte = edge_link_send(l)) >= 0) {
+        CHECK(byte == 0);
+        size_t n = 0;
+        int code = edge_link_send(l);
+        while (code > 0) {
+            for (int k = 1; k < code; k++) {
+                byte = edge_link_send(l);
+                CHECK(byte > 0 && n < FRAME);
+                frame[n++] = (uint8_t)byte;
+            }
+            const int next = edge_link_send(l);
+            CHECK(next >= 0);
+            if (next > 0 && code < 255) frame[n++] = 0;
+            code = next;
+        }
+        CHECK(n >= 12 && frame[6] & EDGE_LINK_RESPONSE);
+        uint8_t checksum[4];
+        put(checksum, crc32_of(frame, n - 4), 4);
+        CHECK(memcmp(checksum, frame + n - 4, 4) == 0);
+        status = frame[7] < 128 ? frame[7] : frame[7] - 256;
+    }
+    return status;
+}
+
+static int serve(edge_link_t *l, const uint8_t *line, size_t n) {
+    for (size_t i = 0; i < n; i++) edge_link_receive(l, line[i]);
+    edge_link_run(l);
+    const int status = take_response(l);
+    for (uint32_t k = draw(4); k > 0; k--) edge_link_run(l);
+    return status;
+}
+
+static size_t random_request(uint8_t *line, uint32_t session, uint32_t *sequence) {
+#define COMMAND_LIST(name, code) code,
+    static const uint8_t commands[] = {EDGE_LINK_COMMANDS(COMMAND_LIST) 0x00, 0x7F};
+#undef COMMAND_LIST
+    static const uint8_t sizes[] = {0, 1, 1, 2, 2, 4, 4, 8, 8, 12, 12, 16, 24, 40, 73, 100, PAYLOAD};
+    uint8_t payload[PAYLOAD];
+    const uint8_t command = commands[1 + draw(sizeof commands - 1)];
+    const size_t n = draw(8) ? sizes[draw(sizeof sizes)] : draw(PAYLOAD + 1);
+    const uint32_t largest = draw(3) ? 4 : 256, zeros = draw(2) ? 1 : 6;
+    for (size_t i = 0; i < n; i++) payload[i] = (uint8_t)(i && draw(zeros) ? 0 : draw(largest));
+    if (draw(16)) *sequence = (*sequence + 1) % 65536;
+    return request(line, session, *sequence, command, payload, n);
+}
+
+static void deploy(edge_link_t *l, const uint8_t *image, uint32_t session, uint32_t *sequence) {
+    uint8_t line[LINE], payload[PAYLOAD];
+    put(payload, IMAGE, 4);
+    put(payload + 4, crc32_of(image, IMAGE), 4);
+    CHECK(serve(l, line, request(line, session, ++*sequence, EDGE_LINK_IMAGE_BEGIN, payload, 8)) == 0);
+    for (uint32_t at = 0; at < IMAGE;) {
+        const uint32_t part = IMAGE - at < 132 ? IMAGE - at : 132;
+        put(payload, at, 4);
+        memcpy(payload + 4, image + at, part);
+        const int status =
+            serve(l, line, request(line, session, ++*sequence, EDGE_LINK_IMAGE_CHUNK, payload, 4 + part));
+        if (status == EDGE_LINK_ERR_OFFSET) break;  // it has the image already
+        CHECK(status == 0);
+        at += part;
+    }
+    put(payload, 16, 2);
+    CHECK(serve(l, line, request(line, session, ++*sequence, EDGE_LINK_IMAGE_END, payload, 2)) == 0);
+}
+
+// A bank of the firmware's own.
+typedef struct {
+    uint8_t state[64];
+    edge_alignment_t alignment;
+    int full;
+} bank_t;
+
+static int bank_commit(void *context, const edge_net_t *net, const edge_alignment_t *alignment) {
+    bank_t *b = context;
+    const int size = edge_net_save(net, b->state, sizeof b->state);
+    if (size < 0) return size;
+    b->alignment = *alignment;
+    b->full = 1;
+    return 0;
+}
+
+static int bank_rollback(void *context, edge_net_t *net, edge_alignment_t *alignment) {
+    const bank_t *b = context;
+    if (!b->full) return EDGE_LINK_ERR_BANK;
+    *alignment = b->alignment;
+    return edge_net_load(net, b->state, sizeof b->state);
+}
+
+static void test_noise(const edge_bank_port_t *bank, size_t work_size) {
+    // On the heap, each of its exact size, where a sanitizer sees one byte too far.
+    uint8_t *image = malloc(IMAGE), *frames = malloc(2 * FRAME), *images = malloc(IMAGE),
+            *work = malloc(work_size);
+    edge_link_t *l = malloc(sizeof *l);
+    CHECK(image && frames && images && work && l);
+    small_image(image);
+    memset(work, 0, work_size);
+    const edge_link_config_t config = {.board = "noise",
+                                       .frames = frames,
+                                       .frames_size = 2 * FRAME,
+                                       .image = images,
+                                       .image_size = IMAGE,
+                                       .work = work,
+                                       .work_size = work_size,
+                                       .ring = 16,
+                                       .budget = 1,
+                                       .bank = bank};
+    CHECK(edge_link_init(l, &config) == 0);
+
+    static const uint8_t hello[2] = {EDGE_LINK_PROTOCOL, 0};
+    uint8_t line[LINE];
+    uint32_t session = 0, sequence = 0, learned = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        if (round % 500 == 0) {
+            edge_link_receive(l, 0);
+            for (int k = 0; k < 32; k++) {
+                edge_link_run(l);
+                take_response(l);
+            }
+            CHECK(serve(l, line,
+                        request(line, ++session, sequence = draw(65536), EDGE_LINK_HELLO, hello, 2)) == 0);
+            deploy(l, image, session, &sequence);
+        }
+        size_t n = random_request(line, draw(50) ? session : 0x80000000u + draw(4), &sequence);
+        if (draw(8) == 0) line[draw((uint32_t)n)] = (uint8_t)draw(256);
+        if (draw(16) == 0) n = draw((uint32_t)n + 1);
+        (void)serve(l, line, n);
+        if (edge_link_net(l)) learned += edge_net_updates(edge_link_net(l)) > 0;
+    }
+    CHECK(edge_link_dropped(l) > 0 && learned > 0);
+    free(image);
+    free(frames);
+    free(images);
+    free(work);
+    free(l);
+}
+
+// An image of the firmware's own is used where it lies; one that does not open leaves no model.
+static void test_own_image(void) {
+    uint64_t frames[FRAME / 4], image[IMAGE / 8], images[1], work[256];
+    edge_link_t l;
+    const edge_link_config_t config = {.board = "own",
+                                       .frames = (uint8_t *)frames,
+                                       .frames_size = 2 * FRAME,
+                                       .image = (uint8_t *)images,
+                                       .image_size = sizeof images,
+                                       .work = (uint8_t *)work,
+                                       .work_size = sizeof work,
+                                       .ring = 16,
+                                       .budget = 1,
+                                       .bank = NULL};
+    small_image((uint8_t *)image);
+    CHECK(edge_link_init(&l, &config) == 0);
+    CHECK(edge_link_open(&l, image, IMAGE) == 0);
+    CHECK(edge_link_net(&l) && edge_link_stream(&l));
+    ((uint8_t *)image)[100] ^= 1;
+    CHECK(edge_link_open(&l, image, IMAGE) == EDGE_ERR_CRC);
+    CHECK(!edge_link_net(&l) && !edge_link_stream(&l));
+}
+
+int main(void) {
+    bank_t kept = {.full = 0};
+    const edge_bank_port_t port = {&kept, bank_commit, bank_rollback};
+    test_noise(NULL, 2048);
+    test_noise(NULL, 900);
+    test_noise(&port, 2048);
+    test_own_image();
+    return 0;
+}
