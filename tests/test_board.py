@@ -1,5 +1,7 @@
 """The product on an emulated board, over its UART: what a wearer's board does, what can go wrong (8 s)."""
 
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -265,6 +267,29 @@ def test_the_footprint_is_what_the_board_reports(board: Board) -> None:
     )
     assert cost.flash_bytes == firmware_size(NAME).flash + len(IMAGE)
     assert 0 < cost.runtime_bytes < cost.firmware_bytes <= spec.flash
+
+
+def test_the_first_hello_after_a_fault_says_where(running: boards.Board, tmp_path: Path) -> None:
+    running.debug(tmp_path / "gdb")
+    with socket.socket(socket.AF_UNIX) as gdb:
+        gdb.connect(str(tmp_path / "gdb"))
+        gdb.settimeout(10)
+        conversation = {
+            "?": b"$T",
+            "qXfer:features:read:target.xml:0,fff": b"</target>",
+            "Pf=000000f0": b"$OK#",  # pc = 0xf0000000, where no code can run
+            "D": b"$OK#",
+        }
+        for command, answer in conversation.items():
+            gdb.sendall(f"${command}#{sum(command.encode()) % 256:02x}".encode())
+            reply = b""
+            while answer not in reply:
+                reply += gdb.recv(4096)
+            gdb.sendall(b"+")
+    with Board.open(running.port) as board:
+        assert re.fullmatch(rf"{NAME} \(fault at f0000000, status 0000[0-9a-f]{{4}}\)", board.info.name)
+        running.reset()
+        assert board.hello().name == NAME
 
 
 # What is not the board's fault

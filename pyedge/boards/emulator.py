@@ -7,6 +7,7 @@ import select
 import subprocess
 import time
 import tty
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +34,7 @@ class Board:
             [*command(spec, elf), "-preconfig", "-qmp", "stdio", "-serial", "pty"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
         )  # fmt: skip
+        weakref.finalize(self, self._process.kill)
         self._unread = b""
         self._complaints: list[str] = []
         try:
@@ -65,6 +67,10 @@ class Board:
     def resume(self) -> None:
         """Let the processor go on."""
         self._ask("cont")
+
+    def debug(self, socket: Path) -> None:
+        """Let a debugger in: `gdb`, then `target remote SOCKET`. The processor stops when it connects."""
+        self._ask("human-monitor-command", {"command-line": f"gdbserver unix:{socket},server=on,wait=off"})
 
     def stop(self) -> None:
         """End the emulator; the port vanishes."""
@@ -104,11 +110,12 @@ class Board:
             self._complaints.append(line)
         return line
 
-    def _ask(self, execute: str) -> None:
+    def _ask(self, execute: str, arguments: dict[str, str] | None = None) -> None:
         """One command to QEMU's monitor (QMP). Raises EmulatorError."""
         assert self._process.stdin is not None
+        request = {"execute": execute} | ({"arguments": arguments} if arguments else {})
         try:
-            self._process.stdin.write(json.dumps({"execute": execute}).encode() + b"\n")
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
         except (BrokenPipeError, ValueError) as error:
             raise EmulatorError(f"the emulator of {self.spec.name} has ended") from error
         while True:
