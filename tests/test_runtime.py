@@ -103,7 +103,7 @@ def test_every_truncation_is_refused() -> None:
 
 def test_every_damaged_byte_is_refused() -> None:
     blob = image.write(small())
-    expected = {range(0, 4): "MAGIC", range(4, 5): "VERSION", range(12, len(blob)): "CRC"}
+    expected = {range(4): "MAGIC", range(4, 5): "VERSION", range(12, len(blob)): "CRC"}
     for at in range(len(blob)):
         damaged = bytearray(blob)
         damaged[at] ^= 0x81
