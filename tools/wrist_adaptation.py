@@ -1,0 +1,173 @@
+"""What learning on the wrist is worth: every person of myo_wrist, before and after, beside classical baselines.
+
+Each person in turn is the wearer: a network pretrained on the others and trained on the wearer's old sessions is
+quantized, and the C runtime adapts it with k labelled repetitions of a new session; the rest of that session is the test.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from pyedge import baselines
+from pyedge.adapt import HostLearner, Policy, adapt, remembered
+from pyedge.checkpoint import write_atomically
+from pyedge.datasets import REACTION_S
+from pyedge.datasets import describe as describe_set
+from pyedge.encode import encode
+from pyedge.image import write
+from pyedge.recipe import Recipe, parse, plain, read
+from pyedge.task import Side, Task, Trained, integers_of, open_task, open_trained, train
+
+ARMS = {"all layers": ("128", "all"), "last layer": ("128", "last"), "linear readout": ("none", "all")}
+
+
+def recipe_for(base: Recipe, person: str, seed: int, hidden: str, new_session: int) -> Recipe:
+    """The recipe with this wearer; old sessions are those before the new one."""
+    stated = plain(base)
+    stated["seed"] = seed
+    stated["data"] |= {"wearer": person, "old_sessions": list(range(1, new_session)), "new_session": new_session}
+    if hidden == "none":
+        stated["network"]["hidden"] = []
+        stated["training"]["activity"] = 0.0
+    return parse(stated, "wrist_adaptation")
+
+
+def trained_for(recipe: Recipe, out: Path) -> Trained:
+    """Trained once, then read; an interrupted training goes on."""
+    if (out / "model.npz").exists():
+        return open_trained(out)
+    return train(recipe, out, resume=out.exists())
+
+
+def accuracy(learner: HostLearner, side: Side) -> float:
+    return float(np.mean([learner.stream.replay(r).label == y for r, y in zip(side.rows, side.labels, strict=True)]))
+
+
+def network_rows(trained: Trained, task: Task, learn: str, ks: Sequence[int], policy: Policy) -> Iterator[dict[str, Any]]:
+    """Accuracy before and after learning, for each k."""
+    model = integers_of(trained, task, {"learn": learn}).model
+    image = write(model)
+    old = task.old()
+    for k in ks:
+        new, test = task.new(k)
+        learner = HostLearner(image)
+        before = learner.net.weights()
+        row: dict[str, Any] = {"k": k, "before": accuracy(learner, test)}
+        keep = remembered(old.labels, model.classes, policy)
+        row["updates"] = adapt(
+            learner, (new.rows, new.labels), (old.rows[keep], old.labels[keep]), k, policy
+        )
+        row["after"] = accuracy(learner, test)
+        row["rotation"] = learner.stream.alignment.rotation
+        row["moved"] = [float(np.mean(a != b)) for a, b in zip(before, learner.net.weights(), strict=True)]
+        yield row
+
+
+def baseline_rows(task: Task, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Shrinkage LDA and SVM on the same windows; "rows" are the encoder's means, which look back as far as the network."""
+
+    def features(side: Side) -> dict[str, np.ndarray]:
+        means = encode(task.encoder, side.rows).astype(np.float64).mean(1)
+        return {"": baselines.log_features(side.windows), ", rows": means}
+
+    old = task.old()
+    old_x, y = features(old), old.labels
+    for k in ks:
+        new, test = task.new(k)
+        new_x, test_x, new_y = features(new), features(test), new.labels
+        both = np.concatenate([y, new_y])
+        for kind in old_x:
+            o, n, t = old_x[kind], new_x[kind], test_x[kind]
+            turn = baselines.fit_rotation(baselines.lda(o, y), n, new_y, k)
+            turned = np.concatenate([o, baselines.rotate(n, turn)])
+            for name, fit in (("LDA", baselines.lda), ("SVM", baselines.svm)):
+                if name == "SVM" and kind:
+                    continue
+                found = {
+                    "old days": fit(o, y).predict(t),
+                    "old and new": fit(np.concatenate([o, n]), both).predict(t),
+                    "new alone": fit(n, new_y).predict(t),
+                    "old and new, turned": fit(turned, both).predict(baselines.rotate(t, turn)),
+                }
+                for what, predicted in found.items():
+                    yield {"k": k, "model": f"{name}{kind}: {what}", "after": float((predicted == test.labels).mean())}
+
+
+def person_rows(base: Recipe, person: str, seed: int, options: argparse.Namespace, policy: Policy) -> list[dict[str, Any]]:
+    rows = []
+    for arm in options.arms:
+        hidden, learn = ARMS[arm]
+        recipe = recipe_for(base, person, seed, hidden, options.new_session)
+        trained = trained_for(recipe, options.runs / f"{person}-{seed}-{hidden}-{options.new_session}")
+        task = open_task(recipe, trained.encoder)
+        for row in network_rows(trained, task, learn, options.k, replace(policy, seed=seed)):
+            rows.append({"person": person, "seed": seed, "model": arm, **row})
+    if seed == options.seeds[0] and not options.no_baselines:
+        rows += [{"person": person, "seed": seed, **row} for row in baseline_rows(task, options.k)]
+    return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line a model and k: the mean over people (of their means over seeds), the worst person, the largest loss."""
+    lines = []
+    for k in sorted({r["k"] for r in rows}):
+        for model in dict.fromkeys(r["model"] for r in rows):
+            mine = [r for r in rows if r["k"] == k and r["model"] == model]
+            people = sorted({r["person"] for r in mine})
+            if not people:
+                continue
+
+            def means(what: str) -> np.ndarray:
+                return np.array([np.mean([r[what] for r in mine if r["person"] == p]) for p in people])
+
+            line = {"k": k, "model": model, "after": means("after").mean(), "worst": means("after").min()}
+            if "before" in mine[0]:
+                gains = means("after") - means("before")
+                line |= {"before": means("before").mean(), "largest_loss": -min(0.0, gains.min())}
+            lines.append({key: round(float(v), 4) if isinstance(v, float) else v for key, v in line.items()})
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=Path("examples/recipes/wrist.toml"))
+    parser.add_argument("--set", default="myo_wrist")
+    parser.add_argument("--people", nargs="*", default=[])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--k", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--new-session", type=int, default=3, help="2 chooses settings without looking at session 3")
+    parser.add_argument("--policy", default="{}", help="JSON of pyedge.adapt.Policy fields")
+    parser.add_argument("--quantize", default="{}", help="JSON of the recipe's [quantize] keys")
+    parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--runs", type=Path, default=Path("runs/wrist_adaptation"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    stated = plain(read(options.recipe))
+    stated["data"]["set"] = options.set
+    stated["quantize"] |= json.loads(options.quantize)
+    base, policy = parse(stated, str(options.recipe)), Policy(**json.loads(options.policy))
+    people = options.people or list(describe_set(options.set).subjects)
+    rows: list[dict[str, Any]] = []
+    for seed in options.seeds:
+        for person in track(people, f"seed {seed}", transient=True):
+            rows += person_rows(base, person, seed, options, policy)
+    lines = summary(rows)
+    for line in lines:
+        print(*(f"{key} {value}" for key, value in line.items()), sep="  ")
+    if options.json:
+        what = {"set": options.set, "people": people, "seeds": options.seeds, "new_session": options.new_session}
+        what |= {"policy": vars(policy), "recipe": plain(base), "reaction_s": REACTION_S}
+        body = json.dumps({"what": what, "summary": lines, "rows": rows}, indent=1)
+        write_atomically(options.json, lambda file: file.write(body.encode()))
+
+
+if __name__ == "__main__":
+    main()
