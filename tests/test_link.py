@@ -158,6 +158,7 @@ OPERATIONS = [
     "learn",
     "keep",
     "replay",
+    "rehearse",
     "fit",
     "commit",
     "rollback",
@@ -209,6 +210,13 @@ def test_over_any_line_the_board_does_what_the_runtime_does_each_request_once(da
                 rows, kept_label = direct.kept[n]
                 assert board.replay(n) == (direct.stream.replay(rows), kept_label)
                 np.testing.assert_array_equal(board.scores(), direct.net.scores())
+            case "rehearse" if direct.kept:
+                order = data.draw(st.lists(st.integers(0, len(direct.kept) - 1), max_size=5))
+                for n in order:
+                    rows, kept_label = direct.kept[n]
+                    direct.stream.replay(rows)
+                    direct.net.learn(kept_label)
+                assert board.rehearse(order) == direct.net.updates
             case "fit" if direct.kept:
                 rows = np.stack([rows for rows, _ in direct.kept])
                 wanted = direct.stream.fit(rows, [label for _, label in direct.kept], 1)

@@ -4,7 +4,7 @@ import hashlib
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -298,6 +298,14 @@ class Board:
         answer = self.link.request(Command.REPLAY, struct.pack("<H", window))
         predicted, label, confidence = struct.unpack("<BBH", answer)
         return Prediction(predicted, confidence), label
+
+    def rehearse(self, windows: Sequence[int]) -> int:
+        """Run kept windows again, in this order, and learn each from its label. Returns the updates made."""
+        updates = self.status().updates
+        for window in windows:
+            _, label = self.replay(window)
+            updates = self.learn(label)
+        return updates
 
     def fit(self, repetitions: int) -> Alignment:
         """Fit the alignment to the kept windows, `repetitions` of each class. Returns the alignment."""
