@@ -106,7 +106,7 @@ class Link:
     def exchange(self, command: Command, payload: bytes = b"") -> tuple[int, bytes]:
         """Status and payload of the response to a request, repeated until it comes or patience ends."""
         if self._session == 0:
-            raise BoardSilentError("say hello before anything else")
+            raise LinkError("no session: say hello first")
         self._sequence = (self._sequence + 1) % 2**16
         request = encode(Frame(self._session, self._sequence, command, 0, payload))
         wait, left = self.timeout, self.patience
