@@ -19,6 +19,7 @@ from pyedge.quant.model import IntegerModel, Integers, NeuronKind
 from tests.strategies import labels, lessons, models, saturated_model, windows
 
 EDGE_ERR_CAPACITY = -14
+BUDGETS = (4096, 64, 1, 1 << 20)  # of a slice of learning: none changes a bit
 IN_BATCHES = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 board = pytest.mark.parametrize("name", list(BOARDS))
@@ -58,10 +59,10 @@ def cases(draw: st.DrawFn, most: int = 5, **shape: int) -> Case:
 def operations(case: Case) -> list[batch.Operation]:
     learns = case.model.lowest_learning is not None
     out = [batch.open_image(image.write(case.model), learns)]
-    for inputs, label in case.lessons:
+    for k, (inputs, label) in enumerate(case.lessons):
         out.append(batch.window(case.model.input_kind, inputs))
         if learns:
-            out += [batch.learn(label), batch.save()]
+            out += [batch.learn(label, BUDGETS[k % len(BUDGETS)]), batch.save()]
     return out
 
 
