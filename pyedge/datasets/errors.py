@@ -1,4 +1,4 @@
-"""Why EMG data was refused: one named error for each cause."""
+"""Why data was refused: one named error for each cause."""
 
 from ..errors import DataError
 
@@ -9,6 +9,14 @@ class MissingDataError(DataError):
 
 class DamagedFileError(DataError):
     """A file cannot be opened, is truncated, or lacks an array."""
+
+
+class TruncatedFileError(DamagedFileError):
+    """A file ends before what it announces; the text gives the byte."""
+
+
+class FileKindError(DamagedFileError):
+    """A file is of another kind than its name or place says (wrong magic number, version or content)."""
 
 
 class ShapeError(DataError):
