@@ -13,7 +13,32 @@ import numpy as np
 
 from pyedge import checkpoint
 from pyedge.errors import CheckpointError, ConfigError, DataError
-from pyedge.layers import Backward, Conv, Dense, Forward, Layer, Shape, Spiking, neurons, runs
+from pyedge.layers import (
+    Backward,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Forward,
+    Layer,
+    MaxPool,
+    MeanPool,
+    Residual,
+    Shape,
+    Spiking,
+)
+from pyedge.layers.layer import (
+    forward_all,
+    init_all,
+    leaves,
+    local,
+    neurons,
+    numbered,
+    prefixed,
+    runs,
+    shapes_through,
+)
 from pyedge.losses import scores
 from pyedge.neuron import IF, LIF, Neuron, Spike
 from pyedge.ops import NUMPY, Array, Ops
@@ -98,20 +123,12 @@ class Network:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """A name for every layer: its kind and its number among its kind, from 1."""
-        counts: dict[str, int] = {}
-        names = []
-        for layer in self.layers:
-            counts[layer.kind] = counts.get(layer.kind, 0) + 1
-            names.append(f"{layer.kind}{counts[layer.kind]}")
-        return tuple(names)
+        return numbered(self.layers)
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """Shape of one sample at one step, before each layer and after the last."""
-        shapes = [self.input.shape]
-        for layer in self.layers:
-            shapes.append(layer.out_shape(shapes[-1]))
-        return tuple(shapes)
+        return shapes_through(self.layers, self.input.shape)
 
     @property
     def readout(self) -> str:
@@ -125,7 +142,7 @@ class Network:
     def spiking(self) -> tuple[str, ...]:
         """Names of the layers of neurons."""
         pairs = zip(self.names, self.layers, strict=True)
-        return tuple(found for name, layer in pairs for found, _ in neurons(layer, name))
+        return tuple(found for name, layer in pairs for found, _ in neurons(name, layer))
 
     @property
     def hidden_spiking(self) -> tuple[str, ...]:
@@ -134,13 +151,7 @@ class Network:
 
     def init(self, seed: int | np.random.Generator, dtype: Any = np.float32) -> Params:
         """Fresh parameters."""
-        rng = np.random.default_rng(seed)
-        params: Params = {}
-        for name, layer, shape in zip(self.names, self.layers, self.shapes[:-1], strict=True):
-            params |= {
-                f"{name}.{key}": value for key, value in layer.init(rng, shape, np.dtype(dtype)).items()
-            }
-        return params
+        return init_all(self.layers, np.random.default_rng(seed), self.input.shape, np.dtype(dtype))
 
     def forward(
         self,
@@ -157,15 +168,11 @@ class Network:
         """
         dtype = next(iter(params.values())).dtype
         x = ops.array(self._currents_in(x, dtype))
-        how = Forward(self.window, ops, training, rng)
-        caches = []
-        for name, layer in zip(self.names, self.layers, strict=True):
-            x, cache = layer.forward(local(params, name), x, how)
-            caches.append(cache)
+        x, caches = forward_all(self.layers, params, x, Forward(self.window, dtype, ops, training, rng))
         x = x.reshape(*x.shape[:2], -1)
         if len(x) != self.window:  # a linear readout straight on a static input
             x = np.broadcast_to(x, (self.window, *x.shape[1:]))
-        return Record(x, tuple(caches), ops)
+        return Record(x, caches, ops)
 
     def _currents_in(self, x: Array, dtype: np.dtype) -> Array:
         static = self.input.kind == "static"
@@ -205,8 +212,20 @@ class Network:
             name, layer, cache = self.names[i], self.layers[i], record.caches[i]
             how = Backward(rule, record.ops) if i == last else hidden
             error, found = layer.backward(local(params, name), cache, error, how, name in wanted, i > lowest)
-            grads |= {f"{name}.{key}": value for key, value in found.items()}
+            grads |= prefixed(name, found)
         return grads
+
+    def observed(
+        self, params: Mapping[str, Array], record: Record, learn: Iterable[str] | None = None
+    ) -> Params:
+        """New running statistics of the layers that learn, after a forward pass in training."""
+        wanted = self.learning_layers(learn)
+        moved: Params = {}
+        for name, layer, cache in zip(self.names, self.layers, record.caches, strict=True):
+            for part in leaves(name, layer, cache) if name in wanted else ():
+                if isinstance(part.layer, BatchNorm):
+                    moved |= prefixed(part.name, part.layer.observed(local(params, part.name), part.cache))
+        return moved
 
     def learning_layers(self, learn: Iterable[str] | None) -> frozenset[str]:
         """The named layers, checked; None is all."""
@@ -222,7 +241,7 @@ class Network:
     def runs(self, record: Record) -> dict[str, Spike]:
         """The windows of every layer of neurons, by name."""
         triples = zip(self.names, self.layers, record.caches, strict=True)
-        return {found: run for name, layer, cache in triples for found, run in runs(layer, cache, name)}
+        return {found: run for name, layer, cache in triples for found, run in runs(name, layer, cache)}
 
     def firing_rates(self, record: Record) -> dict[str, float]:
         """Spikes a neuron and step, by layer of neurons."""
@@ -245,12 +264,6 @@ class Network:
     def predict(self, params: Mapping[str, Array], x: Array) -> Array:
         """(batch,) class indices; the lowest class of equal scores."""
         return self.scores(params, x).argmax(axis=1)
-
-
-def local(params: Mapping[str, Array], name: str) -> Params:
-    """One layer's parameters by their local names."""
-    prefix = name + "."
-    return {key[len(prefix) :]: value for key, value in params.items() if key.startswith(prefix)}
 
 
 def dense_network(
@@ -276,7 +289,13 @@ def dense_network(
     return Network(input, tuple(layers), window)
 
 
-CLASSES: dict[str, type] = {c.__name__: c for c in (Network, Input, Dense, Conv, Spiking, LIF, IF)}
+CLASSES: dict[str, type] = {
+    c.__name__: c
+    for c in (
+        *(Network, Input, Dense, Conv, Spiking, BatchNorm, MaxPool, MeanPool, Flatten, Dropout, Residual),
+        *(LIF, IF),
+    )
+}
 
 
 def save_model(

@@ -138,6 +138,7 @@ def step(
     if config.clip_norm is not None:
         grads = clip_by_norm(grads, config.clip_norm)
     params, state = config.optimizer.update(params, grads, state, factor)
+    params |= network.observed(params, record, config.learn)
     for name in grads:
         if not np.isfinite(params[name]).all():
             raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")

@@ -65,6 +65,7 @@ INLINE mask first_lanes(int n) { return n >= WIDTH ? (mask)((1U << WIDTH) - 1U) 
 
 INLINE vf multiply_add(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 INLINE mask at_least(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ); }
+INLINE mask nonzero(vf a) { return _mm512_cmp_ps_mask((__m512)a, _mm512_setzero_ps(), _CMP_NEQ_UQ); }
 INLINE vf choose(mask m, vf a, vf b) { return (vf)_mm512_mask_blend_ps((__mmask16)m, (__m512)b, (__m512)a); }
 INLINE vi choose_int(mask m, vi a, vi b) {
     return (vi)_mm512_mask_blend_epi32((__mmask16)m, (__m512i)b, (__m512i)a);
@@ -102,6 +103,16 @@ INLINE mask at_least(vf a, vf b) {
 #else
     mask m = 0;
     for (int k = 0; k < WIDTH; k++) { m |= (mask)(a[k] >= b[k]) << k; }
+    return m;
+#endif
+}
+
+INLINE mask nonzero(vf a) {
+#if defined(__AVX2__)
+    return (mask)_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+#else
+    mask m = 0;
+    for (int k = 0; k < WIDTH; k++) { m |= (mask)(a[k] != 0) << k; }
     return m;
 #endif
 }

@@ -1,0 +1,380 @@
+// Dense layers of neurons, forward and backward, a tile of neurons at a time; compiled once per instruction set.
+#include "kernels.h"
+#include "simd.h"
+
+#define MOST (UNIT * TILE_UNITS / WIDTH)  // registers of a tile
+
+// The columns [lane, lane + lanes) of a (rows, columns) matrix, each row closed up; 0 beyond the matrix.
+static void pack_columns(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
+    for (int j = 0; j < rows; j++, out += lanes) {
+        const float *row = matrix + (size_t)j * (size_t)columns + lane;
+        for (int k = 0; k < lanes; k += WIDTH) { store(out + k, load_first(row + k, columns - lane - k)); }
+    }
+}
+
+// The rows [lane, lane + lanes) of a (rows, columns) matrix as columns: out is (columns, lanes).
+static void pack_rows(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
+    for (int k = 0; k < lanes; k++) {
+        const float *row = matrix + (size_t)(lane + k) * (size_t)columns;
+        if (lane + k < rows) {
+            for (int i = 0; i < columns; i++) { out[(size_t)i * (size_t)lanes + (size_t)k] = row[i]; }
+        } else {
+            for (int i = 0; i < columns; i++) { out[(size_t)i * (size_t)lanes + (size_t)k] = 0; }
+        }
+    }
+}
+
+/// Forward ///
+
+// One sample's window through the tile: `weight` is packed, (inputs, lanes).
+INLINE void forward_sample(const train_forward *d, const float *weight, int unit, int b, const int nv, const int thetas) {
+    const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs);
+    const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, sample = (size_t)b;
+    const size_t region = (sample * (size_t)units + (size_t)unit) * train_region(d->window);
+    vf bias[MOST], u[MOST];
+    vi age[MOST];
+    UNROLL for (int k = 0; k < nv; k++) {
+        const int left = d->outputs - lane - k * WIDTH;
+        bias[k] = d->bias ? load_first(d->bias + lane + k * WIDTH, left) : all(0);
+        u[k] = all(0);
+        age[k] = (vi){0} + 1;
+    }
+    float *saved_u = d->saved.u + region, *saved_theta = d->saved.theta + region;
+    const vf tau = all(d->neuron.tau);
+    int count = 0;
+    for (int t = 0; t < d->window; t++) {
+        vf current[MOST];
+        if (d->in.index) {
+            const int32_t *start = d->in.start + (size_t)b * (size_t)d->window + t;
+            const uint16_t *event = d->in.index + start[0], *end = d->in.index + start[1];
+            UNROLL for (int k = 0; k < nv; k++) { current[k] = bias[k]; }
+            for (; event < end; event++) {
+                const float *row = weight + (size_t)*event * (size_t)lanes;
+                UNROLL for (int k = 0; k < nv; k++) { current[k] += load(row + k * WIDTH); }
+            }
+        } else {
+            const size_t step = d->steps > 1 ? (size_t)t : 0;
+            const float *row = d->currents + (step * batch + sample) * outputs + lane;
+            UNROLL for (int k = 0; k < nv; k++) {
+                current[k] = load_first(row + k * WIDTH, d->outputs - lane - k * WIDTH) + bias[k];
+            }
+        }
+        if (!d->neuron.theta) {
+            float *row = d->out + ((size_t)t * batch + sample) * outputs + lane;
+            UNROLL for (int k = 0; k < nv; k++) {
+                store_first(row + k * WIDTH, current[k], d->outputs - lane - k * WIDTH);
+            }
+            continue;
+        }
+        uint8_t *bits = d->bits + (sample * (size_t)d->window + (size_t)t) * (size_t)d->row;
+        UNROLL for (int k = 0; k < nv; k++) {
+            u[k] = tau * u[k] + current[k];
+            const vf theta = look_up(d->neuron.theta, thetas, age[k]);
+            const mask fired = at_least(u[k], theta) & first_lanes(d->outputs - lane - k * WIDTH);
+            store_bits(bits, lane + k * WIDTH, fired);
+            store_packed(saved_u + count, fired, u[k]);
+            store_packed(saved_theta + count, fired, theta);
+            count += count_bits(fired);
+            u[k] = choose(fired, all(0), u[k]);
+            age[k] = choose_int(fired, (vi){0}, age[k]) + 1;
+        }
+    }
+    if (d->neuron.theta) { d->saved.count[sample * (size_t)units + (size_t)unit] = count; }
+}
+
+INLINE void forward_tile(const train_forward *d, const float *weight, int unit, int first, int last, const int nv) {
+    const int thetas = d->neuron.thetas;
+    if (thetas <= 8) {
+        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 8); }
+    } else if (thetas <= 16) {
+        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 16); }
+    } else if (thetas <= 32) {
+        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 32); }
+    } else if (thetas <= 64) {
+        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 64); }
+    } else {
+        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 65); }
+    }
+}
+
+static void forward(const train_forward *d, int unit, int units, int first, int last, float *scratch) {
+    if (d->in.index) { pack_columns(d->weight, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch); }
+    switch (units * UNIT / WIDTH) {
+        case 1: forward_tile(d, scratch, unit, first, last, 1); break;
+        case 2: forward_tile(d, scratch, unit, first, last, 2); break;
+#if WIDTH == 16
+        case 3: forward_tile(d, scratch, unit, first, last, 3); break;
+#endif
+        default: forward_tile(d, scratch, unit, first, last, 4); break;
+    }
+}
+
+/// Backward ///
+
+// Of `count` spikes: the gate g = factor f((u - theta) / width), and the reset's part, tau times u, theta or 0.
+static void gates(const train_rule *rule, const float *u, const float *theta, int count, float *gate, float *reset) {
+    const vf inverse = all(1.0F / rule->width), factor = all(rule->factor), tau = all(rule->tau);
+    for (int n = 0; n < count; n += WIDTH) {
+        const vf z = (load(u + n) - load(theta + n)) * inverse;
+        vf f;
+        switch (rule->shape) {
+            case TRAIN_CONSTANT: f = all(1.0F); break;
+            case TRAIN_RECTANGULAR: f = choose(at_least(z, all(1.0F)), all(0), all(0.5F)); break;
+            case TRAIN_LINEAR: f = choose(at_least(z, all(1.0F)), all(0), all(1.0F) - z); break;
+            case TRAIN_EXPONENTIAL: f = all(0.5F) * exponential(-z); break;
+            default: {
+                const vf e = exponential(-z), one = all(1.0F) + e;
+                f = e / (one * one);
+            }
+        }
+        store(gate + n, f * factor);
+        const vf taken = rule->reset == TRAIN_RESET_ON ? load(u + n) : load(theta + n);
+        store(reset + n, rule->reset == TRAIN_RESET_OFF ? all(0) : tau * taken);
+    }
+}
+
+INLINE void add_rows(vf *sum, const float *rows, const float *value, int count, const int nv) {
+    for (int c = 0; c < count; c++, rows += nv * WIDTH) {
+        const vf x = all(value[c]);
+        UNROLL for (int k = 0; k < nv; k++) { sum[k] = multiply_add(x, load(rows + k * WIDTH), sum[k]); }
+    }
+}
+
+INLINE void backward_tile(const train_backward *d, int unit, float *scratch, const int nv) {
+    const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs), window = d->window;
+    const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, above = (size_t)d->above;
+    float *gradient = scratch;
+    float *gate = gradient + (d->gradient ? (size_t)d->inputs * (size_t)lanes : 0);
+    float *reset = gate + (size_t)window * (size_t)lanes + 2 * UNIT;
+    float *weight = reset + (size_t)window * (size_t)lanes + 2 * UNIT;
+    if (d->gradient) { memset(gradient, 0, sizeof(float) * (size_t)d->inputs * (size_t)lanes); }
+    if (d->weight_above) { pack_rows(d->weight_above, d->outputs, d->above, lane, lanes, weight); }
+    const vf tau = all(d->rule.tau), tau_above = all(d->tau_above), bonus = all(d->bonus);
+    vf total[MOST];
+    UNROLL for (int k = 0; k < nv; k++) { total[k] = all(0); }
+    for (int b = 0; b < d->batch; b++) {
+        const size_t place = (size_t)b * (size_t)units + (size_t)unit;
+        const size_t region = place * train_region(window);
+        int left = d->saved.count[place];
+        gates(&d->rule, d->saved.u + region, d->saved.theta + region, left, gate, reset);
+        vf error[MOST], carried[MOST], sum[MOST];
+        UNROLL for (int k = 0; k < nv; k++) { error[k] = carried[k] = sum[k] = all(0); }
+        if (d->error_above && d->error_step == 0) {
+            add_rows(error, weight, d->error_above + (size_t)b * above, d->above, nv);
+        }
+        uint16_t *index = d->deltas.index ? d->deltas.index + region : NULL;
+        float *value = d->deltas.value ? d->deltas.value + region : NULL;
+        for (int t = window - 1; t >= 0; t--) {
+            const size_t step = (size_t)b * (size_t)window + (size_t)t;
+            if (d->errors_above.start) {
+                const int32_t *start = d->errors_above.start + step;
+                UNROLL for (int k = 0; k < nv; k++) { error[k] *= tau_above; }
+                for (int32_t e = start[0]; e < start[1]; e++) {
+                    const vf x = all(d->errors_above.value[e]);
+                    const float *row = weight + (size_t)d->errors_above.index[e] * (size_t)lanes;
+                    UNROLL for (int k = 0; k < nv; k++) {
+                        error[k] = multiply_add(x, load(row + k * WIDTH), error[k]);
+                    }
+                }
+            } else if (d->error_above && d->error_step) {
+                UNROLL for (int k = 0; k < nv; k++) { error[k] = all(0); }
+                add_rows(error, weight, d->error_above + t * d->error_step + (size_t)b * above, d->above, nv);
+            } else if (d->error) {
+                const float *row = d->error + t * d->error_step + (size_t)b * outputs + lane;
+                UNROLL for (int k = 0; k < nv; k++) {
+                    error[k] = load_first(row + k * WIDTH, d->outputs - lane - k * WIDTH);
+                }
+            }
+            const uint8_t *bits = d->bits + step * (size_t)d->row;
+            int found = 0;
+            UNROLL for (int k = nv - 1; k >= 0; k--) {
+                const mask fired = load_bits(bits, lane + k * WIDTH);
+                left -= count_bits(fired);
+                const vf ds = (error[k] + bonus) - load_packed(reset + left, fired) * carried[k];
+                const vf decayed = tau * carried[k];
+                const vf epsilon = choose(fired, load_packed(gate + left, fired) * ds, decayed);
+                if (index) {
+                    const vf delta = keep(fired, epsilon - decayed);
+                    const mask some = nonzero(delta);
+                    store_packed(value, some, delta);
+                    store_lanes(index, some, lane + k * WIDTH);
+                    value += count_bits(some);
+                    index += count_bits(some);
+                    found += count_bits(some);
+                }
+                carried[k] = epsilon;
+                sum[k] += epsilon;
+                if (d->epsilon) {
+                    float *row = d->epsilon + ((size_t)t * batch + (size_t)b) * outputs + lane;
+                    store_first(row + k * WIDTH, epsilon, d->outputs - lane - k * WIDTH);
+                }
+            }
+            if (index) { d->deltas.count[place * (size_t)window + (size_t)t] = (uint16_t)found; }
+            if (d->gradient) {
+                const int32_t *start = d->in.start + step;
+                for (int32_t e = start[0]; e < start[1]; e++) {
+                    float *row = gradient + (size_t)d->in.index[e] * (size_t)lanes;
+                    UNROLL for (int k = 0; k < nv; k++) { store(row + k * WIDTH, load(row + k * WIDTH) + carried[k]); }
+                }
+            }
+        }
+        UNROLL for (int k = 0; k < nv; k++) {
+            const int n = d->outputs - lane - k * WIDTH;
+            if (d->epsilon_sum) { store_first(d->epsilon_sum + (size_t)b * outputs + lane + k * WIDTH, sum[k], n); }
+            total[k] += sum[k];
+        }
+    }
+    UNROLL for (int k = 0; k < nv; k++) {
+        const int n = d->outputs - lane - k * WIDTH;
+        if (d->bias_gradient) { store_first(d->bias_gradient + lane + k * WIDTH, total[k], n); }
+        for (int j = 0; d->gradient && j < d->inputs; j++) {
+            store_first(d->gradient + (size_t)j * outputs + lane + k * WIDTH,
+                        load(gradient + (size_t)j * (size_t)lanes + k * WIDTH), n);
+        }
+    }
+}
+
+static void backward(const train_backward *d, int unit, int units, float *scratch) {
+    switch (units * UNIT / WIDTH) {
+        case 1: backward_tile(d, unit, scratch, 1); break;
+        case 2: backward_tile(d, unit, scratch, 2); break;
+#if WIDTH == 16
+        case 3: backward_tile(d, unit, scratch, 3); break;
+#endif
+        default: backward_tile(d, unit, scratch, 4); break;
+    }
+}
+
+/// Weight gradients ///
+
+#define BLOCK 64  // inputs at a time
+#define BLOCK_VECTORS (BLOCK / WIDTH)
+
+// Rows [first, first + BLOCK) of the gradient. scratch: traces (batch * window, BLOCK), then (16, BLOCK).
+static void gradient(const train_gradient *d, int first, float *scratch) {
+    const vf tau = all(d->tau);
+    float *block = scratch + (size_t)d->batch * (size_t)d->window * BLOCK;
+    const int valid = d->inputs - first < BLOCK ? d->inputs - first : BLOCK;
+    float *out = scratch;
+    for (int b = 0; b < d->batch; b++) {
+        vf trace[BLOCK_VECTORS];
+        UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) { trace[k] = all(0); }
+        for (int t = 0; t < d->window; t++, out += BLOCK) {
+            const uint8_t *bits = d->bits + ((size_t)b * (size_t)d->window + (size_t)t) * (size_t)d->row;
+            UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) {
+                const mask m = load_bits(bits, first + k * WIDTH);
+                trace[k] = tau * trace[k] + keep(m, all(1.0F));
+                store(out + k * WIDTH, trace[k]);
+            }
+        }
+    }
+    for (int i = 0; i < d->outputs; i += UNIT) {
+        const int columns = d->outputs - i < UNIT ? d->outputs - i : UNIT;
+        for (int c = 0; c < columns; c++) {
+            vf sum[BLOCK_VECTORS];
+            UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) { sum[k] = all(0); }
+            for (int32_t e = d->begin[i + c]; e < d->begin[i + c + 1]; e++) {
+                const float *row = scratch + (size_t)d->at[e] * BLOCK;
+                const vf x = all(d->value[e]);
+                UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) {
+                    sum[k] = multiply_add(x, load(row + k * WIDTH), sum[k]);
+                }
+            }
+            UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) {
+                float lanes[WIDTH];
+                store(lanes, sum[k]);
+                for (int j = 0; j < WIDTH; j++) { block[(k * WIDTH + j) * UNIT + c] = lanes[j]; }
+            }
+        }
+        for (int j = 0; j < valid; j++) {
+            const int row = d->place ? d->place[first + j] : first + j;
+            float *to = d->gradient + (size_t)row * (size_t)d->outputs + i;
+            for (int c = 0; c < UNIT; c += WIDTH) { store_first(to + c, load(block + j * UNIT + c), columns - c); }
+        }
+    }
+}
+
+// sums: (inputs + 1, units * 16), cleared here; the last row is the bias's.
+INLINE void readout_of(const train_readout *d, int first, int last, float *sums, const int nv) {
+    const size_t lanes = (size_t)nv * WIDTH;
+    memset(sums, 0, sizeof(float) * ((size_t)d->inputs + 1) * lanes);
+    vf total[64 / WIDTH];
+    UNROLL for (int k = 0; k < nv; k++) { total[k] = all(0); }
+    for (int b = first; b < last; b++) {
+        for (int t = 0; t < d->window; t++) {
+            const float *error = d->error + t * d->error_step + (size_t)b * (size_t)d->outputs;
+            vf e[64 / WIDTH];
+            UNROLL for (int k = 0; k < nv; k++) {
+                e[k] = load_first(error + k * WIDTH, d->outputs - k * WIDTH);
+                total[k] += e[k];
+            }
+            const int32_t *start = d->in.start + (size_t)b * (size_t)d->window + t;
+            for (int32_t n = start[0]; n < start[1]; n++) {
+                float *row = sums + (size_t)d->in.index[n] * lanes;
+                UNROLL for (int k = 0; k < nv; k++) { store(row + k * WIDTH, load(row + k * WIDTH) + e[k]); }
+            }
+        }
+    }
+    UNROLL for (int k = 0; k < nv; k++) { store(sums + (size_t)d->inputs * lanes + k * WIDTH, total[k]); }
+}
+
+static void readout(const train_readout *d, int first, int last, float *sums) {
+    switch (train_units(d->outputs)) {
+        case 1: readout_of(d, first, last, sums, UNIT / WIDTH); break;
+        case 2: readout_of(d, first, last, sums, 2 * UNIT / WIDTH); break;
+        case 3: readout_of(d, first, last, sums, 3 * UNIT / WIDTH); break;
+        default: readout_of(d, first, last, sums, 4 * UNIT / WIDTH); break;
+    }
+}
+
+/// Updates ///
+
+static double square_sum(const float *x, int64_t count) {
+    double sums[8] = {0};
+    int64_t n = 0;
+    for (; n + 8 <= count; n += 8) {
+        for (int k = 0; k < 8; k++) { sums[k] += (double)x[n + k] * (double)x[n + k]; }
+    }
+    for (int k = 0; n < count; n++, k++) { sums[k] += (double)x[n] * (double)x[n]; }
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+INLINE vf square_root(vf x) {
+#if WIDTH == 16
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#else
+    for (int k = 0; k < WIDTH; k++) { x[k] = __builtin_sqrtf(x[k]); }
+    return x;
+#endif
+}
+
+static int adamw(const train_adamw *d, int64_t first, int64_t last) {
+    const vf scale = all(d->scale), beta1 = all(d->beta1), rest1 = all(d->rest1), beta2 = all(d->beta2);
+    const vf rest2 = all(d->rest2), decay = all(d->decay), size = all(d->size), least = all(d->floor);
+    vf checked = all(0);
+    for (int64_t n = first; n < last; n += WIDTH) {
+        const int some = last - n < WIDTH ? (int)(last - n) : WIDTH;
+        const vf g = load_first(d->g + n, some) * scale;
+        const vf m = beta1 * load_first(d->m + n, some) + rest1 * g;
+        const vf v = beta2 * load_first(d->v + n, some) + rest2 * (g * g);
+        const vf p = load_first(d->p + n, some) * decay - size * m / (square_root(v) + least);
+        checked += keep(first_lanes(some), p * all(0));  // NaN where p is not finite
+        store_first(d->new_m + n, m, some);
+        store_first(d->new_v + n, v, some);
+        store_first(d->new_p + n, p, some);
+    }
+    return nonzero(checked) != 0;
+}
+
+const train_kernels ISA(kernels) = {
+#if WIDTH == 16
+    "avx512",
+#elif defined(__AVX2__)
+    "avx2",
+#else
+    "plain",
+#endif
+    TILE_UNITS, forward, backward, gradient, readout, square_sum, adamw,
+};

@@ -1,0 +1,194 @@
+// The trainer's float kernels: layers of spiking neurons over a window, event by event (host only).
+//
+// Spikes are bits, [batch][window][row]: `row` bytes a step, a multiple of 8, bits beyond the layer 0. The caller
+// owns all memory. Results depend neither on the number of threads nor on who does what; between instruction sets
+// they differ by rounding. "Eq. n": Wei et al., Event-Driven Learning for Spiking Neural Networks.
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include "pool.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/// Events ///
+
+// A window's spikes as lists of neurons in ascending order: those of sample b at step t are
+// index[start[b * window + t]] .. index[start[b * window + t + 1]].
+typedef struct train_events {
+    const int32_t *start;
+    const uint16_t *index;
+} train_events;
+
+// Fills start[rows + 1] from the bits of `rows` rows. Returns the number of spikes.
+int32_t train_count_events(const uint8_t *bits, int32_t *start, int rows, int row);
+
+// Fills index; `place` gives every neuron's number in the list, or is NULL for its own (lists are then not sorted).
+void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index,
+                       const uint16_t *place, int rows, int row);
+
+// Packs bytes of 0 and 1, (window, batch, count), into bits.
+void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count, int row);
+
+// Unpacks bits into bytes of 0 and 1, (window, batch, count).
+void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int window, int batch, int count, int row);
+
+/// Forward ///
+
+// Adaptive-threshold neurons (Eq. 6-9, 15-17): u <- tau u + current, fires where u >= theta[age].
+typedef struct train_neuron {
+    float tau;
+    int32_t thetas;      // entries of theta: window + 1
+    const float *theta;  // by age, 64 floats or more
+} train_neuron;
+
+// What the backward pass needs of the neurons that fired: u and theta, of a tile's spikes in the order of steps.
+// Each holds batch * units * (16 * window + 16) floats, units = ceil(outputs / 16); mostly untouched.
+typedef struct train_saved {
+    float *u, *theta;
+    int32_t *count;  // [batch][units], spikes of the tile that starts at that unit
+} train_saved;
+
+typedef struct train_forward {
+    int32_t window, batch, inputs, outputs, row;
+    // Where currents come from: events, through weight (inputs, outputs) ...
+    train_events in;
+    const float *weight, *bias;  // bias may be NULL
+    // ... or, where in.index is NULL, currents (steps, batch, outputs); steps is window, or 1: the same at every step.
+    const float *currents;
+    int32_t steps;
+    // Where they go: neurons, or, where neuron.theta is NULL, out (window, batch, outputs).
+    train_neuron neuron;
+    uint8_t *bits;
+    train_saved saved;
+    float *out;
+    float *scratch;  // threads * train_forward_scratch(inputs) floats
+} train_forward;
+
+// Floats of scratch memory that train_forward_run wants a thread.
+size_t train_forward_scratch(int inputs);
+
+void train_forward_run(train_pool *pool, const train_forward *job);
+
+/// Backward ///
+
+enum { TRAIN_CONSTANT, TRAIN_RECTANGULAR, TRAIN_LINEAR, TRAIN_EXPONENTIAL, TRAIN_SIGMOID };
+enum { TRAIN_RESET_ON, TRAIN_RESET_OFF, TRAIN_RESET_THRESHOLD };
+
+// Masked MPD-ED (Eq. 18-21), full recursion: the surrogate's shape, width and factor (scale / width), the reset's part.
+typedef struct train_rule {
+    int32_t shape, reset;
+    float tau, width, factor;
+} train_rule;
+
+// The error difference delta[t] = epsilon[t] - tau epsilon[t+1], nonzero only where a neuron fired, as lists like those
+// of events: neurons and their values.
+typedef struct train_errors {
+    const int32_t *start;
+    const uint16_t *index;
+    const float *value;
+} train_errors;
+
+// The same as the backward pass writes them, a tile at a time. Of sample b and the tile that starts at unit k:
+// count[(b * units + k) * window + t] errors a step, those of the last step first, in index and value from
+// (b * units + k) * (16 * window + 16) on; units = ceil(outputs / 16).
+typedef struct train_deltas {
+    uint16_t *count, *index;
+    float *value;
+} train_deltas;
+
+// Fills start[batch * window + 1]. Returns the number of errors.
+int32_t train_count_errors(const train_deltas *deltas, int32_t *start, int window, int batch, int outputs);
+
+// Fills index and value of the lists that start says.
+void train_list_errors(train_pool *pool, const train_deltas *deltas, const int32_t *start, uint16_t *index, float *value,
+                       int window, int batch, int outputs);
+
+typedef struct train_backward {
+    int32_t window, batch, inputs, outputs, row;
+    // This layer's window.
+    const uint8_t *bits;
+    train_saved saved;
+    train_rule rule;
+    // dL/ds: the sum of `bonus` and one of
+    //   error (window, batch, outputs), where step t is at error + t * error_step (0: the same at every step);
+    //   the errors of the layer above, neurons of leak tau_above, through weight_above (outputs, above);
+    //   error_above (window, batch, above), of a linear layer, at error_above + t * error_step, through weight_above.
+    float bonus;
+    const float *error;
+    const float *error_above;
+    int64_t error_step;
+    int32_t above;
+    float tau_above;
+    const float *weight_above;
+    train_errors errors_above;
+    // What is wanted; NULL where it is not.
+    train_deltas deltas;
+    float *epsilon;        // dL/dI (window, batch, outputs)
+    float *epsilon_sum;    // the same summed over the window, (batch, outputs)
+    float *bias_gradient;  // (outputs)
+    float *gradient;       // dL/dW (inputs, outputs), by input events
+    train_events in;
+    float *scratch;  // threads * train_backward_scratch(inputs, above, window) floats
+} train_backward;
+
+size_t train_backward_scratch(int inputs, int above, int window);
+
+void train_backward_run(train_pool *pool, const train_backward *job);
+
+// The weight gradient by error events, dL/dW = sum of delta[t] (x) trace[t], trace the inputs' low-pass: few errors.
+typedef struct train_gradient {
+    int32_t window, batch, inputs, outputs, row;
+    const uint8_t *bits;   // of the inputs, `row` bytes a step
+    const int32_t *place;  // row of the gradient that bit k belongs to, or NULL: row k
+    float tau;
+    train_errors errors;
+    float *gradient;  // (inputs, outputs)
+    // Scratch: [outputs + 1], as many as there are errors twice, and threads * train_gradient_scratch floats.
+    int32_t *begin, *at;
+    float *value;
+    float *scratch;
+} train_gradient;
+
+size_t train_gradient_scratch(int batch, int window);
+
+void train_gradient_run(train_pool *pool, const train_gradient *job);
+
+// dL/dW (inputs, outputs) and dL/db of a linear readout from its error (window, batch, outputs), outputs <= 64.
+typedef struct train_readout {
+    int32_t window, batch, inputs, outputs;
+    train_events in;
+    const float *error;
+    int64_t error_step;  // floats from one step to the next; 0: the same at every step
+    float *gradient, *bias_gradient;  // bias_gradient may be NULL
+    float *scratch;  // train_readout_scratch(inputs, outputs) floats
+} train_readout;
+
+size_t train_readout_scratch(int inputs, int outputs);
+
+void train_readout_run(train_pool *pool, const train_readout *job);
+
+/// Updates ///
+
+// Sum of squares, added up in a fixed order; not finite where a number is not.
+double train_square_sum(train_pool *pool, const float *x, int64_t count);
+
+// AdamW's update, rounding as pyedge.optim does; g is scaled first. new_* may be the old.
+typedef struct train_adamw {
+    int64_t count;
+    const float *p, *g, *m, *v;
+    float *new_p, *new_m, *new_v;
+    float scale, beta1, rest1, beta2, rest2, decay, size, floor;
+    uint8_t *bad;  // one byte for 64 Ki parameters: 1 where a new parameter is not finite
+} train_adamw;
+
+void train_adamw_run(train_pool *pool, const train_adamw *job);
+
+/// Instruction sets ///
+
+// "avx512", "avx2" or "plain": what the kernels use on this processor.
+const char *train_isa(void);
+
+// Uses another one from now on, for tests. Returns 0, or -1 where this processor lacks it.
+int train_use_isa(const char *name);
+
+#endif
