@@ -13,9 +13,8 @@ SIZE = (128, 128)
 _MAGIC = re.compile(rb"#!AER-DAT(\d+\.\d+)\r?\n")
 _END = re.compile(rb"#!END-HEADER\r?\n")
 _EVENT_BYTES = 8
-_PACKET_HEADER = struct.Struct(
-    "<HHIIIIII"
-)  # type, source, size, time offset, overflow, capacity, number, valid
+# Of a packet: type, source, bytes an event, time offset, time overflows, capacity, number, valid.
+_PACKET_HEADER = struct.Struct("<HHIIIIII")
 _POLARITY = 1
 
 

@@ -1,4 +1,4 @@
-"""Training-time variations of EMG windows: how another day, or another arm, would have recorded the same gesture."""
+"""Variations of EMG windows: how another day, or another arm, would have recorded the same gesture."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,12 @@ from pyedge.ops import Array
 class LogJitter:
     """Small random rotations of the armband, gains and noise on log frames, one draw a window.
 
-    rotation : standard deviation in electrodes; neighbours are mixed linearly, circularly, as the board's alignment does.
+    rotation : standard deviation in electrodes; neighbours are mixed linearly, circularly, as the board's
+               alignment does.
     gain     : standard deviation in octaves, of each channel and once more of all channels together.
     noise    : standard deviation in octaves, of every value.
     unit     : row values an octave (32 where the encoder's shift is 3).
-    Frames are (T, batch, 2 * channels): first the mean absolute values, then the waveform lengths, of all channels.
+    Frames are (T, batch, 2 * channels): first the mean absolute values, then the waveform lengths.
     """
 
     channels: int = 8
@@ -27,7 +28,9 @@ class LogJitter:
 
     def __post_init__(self) -> None:
         if min(self.rotation, self.gain, self.noise) < 0 or not self.unit > 0 or self.channels < 1:
-            raise ConfigError("jitter needs rotation, gain and noise of 0 or more, a positive unit and a channel")
+            raise ConfigError(
+                "jitter needs rotation, gain and noise of 0 or more, a positive unit and a channel"
+            )
 
     def __call__(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         steps, batch, values = x.shape

@@ -1,0 +1,31 @@
+"""Training-time variations: pure functions (x, y, rng) -> (x, y) of a minibatch, as frozen dataclasses."""
+
+from .emg import LogJitter
+from .events import NDA, TemporalDelete, dvs_gesture_augment
+from .images import (
+    Chain,
+    Cutout,
+    Fill,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    RandomRoll,
+    RandomRotation,
+    rotated,
+)
+
+__all__ = [
+    "NDA",
+    "Chain",
+    "Cutout",
+    "Fill",
+    "LogJitter",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomResizedCrop",
+    "RandomRoll",
+    "RandomRotation",
+    "TemporalDelete",
+    "dvs_gesture_augment",
+    "rotated",
+]
