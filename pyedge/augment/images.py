@@ -1,7 +1,7 @@
 """Moving pictures about: crops, flips, rolls, rotations and holes, of images and of frames alike.
 
-Images are (batch, C, H, W), frames (T, batch, C, H, W). Every sample has its own draw; all steps and channels of
-a sample move together. Values are only moved or filled, never mixed, so counts stay counts.
+Images are (batch, C, H, W), frames (T, batch, C, H, W). Every sample has its own draw; all its steps and channels
+move together. Values are only moved or filled, never mixed, so counts stay counts.
 """
 
 from collections.abc import Callable
@@ -159,7 +159,7 @@ def rotated(x: Array, degrees: Array, fill: Fill = 0.0) -> Array:
 
 
 def _picked(x: Array, rows: Array, columns: Array, fill: Fill) -> Array:
-    """Pixel (i, j) of sample n takes its pixel (rows[n, i], columns[n, j]); beyond the border, the filling."""
+    """Pixel (i, j) of sample n takes its pixel (rows[n, i], columns[n, j]); beyond the border, `fill`."""
     batch, channels, height, width = _shape(x)
     inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[
         :, None, None, :
