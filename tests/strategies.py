@@ -159,9 +159,7 @@ def _layer(
     surrogate = Surrogate.NONE
     if neuron != NeuronKind.LINEAR and (passes or draw(st.booleans())):
         surrogate = draw(st.sampled_from([Surrogate.RECTANGULAR, Surrogate.LINEAR]))
-    wild = draw(
-        st.sampled_from([False, False, False, True])
-    )  # anything in range, or much as a quantizer does
+    wild = draw(st.sampled_from([False, False, False, True]))  # anything in range; else as quantizers choose
     reset_mult = draw(st.sampled_from([0, 1, 255, 65535]) | st.integers(0, 65535))
     gate_mult = draw(st.integers(1, 65535))
     threshold = max(1, int(np.max(theta0)) * max(reset_mult, 1)).bit_length()

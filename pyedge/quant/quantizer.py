@@ -1,8 +1,8 @@
 """From a trained float network to an integer model, and learned integers back to float weights.
 
 Units. A weight's least significant bit is worth s of current, a unit of error some amount of dL/du. Scales
-cancel everywhere but in four numbers that the board needs: the softmax's K / 2^Z, the reset's ratio, the gate's,
-and the learning rate. They are derived where they are chosen.
+cancel everywhere but in four numbers that the board needs: the softmax's K / 2^Z, the reset's ratio, the
+gate's, and the learning rate. They are derived where they are chosen.
 """
 
 import math
@@ -142,8 +142,8 @@ def quantize(
            (samples, inputs) for static inputs; labels, (samples,).
     loss, rule : those of training (ScoreCrossEntropy and MPDED if None): they fix the softmax, the surrogate
            and the reset term.
-    Raises ConfigError (or FieldError) for what boards cannot run, DataError for unfit data, SilentLayerError if
-    a layer that fires in float falls silent.
+    Raises ConfigError (or FieldError) for what boards cannot run, DataError for unfit data, SilentLayerError
+    if a layer that fires in float falls silent.
     """
     config = config or QuantizeConfig()
     loss = loss or losses.ScoreCrossEntropy()
@@ -202,6 +202,8 @@ def quantize(
         units,
         notes,
     )
+    if metadata is not None:
+        model = replace(model, metadata={**metadata, "quantization": found.summary()})
     return Quantized(model, found)
 
 
@@ -450,6 +452,11 @@ def _calibrate(
             else:
                 step = config.readout_step if l + 1 == len(model.layers) else config.step
                 shift = math.log2(size / (step * 32768))
+                least = _unclamped(_errors(model, records, wrong, l), 32767 // model.window)
+                if round(shift) < least:
+                    note = f"layer {l}: its largest errors allow a smaller step than {step:g} only"
+                    _note(notes, note)
+                shift = max(round(shift), least)
             rate_shift = min(31, max(-15, round(shift)))
             model = _replaced(model, l, rate_shift=rate_shift)
             units[l] = unit, 2.0**-rate_shift / per_rate
@@ -490,6 +497,12 @@ def _mean_sum(
     pairs = zip(records, _errors(model, records, labels, l), strict=True)
     sums = np.stack([np.abs(_raw_sums(model, l, r, e)) for r, e in pairs])
     return float(sums[sums > 0].mean()) if sums.any() else 1.0
+
+
+def _unclamped(errors: Sequence[reference.LayerErrors], limit: int) -> int:
+    """The least rate shift that clamps no more than two in a thousand errors: the largest carry most of S."""
+    sizes = np.concatenate([np.abs(e.e[e.e != 0]) for e in errors])
+    return math.ceil(math.log2(float(np.quantile(sizes, 0.998)) / limit)) if sizes.size else -15
 
 
 def _down_shift(inter: Integers, limit: int) -> int:

@@ -1,7 +1,7 @@
 """What quantization cost: accuracy, firing rates and error sizes, float beside integer."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,8 +52,17 @@ class Report:
     layers: tuple[LayerReport, ...]
     notes: tuple[str, ...]
 
+    def summary(self) -> dict[str, float]:
+        """The figures that an image carries."""
+        return {
+            "windows": self.windows,
+            "accuracy_float": round(self.accuracy_float, 4),
+            "accuracy_integer": round(self.accuracy_integer, 4),
+            "agreement": round(self.agreement, 4),
+        }
+
     def as_dict(self) -> dict[str, Any]:
-        """For --json and the image's metadata."""
+        """For --json."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -96,6 +105,11 @@ def report(
     said_float = in_float.outputs.mean(axis=0, dtype=np.float64).argmax(axis=1)
     said = np.array([reference.predict(model, r.scores)[0] for r in records])
     rates = list(network.firing_rates(in_float).items())
+    # Errors as large as learning meets: every window taken for the next class.
+    errors_of = [
+        reference.backward(model, weights, r, int(label + 1) % model.classes)
+        for r, label in zip(records, y, strict=True)
+    ]
     layers = []
     for l, layer in enumerate(model.layers):
         name, rate_float, rate_integer = "readout", None, None
@@ -103,7 +117,7 @@ def report(
             name, rate_float = rates[l]
             rate_integer = float(np.mean([r.fired[l].mean() for r in records]))
             _check_rates(name, rate_float, rate_integer, notes)
-        errors = _errors(model, weights, records, y, l) if model.passes(l) else (None,) * 4
+        errors = _errors(model, records, errors_of, l) if model.passes(l) else (None,) * 4
         if errors[0] is not None and layer.learns and errors[0] < SMALL_ERROR:
             notes.append(f"{name}: errors of {errors[0]:.1f} update units are small; raise the learning rate")
         layers.append(
@@ -156,17 +170,16 @@ def _count(condition: Integers) -> int:
 
 def _errors(
     model: IntegerModel,
-    weights: tuple[Integers, ...],
-    records: list[reference.WindowRecord],
-    y: Integers,
+    records: Sequence[reference.WindowRecord],
+    errors_of: Sequence[tuple[reference.LayerErrors | None, ...]],
     l: int,
 ) -> tuple[float, float, float, float | None]:
-    """Mean |e2|, shares lost and saturated, mean expected move; each window taken for the next class."""
+    """Mean |e2|, shares lost and saturated, mean expected move of layer l."""
     layer = model.layers[l]
     sizes, moves = [], []
     lost = saturated = passed = 0
-    for record, label in zip(records, y, strict=True):
-        errors = reference.backward(model, weights, record, int(label + 1) % model.classes)[l]
+    for record, by_layer in zip(records, errors_of, strict=True):
+        errors = by_layer[l]
         assert errors is not None
         e = errors.e[errors.e != 0]
         e2 = reference.update_unit(model, layer, e, 0) if layer.learns else e
