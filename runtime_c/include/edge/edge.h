@@ -157,6 +157,7 @@ int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood)
 //
 // One MPD-ED update (docs/arithmetic.md section 3) of every layer that the image marks as learning. The
 // window must be complete. Nothing is learned yet: edge_net_learn_run does the work in bounded slices.
+// The errors of the scores are computed here, about edge_model_window times classes units of work.
 // label is a class index in [0, edge_model_classes).
 // Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW, EDGE_ERR_MODE, EDGE_ERR_BUSY or EDGE_ERR_CAPACITY; on an error
 // no weight has changed.
