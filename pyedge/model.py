@@ -40,7 +40,7 @@ from pyedge.layers.layer import (
     shapes_through,
 )
 from pyedge.losses import scores
-from pyedge.neuron import IF, LIF, Neuron, Spike
+from pyedge.neuron import IF, LIF, SRM, Neuron, Spike
 from pyedge.ops import NUMPY, Array, Ops
 from pyedge.rules import Rule
 from pyedge.rules.teacher import force_silent_targets
@@ -57,11 +57,13 @@ class Input:
                "static", (batch, ...), values that are the same at every step (direct coding).
     shape    : of one sample at one step, (features,) for dense layers.
     scale    : frames and static values are divided by it (an int8 encoder's value of one unit); 1 for spikes.
+    channels : where an image's channels stand in `shape`; layers have them last, so "first" is turned.
     """
 
     kind: Literal["spikes", "frames", "static"]
     shape: Shape
     scale: float = 1.0
+    channels: Literal["first", "last"] = "last"
 
     def __post_init__(self) -> None:
         if self.kind not in ("spikes", "frames", "static"):
@@ -70,6 +72,15 @@ class Input:
             raise ConfigError(f"input shape is {self.shape}; every size must be at least 1")
         if not self.scale > 0 or (self.kind == "spikes" and self.scale != 1):
             raise ConfigError(f"input scale is {self.scale}; it must be positive, and 1 for spikes")
+        if self.channels not in ("first", "last") or (self.channels == "first" and len(self.shape) != 3):
+            raise ConfigError(
+                f"channels {self.channels!r}, shape {self.shape}: 'last', or 'first' of an image"
+            )
+
+    @property
+    def inner(self) -> Shape:
+        """Shape of one sample at one step, as the first layer sees it."""
+        return self.shape if self.channels == "last" else (*self.shape[1:], self.shape[0])
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ class Network:
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """Shape of one sample at one step, before each layer and after the last."""
-        return shapes_through(self.layers, self.input.shape)
+        return shapes_through(self.layers, self.input.inner)
 
     @property
     def readout(self) -> str:
@@ -151,7 +162,7 @@ class Network:
 
     def init(self, seed: int | np.random.Generator, dtype: Any = np.float32) -> Params:
         """Fresh parameters."""
-        return init_all(self.layers, np.random.default_rng(seed), self.input.shape, np.dtype(dtype))
+        return init_all(self.layers, np.random.default_rng(seed), self.input.inner, np.dtype(dtype))
 
     def forward(
         self,
@@ -180,7 +191,9 @@ class Network:
         lead = 1 if static else 2
         if x.shape[lead:] != self.input.shape or (not static and len(x) != self.window):
             raise DataError(f"input has shape {x.shape}; this network takes {want} of {self.input.kind}")
-        x = (x[None] if static else x).astype(dtype, copy=False)
+        x = (x[None] if static else x).astype(bool if self.input.kind == "spikes" else dtype, copy=False)
+        if self.input.channels == "first":
+            x = np.ascontiguousarray(np.moveaxis(x, -3, -1))
         return x if self.input.scale == 1 else x * dtype.type(1 / self.input.scale)
 
     def backward(
@@ -293,7 +306,7 @@ CLASSES: dict[str, type] = {
     c.__name__: c
     for c in (
         *(Network, Input, Dense, Conv, Spiking, BatchNorm, MaxPool, MeanPool, Flatten, Dropout, Residual),
-        *(LIF, IF),
+        *(LIF, IF, SRM),
     )
 }
 

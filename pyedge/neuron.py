@@ -1,4 +1,4 @@
-"""Spiking neurons with an adaptive firing threshold (AFT), one pure function a time step.
+"""Spiking neurons: with an adaptive firing threshold (AFT), one pure function a time step, and the SRM.
 
 "Eq. n" is that of Wei et al., "Event-Driven Learning for Spiking Neural Networks". A window starts as if
 every neuron had just fired; the threshold follows from the integer age alone, through one table; a neuron
@@ -137,3 +137,59 @@ class IF:
 
     def run(self, current: Array, window: int) -> Spike:
         return aft_window(current, window, self.params(window, current.dtype))
+
+
+@dataclass(frozen=True)
+class SRM:
+    """Spike response neuron with an alpha-shaped kernel (Eq. 1-3), the baseline of the paper's ablation.
+
+    Between two of its spikes, u[t] = sum_k kernel[k] I[t - k], Eq. 2 in the discrete form of the lineage; a
+    spike clears all of it (a hard reset, as theirs, in place of Eq. 4's refractory kernel).
+    tau_m, tau_s : time constants of membrane and synapse in steps, 1 < tau_s < tau_m.
+    alpha        : 0 is the fixed threshold of the baseline; None is theta0 / T, the table of `LIF`.
+    Source: Zhu et al., NeurIPS 2022 and 2023.
+    """
+
+    tau_m: float = 5.0
+    tau_s: float = 3.0
+    theta0: float = 1.0
+    alpha: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 < self.tau_s < self.tau_m:
+            raise ConfigError(f"tau_s is {self.tau_s}, tau_m {self.tau_m}; 1 < tau_s < tau_m is needed")
+        _check(1.0, self.theta0, self.alpha)
+
+    @property
+    def decay(self) -> float:
+        raise ConfigError("an SRM neuron has no single leak; learn with `AlphaED`, not with this rule")
+
+    @property
+    def _scale(self) -> float:
+        return self.tau_m / (self.tau_m - self.tau_s)
+
+    def kernel(self, window: int) -> Array:
+        """Response of u to a unit of current k steps ago, k = 0 .. window - 1, float64."""
+        t = np.arange(1, window + 1)
+        return self._scale * ((1 - 1 / self.tau_m) ** t - (1 - 1 / self.tau_s) ** t)
+
+    def kernel_slope(self, window: int) -> Array:
+        """The kernel's derivative in time, at the same places; negative beyond the kernel's peak."""
+        t = np.arange(1, window + 1)
+        m, s = 1 - 1 / self.tau_m, 1 - 1 / self.tau_s
+        return self._scale * (np.log(m) * m**t - np.log(s) * s**t)
+
+    def run(self, current: Array, window: int) -> Spike:
+        table = threshold_table(window, self.theta0, self.alpha, 0).astype(current.dtype)
+        shape = (window, *current.shape[1:])
+        run = Spike(np.empty(shape, bool), np.empty(shape, current.dtype), np.empty(shape, current.dtype))
+        m = s = np.zeros(shape[1:], current.dtype)
+        age = np.ones(shape[1:], np.intp)
+        for t in range(window):
+            now = current[t if len(current) > 1 else 0]
+            m, s = (m + now) * (1 - 1 / self.tau_m), (s + now) * (1 - 1 / self.tau_s)
+            run.u[t] = (m - s) * self._scale
+            run.theta[t] = table.take(age)
+            fired = run.fired[t] = run.u[t] >= run.theta[t]
+            m, s, age = m * ~fired, s * ~fired, age * ~fired + 1
+        return run
