@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from strategies import models, saturated_model
 
 from pyedge import image
 from pyedge.errors import (
@@ -22,7 +23,6 @@ from pyedge.errors import (
 from pyedge.plan import plan
 from pyedge.quant import reference
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
-from strategies import models, saturated_model
 
 small = models(largest=12, longest=12) | models(largest=12, longest=12, encoder=True)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import labels, lessons, models, saturated_model, windows
 
 from pyedge import encode
 from pyedge.errors import CapacityError, DataError, LabelError, ModeError
@@ -21,7 +22,6 @@ from pyedge.quant.model import (
     input_limit,
     membrane_bound,
 )
-from strategies import labels, lessons, models, saturated_model, windows
 
 # A second reading of the page: Python integers, one neuron and synapse at a time, to the letter.
 
@@ -143,7 +143,7 @@ def scalar_over_time(layer, window, errors):
 
 
 def scalar_learn(model, state, inputs, label):
-    """New weights and carry of every layer."""
+    """New weights, carry, errors at spikes (or of the readout) and sums of every layer."""
     window, steps = model.window, range(1, model.window + 1)
     layers = scalar_window(model, state.weights, inputs)
     o = layers[-1][1]
@@ -159,6 +159,7 @@ def scalar_learn(model, state, inputs, label):
         first.append(clamp(e, -32767, 32767))
 
     weights, carry, above = list(state.weights), list(state.carry), {}
+    errors_of, sums_of = [None] * len(model.layers), [None] * len(model.layers)
     lowest = min(l for l, layer in enumerate(model.layers) if layer.learns)
     for l in range(len(model.layers) - 1, lowest - 1, -1):
         layer, (spikes, _) = model.layers[l], layers[l]
@@ -181,7 +182,7 @@ def scalar_learn(model, state, inputs, label):
             def spread(errors, layer=layer):
                 return scalar_over_time(layer, window, errors)
 
-        above = spread(errors)
+        above, errors_of[l] = spread(errors), errors
         if not layer.learns:
             continue
         r, limit = layer.rate_shift + state.rate_decay, 32767 // window
@@ -193,6 +194,7 @@ def scalar_learn(model, state, inputs, label):
         low, high = (-128, 127) if layer.bits == 8 else (-512, 511)
         new_w = state.weights[l].copy()
         new_carry = None if state.carry[l] is None else state.carry[l].copy()
+        sums_of[l] = np.zeros(layer.weights.shape, np.int64)
         for j in range(layer.fan_in):
             for i in range(layer.fan_out):
                 if l:
@@ -204,6 +206,7 @@ def scalar_learn(model, state, inputs, label):
                 if l == 0 and model.input_kind != InputKind.SPIKES:
                     s = clamp(rounded(s, layer.input_shift), -32767, 32767)
                 assert abs(s) <= 32767
+                sums_of[l][j, i] = s
                 r16 = scalar_random(model.seed, state.update, l, j, i)
                 w = int(state.weights[l][j, i])
                 if new_carry is None:
@@ -213,7 +216,7 @@ def scalar_learn(model, state, inputs, label):
                     v = clamp(v + (s + r16 // 512) // 128, 256 * low, 256 * high + 255)
                     new_w[j, i], new_carry[j, i] = v // 256, v % 256
         weights[l], carry[l] = new_w, new_carry
-    return weights, carry
+    return weights, carry, errors_of, sums_of
 
 
 tiny = models(largest=7, longest=14, learning=True)
@@ -254,8 +257,17 @@ def test_learning_is_what_the_page_says(model, data):
                 for l, (layer, fired) in enumerate(zip(model.layers, record.fired, strict=True))
             )
             continue
-        weights, carry = scalar_learn(model, state, inputs, label)
+        weights, carry, errors, sums = scalar_learn(model, state, inputs, label)
         for l in range(len(model.layers)):
+            # The sums themselves: one unit of S shows in a weight once in 32768 draws only.
+            assert (sums[l] is None) == (update.sums[l] is None)
+            assert sums[l] is None or np.array_equal(update.sums[l], sums[l])
+            error = update.errors[l]
+            assert (errors[l] is None) == (error is None)
+            if error is not None:
+                e = np.broadcast_to(error.e, record.fired[l].shape)
+                assert all(e[t - 1, i] == value for (t, i), value in errors[l].items())
+                assert np.count_nonzero(e) == sum(value != 0 for value in errors[l].values())
             assert np.array_equal(update.state.weights[l], weights[l])
             assert (carry[l] is None) == (update.state.carry[l] is None)
             assert carry[l] is None or np.array_equal(update.state.carry[l], carry[l])
