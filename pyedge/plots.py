@@ -75,11 +75,12 @@ def spikes_and_accuracy(
         origin="lower",
         extent=(0.5, len(inputs) + 0.5, -0.5, inputs.shape[1] - 0.5),
     )
-    axes[0].set_ylabel("input")
+    axes[0].set_ylabel("input line")
+    axes[0].yaxis.get_major_locator().set_params(integer=True)
     axes[0].set_title(window, loc="left", fontsize="medium")
     for number, (fired, plot) in enumerate(zip(spikes, axes[1:], strict=False), 1):
         step, neuron = np.nonzero(fired)
-        plot.scatter(step + 1, neuron, s=4, marker="|", color=INK)
+        plot.scatter(step + 1, neuron, s=9, marker="|", color=INK)
         plot.set(xlim=(0.5, len(fired) + 0.5), ylim=(-1, fired.shape[1]), ylabel=f"neuron, layer {number}")
         plot.text(
             1,
@@ -90,6 +91,7 @@ def spikes_and_accuracy(
             fontsize="small",
         )
     axes[-2].set_xlabel("time step")
+    axes[-2].yaxis.get_major_locator().set_params(integer=True)
     for (name, values), color in zip(accuracy.items(), (ACCENT, INK, PALE), strict=False):
         axes[-1].plot(updates, values, color=color, label=name, marker="." if len(updates) < 40 else None)
     axes[-1].set(xlabel="updates on the board", ylabel="accuracy, unseen windows")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pyedge.cli import boards, data, deploy, describe, evaluate, monitor, quantize, train
+from pyedge.cli import adapt, boards, data, deploy, describe, evaluate, monitor, quantize, train
 from pyedge.errors import PyEdgeError
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ def _root(
     """
 
 
-for module in (data, train, quantize, describe, evaluate, deploy, monitor, boards):
+for module in (data, train, quantize, describe, evaluate, deploy, adapt, monitor, boards):
     module.register(app)
 
 

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -87,7 +87,8 @@ class Bar:
         self._progress.update(self._task, completed=done, note=note)
         if not errors.is_terminal and time.monotonic() - self._said > QUIET_S:
             self._said = time.monotonic()
-            say(f"{self._title}: {done:g} of {self._progress.tasks[self._task].total:g} {note}".rstrip())
+            share = done / (self._progress.tasks[self._task].total or 1)
+            say(f"{self._title}: {share:.0%} {note}".rstrip())
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def bar(title: str, total: float) -> Iterator[Bar]:
     """A progress bar on standard error that disappears at its end; where that is no terminal, some lines."""
     columns = (
         TextColumn(title),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         BarColumn(24),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),

@@ -49,8 +49,8 @@ def monitor(
 ) -> None:
     """Replay a wearer's new session to a board, and watch what it says and does.
 
-    Shown are the gesture, its confidence, what the wearer was asked to do, the share that was right, spikes and
-    operations of each layer, and the answer time. The recordings are those of the model's recipe.
+    Shown are the gesture, its confidence, what the wearer was asked to do, the share that was right, spikes
+    and operations of each layer, and the answer time. The recordings are those of the model's recipe.
 
     Example: `pyedge monitor runs/wrist/model.edge --board mps2-an386 --seconds 20 --speed 4`.
     """

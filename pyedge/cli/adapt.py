@@ -1,0 +1,141 @@
+"""`pyedge adapt`: a model learns from the wearer's new session, and is judged on the rest of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyedge.cli.connect import BoardName, Port, connected
+from pyedge.cli.console import Json, bar, emit, table
+
+
+class On(StrEnum):
+    """Where the model learns."""
+
+    reference = "reference"
+    host = "host"
+    board = "board"
+
+
+class Align(StrEnum):
+    """Whether the armband's turn is fitted first."""
+
+    fit = "fit"
+    none = "none"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("adapt")(adapt)
+
+
+def adapt(
+    model: Annotated[Path, typer.Argument(help="A model image (.edge) that `pyedge quantize` wrote.")],
+    on: Annotated[On, typer.Option(help="Where it learns: the same bits everywhere.")] = On.host,
+    board: BoardName = None,
+    port: Port = None,
+    repetitions: Annotated[
+        int | None, typer.Option(help="Labelled repetitions of each gesture; default: the recipe's.", min=1)
+    ] = None,
+    passes: Annotated[int | None, typer.Option(help="Times that each new window is learned.", min=0)] = None,
+    remembered: Annotated[
+        float | None, typer.Option(help="Windows of old sessions learned for each new one.", min=0)
+    ] = None,
+    align: Annotated[
+        Align | None, typer.Option(help="Fit the armband's turn to the new windows first.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order in which windows are learned.", min=0)] = 0,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Write what was learned (docs/image.md, section 6); not with reference."),
+    ] = None,
+    commit: Annotated[bool, typer.Option("--commit", help="With --on board: keep it there.")] = False,
+    json: Json = False,
+) -> None:
+    """Let a model learn from a few labelled gestures of the wearer's new session.
+
+    A board gets the raw EMG of the first repetitions with their labels, and some windows of old sessions to
+    remember; it encodes, keeps and learns by itself. Accuracy is that on the rest of the new session, which
+    nothing was trained on. The hash is that of the learned weights: equal on host and board.
+
+    Example: `pyedge adapt runs/wrist/model.edge --on board --board mps2-an386 --passes 5`.
+    """
+    from pyedge.adapt import Policy
+    from pyedge.checkpoint import write_atomically
+    from pyedge.errors import ConfigError
+    from pyedge.predict import open_any
+    from pyedge.wearer import lessons_of, study
+
+    if state is not None and on == On.reference:
+        raise ConfigError("--state is written on host or board; the reference keeps arrays only")
+    if commit and on != On.board:
+        raise ConfigError("--commit keeps what a board has learned; it needs --on board")
+    given: dict[str, Any] = {
+        "passes": passes,
+        "remembered": remembered,
+        "align": align and align.value,
+        "seed": seed,
+    }
+    policy = Policy(**{k: v for k, v in given.items() if v is not None})
+    opened = open_any(model)
+    integers, blob = opened.whole_image()
+    lessons = lessons_of(opened.task(), policy, repetitions)
+    with student(on, integers, blob, board, port) as learner, bar(learner.name, 1) as tick:
+        found = study(learner, lessons, policy, lambda what, share: tick(share, what))
+        alignment = learner.alignment()
+        result: dict[str, Any] = {
+            "model": str(model),
+            "on": on.value,
+            "name": learner.name,
+            "repetitions": lessons.repetitions,
+            "windows_new": len(lessons.new.labels),
+            "windows_remembered": len(lessons.old.labels),
+            "windows_test": len(lessons.test.labels),
+            "updates": found.updates,
+            "accuracy_before": found.before.accuracy,
+            "accuracy_after": found.after.accuracy,
+            "recall_before": found.before.recall,
+            "recall_after": found.after.recall,
+            "weights_changed": found.changed,
+            "rotation": alignment.rotation,
+            "gains": list(alignment.gains),
+        }
+        if on != On.reference:
+            result["weights_hash"] = learner.hash()
+        if state is not None:
+            saved = learner.board.state() if on == On.board else learner.learner.net.save()
+            write_atomically(state, lambda file: file.write(saved))
+            result["state"] = str(state)
+        if commit:
+            result["committed"] = learner.board.commit()
+    if json:
+        return emit(result)
+    rows = zip(lessons.classes, found.before.recall, found.after.recall, strict=True)
+    shown = [(c, b, a) for c, b, a in rows if b is not None and a is not None]
+    print(table(("gesture", "before", "after"), shown))
+    print(
+        f"\naccuracy {found.before.accuracy:.3f} before, {found.after.accuracy:.3f} after "
+        f"{found.updates:,} updates on {learner.name}; {found.changed:.1%} of the weights changed"
+    )
+    if "weights_hash" in result:
+        print(f"learned weights {result['weights_hash']}")
+    return None
+
+
+@contextmanager
+def student(on: On, integers: Any, blob: bytes, board: str | None, port: str | None) -> Iterator[Any]:
+    """The model where it learns."""
+    from pyedge.errors import ConfigError
+    from pyedge.wearer import BoardStudent, HostStudent, ReferenceStudent
+
+    if integers.lowest_learning is None:
+        raise ConfigError("no layer of this image learns; write one with `pyedge quantize RUN --learn all`")
+    if on == On.reference:
+        yield ReferenceStudent(integers)
+    elif on == On.host:
+        yield HostStudent(blob)
+    else:
+        with connected(board, port) as found:
+            yield BoardStudent(found, blob, integers.encoder)

@@ -1,0 +1,238 @@
+"""A wearer's new session: a model learns from its first repetitions, anywhere, and is judged on the rest."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyedge.adapt import BoardLearner, HostLearner, Policy, Progress, ReferenceLearner, adapt, remembered
+from pyedge.datasets import Recording
+from pyedge.encode import Alignment, EncoderConfig, Rows, encode, steps_completed
+from pyedge.errors import ConfigError
+from pyedge.evaluation import Outcome
+from pyedge.link import Board
+from pyedge.quant import reference
+from pyedge.quant.model import IntegerModel, Integers
+from pyedge.runtime import Model, Net
+from pyedge.task import Side, Task
+
+Tick = Callable[[float], None]
+Predicted = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """What a model learns from and is judged on."""
+
+    new: Side  # the first repetitions of the new session, labelled
+    old: Side  # the windows of old sessions that are remembered
+    test: Side  # the new session's unseen remainder
+    repetitions: int
+    classes: tuple[str, ...]
+
+
+def lessons_of(task: Task, policy: Policy, repetitions: int | None = None) -> Lessons:
+    """Raises ConfigError where nothing is labelled."""
+    k = task.recipe.data.repetitions if repetitions is None else repetitions
+    if k < 1:
+        raise ConfigError(f"{k} labelled repetitions; at least 1 is needed to learn from")
+    new, test = task.new(k)
+    old = task.old()
+    picks = remembered(old.labels, len(task.classes), policy)
+    kept = Side(old.rows[picks], old.labels[picks], old.windows.take(picks))
+    return Lessons(new, kept, test, k, task.classes)
+
+
+class Student(Protocol):
+    """A model that learns and can be judged; `name` is where it runs."""
+
+    name: str
+
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+        """Learn. Returns the updates made."""
+
+    def predict(self, side: Side, tick: Tick) -> Predicted:
+        """What it says of each window now."""
+
+    def weights(self) -> tuple[Integers, ...]:
+        """Its weights now, (fan_in, fan_out) each."""
+
+    def alignment(self) -> Alignment:
+        """How it takes the armband to sit."""
+
+
+class ReferenceStudent:
+    """The integer reference in NumPy."""
+
+    name = "integer reference"
+
+    def __init__(self, model: IntegerModel) -> None:
+        self.learner = ReferenceLearner(model)
+
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+        return _adapt(self.learner, lessons, policy, on_pass)
+
+    def predict(self, side: Side, tick: Tick) -> Predicted:
+        model, weights = self.learner.model, self.learner.state.weights
+        found = np.empty(len(side.labels), np.int64)
+        for n, window in enumerate(encode(self.learner.encoder, side.rows, self.learner.alignment)):
+            found[n] = reference.run_window(model, weights, window).scores.argmax()
+            tick(n + 1)
+        return found
+
+    def weights(self) -> tuple[Integers, ...]:
+        return self.learner.state.weights
+
+    def alignment(self) -> Alignment:
+        return self.learner.alignment
+
+
+class HostStudent:
+    """The C runtime in this process."""
+
+    name = "host C"
+
+    def __init__(self, image: bytes) -> None:
+        self.learner = HostLearner(image)
+
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+        return _adapt(self.learner, lessons, policy, on_pass)
+
+    def predict(self, side: Side, tick: Tick) -> Predicted:
+        net = Net(self.learner.net.model, weights=self.learner.net.learned_bytes())
+        found = np.empty(len(side.labels), np.int64)
+        for n, window in enumerate(encode(self.learner.stream.encoder, side.rows, self.alignment())):
+            found[n] = net.run_window(window).label
+            tick(n + 1)
+        return found
+
+    def weights(self) -> tuple[Integers, ...]:
+        return self.learner.net.weights()
+
+    def alignment(self) -> Alignment:
+        return self.learner.stream.alignment
+
+    def hash(self) -> str:
+        """SHA-256 of what learning changed."""
+        return self.learner.net.weights_hash()
+
+
+class BoardStudent:
+    """A board: it gets raw samples only, and encodes, keeps, learns and predicts by itself."""
+
+    def __init__(self, board: Board, image: bytes, encoder: EncoderConfig) -> None:
+        """Deploys the image."""
+        board.deploy(image)
+        self.name, self.board = board.info.name, board
+        self.learner = _Sender(board, encoder, Model(image).window)
+
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+        self.learner.sends = [*_by_trial(lessons.new), *_by_window(lessons.old)]
+        return _adapt(self.learner, lessons, policy, on_pass)
+
+    def predict(self, side: Side, tick: Tick) -> Predicted:
+        found: list[int] = []
+        for stretch in _by_trial(side):
+            if stretch is not None:
+                found += self.learner.watch(stretch)
+                tick(len(found))
+        return np.array(found, np.int64)
+
+    def weights(self) -> tuple[Integers, ...]:
+        return self.board.weights()
+
+    def alignment(self) -> Alignment:
+        return self.board.alignment()
+
+    def hash(self) -> str:
+        """SHA-256 of what learning changed, read back."""
+        return self.board.weights_hash()
+
+
+class Stretch(NamedTuple):
+    """Samples start .. stop - 1 of a recording: one window, or the windows of a trial."""
+
+    recording: Recording
+    start: int
+    stop: int
+    label: int
+
+
+def _by_window(side: Side) -> list[Stretch]:
+    w = side.windows
+    columns = (w.recording, w.start, w.stop, w.label)
+    return [Stretch(w.recordings[r], int(a), int(b), int(y)) for r, a, b, y in zip(*columns, strict=True)]
+
+
+def _by_trial(side: Side) -> list[Stretch | None]:
+    """For each window: the stretch of its whole trial if it is the trial's first, else None."""
+    ids, each = side.windows.trial_ids(), _by_window(side)
+    first = np.diff(ids, prepend=-1) != 0
+    last = np.diff(ids, append=-1) != 0
+    stops = iter([each[n].stop for n in np.flatnonzero(last)])
+    return [s._replace(stop=next(stops)) if f else None for s, f in zip(each, first, strict=True)]
+
+
+class _Sender(BoardLearner):
+    """A board learner that sends its samples when it is told to keep a window."""
+
+    sends: Sequence[Stretch | None] = ()
+    _next = 0
+
+    def keep(self, rows: Rows, label: int) -> None:
+        stretch = self.sends[self._next]
+        self._next += 1
+        if stretch is not None:
+            self._keep(*stretch)
+
+    def watch(self, stretch: Stretch) -> list[int]:
+        """Send a stretch as keep does: what the board says of each of its windows."""
+        hop, stride = self.encoder.hop, self.encoder.stride
+        first_end = steps_completed(self.encoder, stretch.start + self.steps * hop + self._primer)
+        strides = -(-(self.encoder.hops - 1) // stride) if self.encoder.log else 0
+        begin = (first_end - self.steps - strides * stride) * hop
+        self.board.reset("stream")
+        samples = stretch.recording.emg[begin : stretch.stop]
+        return [window.label for window in self.board.stream(samples)][strides:]
+
+
+class Adapted(NamedTuple):
+    """A student before and after its lessons."""
+
+    before: Outcome
+    after: Outcome
+    updates: int
+    changed: float  # share of weights that differ
+
+
+def study(
+    student: Student,
+    lessons: Lessons,
+    policy: Policy,
+    ticks: Callable[[str, float], None] = lambda *_: None,
+    on_pass: Callable[[Progress], None] | None = None,
+) -> Adapted:
+    """Judge, teach, judge again. ticks : called with "before", "learning" or "after" and the share done."""
+
+    def judge(what: str) -> Outcome:
+        count = len(lessons.test.labels)
+        predicted = student.predict(lessons.test, lambda n: ticks(what, n / count))
+        return Outcome(lessons.test.labels, predicted, lessons.classes)
+
+    def passed(progress: Progress) -> None:
+        ticks("learning", progress.passed / progress.passes)
+        if on_pass is not None:
+            on_pass(progress)
+
+    before, old = judge("before"), student.weights()
+    updates = student.learn(lessons, policy, passed)
+    new = student.weights()
+    moved = sum(int(np.count_nonzero(a != b)) for a, b in zip(old, new, strict=True))
+    return Adapted(before, judge("after"), updates, moved / sum(w.size for w in old))
+
+
+def _adapt(learner: Any, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+    new, old = (lessons.new.rows, lessons.new.labels), (lessons.old.rows, lessons.old.labels)
+    return adapt(learner, new, old, lessons.repetitions, policy, on_pass)
