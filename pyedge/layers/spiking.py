@@ -27,7 +27,7 @@ class Spiking:
     def forward(
         self, params: Mapping[str, Array], x: Array, how: Forward
     ) -> tuple[Array, tuple[Spike, bool]]:
-        run = how.ops.neuron(self.neuron, x, how.window)
+        run = how.ops.neuron(self.neuron, how.ops.array(x, how.dtype), how.window)
         return run.fired, (run, len(x) == 1)
 
     def backward(
