@@ -16,8 +16,7 @@ typedef struct lesson {
     edge_seat_t seat;
     edge_layer_t above;  // of a hidden layer
     const uint8_t *above_weights;
-    edge_layer_t below;  // of any but the first
-    edge_seat_t below_seat;
+    edge_seat_t below_seat;  // of any layer but the first
     edge_learning_t at;
     edge_threshold_t threshold;
     uint32_t history_bytes;
@@ -25,28 +24,25 @@ typedef struct lesson {
     int32_t update_limit;  // E2
 } lesson_t;
 
-static lesson_t open_lesson(edge_net_t *n, uint32_t layer) {
-    lesson_t s;
-    memset(&s, 0, sizeof s);
-    s.n = n;
-    s.at = edge_plan_learning(&n->model);
-    s.history_bytes = edge_history_bytes(&n->model);
-    edge_walk_t walk = {0, 0, 0, s.at.layers, 0};
+static void open_lesson(lesson_t *s, edge_net_t *n, uint32_t layer) {
+    memset(s, 0, sizeof *s);
+    s->n = n;
+    s->at = edge_plan_learning(&n->model);
+    s->history_bytes = edge_history_bytes(&n->model);
+    edge_walk_t walk = {0, 0, 0, s->at.layers, 0};
     for (uint32_t l = 0; l <= layer; l++) {
-        s.below = s.y;
-        s.below_seat = s.seat;
-        s.y = edge_model_layer(&n->model, l);
-        s.seat = edge_walk_layer(&n->model, &s.y, &walk);
+        s->below_seat = s->seat;
+        s->y = edge_model_layer(&n->model, l);
+        s->seat = edge_walk_layer(&n->model, &s->y, &walk);
     }
-    if (!s.y.last) {
-        s.above = edge_model_layer(&n->model, layer + 1);
-        const edge_seat_t seat = edge_walk_layer(&n->model, &s.above, &walk);
-        s.above_weights = edge_net_weights(n, &s.above, &seat);
+    if (!s->y.last) {
+        s->above = edge_model_layer(&n->model, layer + 1);
+        const edge_seat_t seat = edge_walk_layer(&n->model, &s->above, &walk);
+        s->above_weights = edge_net_weights(n, &s->above, &seat);
     }
-    s.threshold = edge_layer_threshold(&s.y);
-    s.error_limit = edge_layer_error_limit(&s.y);
-    s.update_limit = 32767 / n->model.window;
-    return s;
+    s->threshold = edge_layer_threshold(&s->y);
+    s->error_limit = edge_layer_error_limit(&s->y);
+    s->update_limit = 32767 / n->model.window;
 }
 
 // The first stage that a layer's tiles need, or IDLE.
@@ -206,7 +202,8 @@ static void start_cursor(const lesson_t *s, uint32_t which, const edge_seat_t *s
 }
 
 static void readout_errors(edge_net_t *n, uint32_t label) {
-    const lesson_t s = open_lesson(n, n->model.layers - 1u);
+    lesson_t s;
+    open_lesson(&s, n, n->model.layers - 1u);
     const edge_objective_t o = edge_model_objective(&n->model);
     const edge_softmax_t p = edge_net_softmax(n);
     int16_t *errors = (int16_t *)learning(&s, s.at.errors);
@@ -465,7 +462,8 @@ static void enter_layer(edge_net_t *n, uint32_t layer) {
     n->layer = (uint8_t)layer;
     n->base = 0;
     n->at = 0;
-    const lesson_t s = open_lesson(n, layer);
+    lesson_t s;
+    open_lesson(&s, n, layer);
     n->stage = first_stage(&s);
     if (n->stage == IDLE) {  // a readout that does not learn
         finish(n);
@@ -523,8 +521,9 @@ int edge_net_learn_begin(edge_net_t *n, int32_t label) {
 int edge_net_learn_run(edge_net_t *n, uint32_t budget) {
     if (!n->stage) return EDGE_ERR_ARGUMENT;
     uint32_t used = 0;
+    lesson_t s;
     do {
-        lesson_t s = open_lesson(n, n->layer);
+        open_lesson(&s, n, n->layer);
         const uint32_t layer = n->layer;
         do {
             const uint32_t left = budget > used ? budget - used : 0;
