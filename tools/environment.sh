@@ -112,8 +112,8 @@ want() {
 digest() { sha256sum | cut -d ' ' -f 1; }
 
 sources() {
-    find CMakeLists.txt cmake runtime_c pyedge/_edge.*.txt pyproject.toml -type f \
-        ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum
+    find CMakeLists.txt cmake runtime_c pyedge/_*.txt pyedge/ops/native pyproject.toml -type f \
+        ! -name "*.py[co]" ! -name "*.py" -print0 | sort -z | xargs -0 sha256sum
 }
 
 pip_install() {

@@ -24,7 +24,7 @@ What a backend may and may not do
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from pyedge.errors import ConfigError
 from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Split, distribute, log_softmax
@@ -134,11 +134,22 @@ _BACKENDS: dict[str, Callable[[], Ops]] = {
     "numpy": lambda: NUMPY,
     "native": lambda: import_module("pyedge.ops.native").OPS,
     "torch": lambda: import_module("pyedge.ops.torch_ops").OPS,
+    "auto": lambda: _native_or(NUMPY),
 }
 
 
+def _native_or(other: Ops) -> Ops:
+    try:
+        return cast(Ops, import_module("pyedge.ops.native").OPS)
+    except ImportError:
+        return other
+
+
 def backend(name: str) -> Ops:
-    """The backend of that name. Raises ConfigError where it is unknown, or not there."""
+    """The backend of that name; "auto" is native where it was built, else numpy.
+
+    Raises ConfigError where it is unknown, or not there.
+    """
     if name not in _BACKENDS:
         raise ConfigError(f"backend {name!r} is unknown; choose from {', '.join(_BACKENDS)}")
     try:

@@ -1,6 +1,6 @@
 // Cuts the work of train.h into items for the threads; chooses the kernels of this processor.
 #include "train.h"
-#include "kernels.h"
+#include "table.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // Dense layers of neurons, forward and backward, a tile of neurons at a time; compiled once per instruction set.
-#include "kernels.h"
+#include "table.h"
 #include "simd.h"
 
 #define MOST (UNIT * TILE_UNITS / WIDTH)  // registers of a tile

@@ -1,6 +1,6 @@
 // The kernels by instruction set: one table each, chosen once a process.
-#ifndef TRAIN_KERNELS_H
-#define TRAIN_KERNELS_H
+#ifndef TRAIN_TABLE_H
+#define TRAIN_TABLE_H
 
 #include "train.h"
 

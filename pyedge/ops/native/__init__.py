@@ -1,0 +1,130 @@
+"""The native backend: C kernels that visit only spikes and the errors at spikes, on all cores.
+
+Operations give arrays that need not exist (`lazy`): a layer's currents are never written when neurons of a
+known kind take them, errors of a known rule stay lists of events. Whatever is not known here, a user's own
+neuron or rule, float64, shapes beyond the kernels' limits, is the reference's work; the first time it is
+said in the log ("pyedge.ops.native").
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyedge._train import lib
+from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, readout_gradient
+from pyedge.ops.native.lazy import Later, Lazy, Spikes
+from pyedge.ops.native.neurons import Epsilon, run_neurons
+from pyedge.ops.native.threads import POOL
+from pyedge.ops.numpy_ops import Array, NumpyOps, _for_inputs
+
+if TYPE_CHECKING:
+    from pyedge.neuron import Neuron, Spike
+    from pyedge.rules import Rule
+
+__all__ = ["OPS", "NativeOps", "isa", "use_isa", "use_threads"]
+
+LIMIT = 1 << 16  # features of a layer, in lists of 16-bit numbers
+log = logging.getLogger(__name__)
+
+
+def _plain(x: Any) -> Any:
+    return x.array if isinstance(x, Lazy) else x
+
+
+class NativeOps(NumpyOps):
+    name = "native"
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def _note(self, what: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            log.warning("the native backend leaves %s to NumPy", what)
+
+    def array(self, x: Any, dtype: Any = None) -> Array:
+        if isinstance(x, Lazy):
+            return x if dtype is None or np.dtype(dtype) == x.dtype else np.asarray(x.array, dtype)  # type: ignore[return-value]
+        return np.asarray(x, dtype)
+
+    def numpy(self, x: Any) -> Array:
+        return _plain(x)
+
+    def neuron(self, neuron: "Neuron", current: Any, window: int) -> "Spike":
+        from pyedge.neuron import IF, LIF
+
+        if type(neuron) not in (LIF, IF):
+            self._note(f"neurons of kind {type(neuron).__name__}")
+        elif current.dtype != np.float32:
+            self._note(f"{current.dtype}")
+        else:
+            return run_neurons(neuron, current, window)
+        return super().neuron(neuron, _plain(current), window)
+
+    def rule(self, rule: "Rule", run: "Spike", neuron: "Neuron", spike_error: Any) -> Any:
+        from pyedge.neuron import Spike
+        from pyedge.rules import MPDED, Surrogate
+
+        fired: Any = run.fired
+        if isinstance(fired, Spikes) and fired.run is not None:
+            if type(rule) is MPDED and rule.masked and rule.recursion == "full" and type(rule.surrogate) is Surrogate:
+                return Epsilon(fired, rule, neuron, spike_error)
+            self._note(f"the backward pass of {type(rule).__name__} as configured")
+        return super().rule(rule, Spike(*(_plain(part) for part in run)), neuron, _plain(spike_error))
+
+    def dense(self, error: Any) -> Array:
+        return super().dense(_plain(error))
+
+    def over_time(self, error: Any) -> Any:
+        return error.over_time if isinstance(error, Epsilon) else super().over_time(_plain(error))
+
+    def bias_gradient(self, error: Any) -> Array:
+        return error.bias_gradient if isinstance(error, Epsilon) else super().bias_gradient(error)
+
+    def linear(self, x: Any, weight: Array, bias: Array | None) -> Any:
+        x = self._spikes(x)
+        if isinstance(x, Spikes) and weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
+            return DenseCurrents(x, weight, bias)
+        return super().linear(_plain(x), weight, bias)
+
+    def linear_weight_gradient(self, x: Any, error: Any) -> Array:
+        x = self._spikes(x)
+        if isinstance(x, Spikes) and x.bits.features <= LIMIT:
+            if isinstance(error, Epsilon) and error.features <= LIMIT:
+                return error.weight_gradient(x)
+            if isinstance(error, np.ndarray) and error.dtype == np.float32 and error.shape[-1] <= 64:
+                return readout_gradient(x, error)
+        return super().linear_weight_gradient(_plain(x), _plain(error))
+
+    def linear_input_error(self, error: Any, weight: Array, only: Any) -> Any:
+        if only is not None and weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
+            if isinstance(error, Epsilon):
+                return DenseErrors(error, weight)
+            if isinstance(error, np.ndarray) and error.ndim == 3:
+                return ReadoutErrors(error, weight)
+        return super().linear_input_error(_plain(_for_inputs(error)), weight, _plain(only))
+
+    def _spikes(self, x: Any) -> Any:
+        """Spikes as bits, whatever they come as."""
+        return Spikes.pack(x) if isinstance(x, np.ndarray) and x.dtype == bool else x
+
+
+OPS = NativeOps()
+
+
+def isa() -> str:
+    """The instruction set that the kernels use: "avx512", "avx2" or "plain"."""
+    from pyedge._train import ffi
+
+    return str(ffi.string(lib.train_isa()).decode())
+
+
+def use_isa(name: str) -> bool:
+    """Takes another one, for tests; False where this processor lacks it."""
+    return bool(lib.train_use_isa(name.encode()) == 0)
+
+
+def use_threads(count: int) -> None:
+    """From now on that many threads; 0: $PYEDGE_THREADS, else all cores."""
+    POOL.use(count)

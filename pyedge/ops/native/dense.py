@@ -1,0 +1,134 @@
+"""Dense layers in the native backend."""
+
+from typing import Any
+
+import numpy as np
+
+from pyedge._train import ffi, lib
+from pyedge.ops.native.lazy import Lazy, Spikes, pointer
+from pyedge.ops.native.neurons import Epsilon
+from pyedge.ops.native.threads import POOL
+from pyedge.ops.numpy_ops import Array
+
+
+class DenseCurrents(Lazy):
+    """x W + b of spikes, (T, batch, outputs): written only if something other than neurons wants it."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, x: Spikes, weight: Array, bias: Array | None) -> None:
+        self.x = x
+        self.weight = np.ascontiguousarray(weight)
+        self.bias = None if bias is None else np.ascontiguousarray(bias)
+        self.shape = (*x.shape[:2], weight.shape[1])
+
+    def _make(self) -> Array:
+        out = np.empty(self.shape, np.float32)
+        self.run_into({"out": pointer("float *", out)}, self.shape[0])
+        return out
+
+    def run_into(self, to: dict[str, Any], window: int) -> None:
+        inputs, outputs = self.weight.shape
+        job = {
+            "window": window,
+            "batch": self.shape[1],
+            "inputs": inputs,
+            "outputs": outputs,
+            "in": self.x.bits.events,
+            "weight": pointer("float *", self.weight),
+            "bias": pointer("float *", self.bias),
+            **to,
+        }
+        with POOL as pool:
+            scratch = np.empty(pool.threads * lib.train_forward_scratch(inputs), np.float32)
+            lib.train_forward_run(pool, ffi.new("train_forward *", job | {"scratch": pointer("float *", scratch)}))
+
+
+class DenseErrors(Lazy):
+    """dL/ds below a dense layer whose neurons' error is epsilon: epsilon W^T, (T, batch, inputs).
+
+    bonus : a number added everywhere.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, epsilon: Epsilon, weight: Array, bonus: float = 0.0) -> None:
+        self.epsilon, self.weight, self.bonus = epsilon, np.ascontiguousarray(weight), bonus
+        self.shape = (*epsilon.shape[:2], len(weight))
+
+    def _make(self) -> Array:
+        return self.epsilon.array @ self.weight.T + np.float32(self.bonus)
+
+    def __add__(self, other: Any) -> Any:
+        if np.ndim(other) == 0:
+            return DenseErrors(self.epsilon, self.weight, self.bonus + float(other))
+        return self.array + other
+
+    @property
+    def source(self) -> dict[str, Any]:
+        return {
+            "bonus": self.bonus,
+            "above": self.weight.shape[1],
+            "tau_above": self.epsilon.neuron.decay,
+            "weight_above": pointer("float *", self.weight),
+            "errors_above": self.epsilon.events.struct,
+        }
+
+
+class ReadoutErrors(Lazy):
+    """The same below a linear layer whose error is an array, (T, batch, outputs)."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, error: Array, weight: Array, bonus: float = 0.0) -> None:
+        self.error, self.weight, self.bonus = error, np.ascontiguousarray(weight), bonus
+        self.step, self.rows = _by_steps(error)
+        self.shape = (*error.shape[:2], len(weight))
+
+    def _make(self) -> Array:
+        return self.error @ self.weight.T + np.float32(self.bonus)
+
+    def __add__(self, other: Any) -> Any:
+        if np.ndim(other) == 0:
+            return ReadoutErrors(self.error, self.weight, self.bonus + float(other))
+        return self.array + other
+
+    @property
+    def source(self) -> dict[str, Any]:
+        return {
+            "bonus": self.bonus,
+            "above": self.weight.shape[1],
+            "weight_above": pointer("float *", self.weight),
+            "error_above": pointer("float *", self.rows),
+            "error_step": self.step,
+        }
+
+
+def _by_steps(error: Array) -> tuple[int, Array]:
+    """How far apart steps are, 0 if all are the same, and a contiguous array to count in."""
+    if len(error) > 1 and error.strides[0] == 0:
+        return 0, np.ascontiguousarray(error[0], np.float32)
+    return error[0].size, np.ascontiguousarray(error, np.float32)
+
+
+def readout_gradient(x: Spikes, error: Array) -> Array:
+    """dL/dW of a linear layer, (inputs, outputs), from its error (T, batch, outputs)."""
+    window, batch, outputs = error.shape
+    inputs = x.bits.features
+    step, rows = _by_steps(error)
+    out = np.empty((inputs, outputs), np.float32)
+    scratch = np.empty(lib.train_readout_scratch(inputs, outputs), np.float32)
+    job = {
+        "window": window,
+        "batch": batch,
+        "inputs": inputs,
+        "outputs": outputs,
+        "in": x.bits.events,
+        "error": pointer("float *", rows),
+        "error_step": step,
+        "gradient": pointer("float *", out),
+        "scratch": pointer("float *", scratch),
+    }
+    with POOL as pool:
+        lib.train_readout_run(pool, ffi.new("train_readout *", job))
+    return out

@@ -1,0 +1,186 @@
+"""What the native backend hands on between its operations: arrays that need not exist.
+
+Each stands for an array and becomes one (`array`) as soon as NumPy looks into it, so that foreign neurons,
+rules and losses work; the backend's own operations take what it is made of instead, and fuse.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pyedge._train import ffi, lib
+from pyedge.ops.native.threads import POOL
+from pyedge.ops.numpy_ops import Array
+
+UNIT = 16
+
+
+class Lazy(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array to be: its shape and type are known, its numbers are computed at the first look."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def _make(self) -> Array:
+        raise NotImplementedError
+
+    @cached_property
+    def array(self) -> Array:
+        return self._make()
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.array.astype(dtype, copy=bool(copy)) if dtype is not None else self.array
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*(x.array if isinstance(x, Lazy) else x for x in inputs), **kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.array[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.array, name)
+
+    def reshape(self, *shape: Any) -> Any:
+        full = self._full(shape)
+        return self if full == self.shape else self.array.reshape(full)
+
+    def _full(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
+        """The shape with its -1, if any, worked out."""
+        wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        known = -int(np.prod([n for n in wanted]))
+        return tuple(self.size // known if n == -1 and known else int(n) for n in wanted)
+
+
+class Later(Lazy):
+    """Any array to be."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, make: Callable[[], Array]) -> None:
+        self.shape, self.dtype, self._maker = shape, np.dtype(dtype), make
+
+    def _make(self) -> Array:
+        return self._maker()
+
+
+def row_bytes(count: int) -> int:
+    """Bytes of one step's spikes of that many neurons."""
+    return -(-count // 64) * 8
+
+
+class Bits:
+    """A window's spikes as bits, (batch, T, row) uint8, and as lists of events."""
+
+    def __init__(self, bits: Array, features: int) -> None:
+        self.bits, self.features = bits, features
+
+    @property
+    def row(self) -> int:
+        return self.bits.shape[2]
+
+    @cached_property
+    def start(self) -> Array:
+        """Where the list of each sample and step begins, (batch * T + 1,)."""
+        rows = self.bits.shape[0] * self.bits.shape[1]
+        start = np.empty(rows + 1, np.int32)
+        lib.train_count_events(
+            pointer("uint8_t *", self.bits), pointer("int32_t *", start), rows, self.row
+        )
+        return start
+
+    @cached_property
+    def index(self) -> Array:
+        """The events' neurons, uint16."""
+        index = np.empty(max(self.count, 1), np.uint16)
+        with POOL as pool:
+            lib.train_list_events(
+                pool,
+                pointer("uint8_t *", self.bits),
+                pointer("int32_t *", self.start),
+                pointer("uint16_t *", index),
+                ffi.NULL,
+                len(self.start) - 1,
+                self.row,
+            )
+        return index
+
+    @property
+    def count(self) -> int:
+        """Spikes in all."""
+        return int(self.start[-1])
+
+    @property
+    def events(self) -> dict[str, Any]:
+        return {"start": pointer("int32_t *", self.start), "index": pointer("uint16_t *", self.index)}
+
+
+class Spikes(Lazy):
+    """Spikes as bits; stands for bool (T, batch, ...)."""
+
+    dtype = np.dtype(bool)
+
+    def __init__(self, bits: Bits, shape: tuple[int, ...], run: Any = None) -> None:
+        self.bits = bits
+        self.shape = shape
+        self.run = run  # how neurons came to fire, if they did
+
+    @classmethod
+    def pack(cls, x: Array) -> "Spikes":
+        """From bool, (T, batch, ...)."""
+        window, batch = x.shape[:2]
+        count = int(np.prod(x.shape[2:]))
+        x = np.ascontiguousarray(x)
+        bits = np.empty((batch, window, row_bytes(count)), np.uint8)
+        with POOL as pool:
+            lib.train_pack(
+                pool, pointer("uint8_t *", x), pointer("uint8_t *", bits), window, batch, count, bits.shape[2]
+            )
+        return cls(Bits(bits, count), x.shape)
+
+    def _make(self) -> Array:
+        window, batch = self.shape[:2]
+        out = np.empty(self.shape, bool)
+        bits = self.bits
+        with POOL as pool:
+            lib.train_unpack(
+                pool,
+                pointer("uint8_t *", bits.bits),
+                pointer("uint8_t *", out),
+                window,
+                batch,
+                bits.features,
+                bits.row,
+            )
+        return out
+
+    def mean(self, *args: Any, **kwargs: Any) -> Any:
+        return self.array.mean(*args, **kwargs) if args or kwargs else np.float64(self.bits.count / self.size)
+
+    def reshape(self, *shape: Any) -> Any:
+        full = self._full(shape)
+        return Spikes(self.bits, full, self.run) if full[:2] == self.shape[:2] else self.array.reshape(full)
+
+    def take(self, indices: Any, axis: int | None = None, **kwargs: Any) -> Any:
+        """Samples are taken as bits."""
+        if axis != 1 or kwargs:
+            return self.array.take(indices, axis, **kwargs)
+        bits = self.bits.bits[indices]
+        return Spikes(Bits(bits, self.bits.features), (self.shape[0], len(bits), *self.shape[2:]))
+
+
+def pointer(kind: str, array: Array | None) -> Any:
+    """The address of a contiguous array; the caller keeps the array alive."""
+    return ffi.NULL if array is None else ffi.cast(kind, array.__array_interface__["data"][0])

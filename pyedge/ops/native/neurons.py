@@ -1,0 +1,254 @@
+"""Layers of neurons in the native backend: a window forward, and the error of MPD-ED backward."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyedge._train import ffi, lib
+from pyedge.ops.native.lazy import UNIT, Bits, Later, Lazy, Spikes, pointer, row_bytes
+from pyedge.ops.native.threads import POOL
+from pyedge.ops.numpy_ops import Array
+
+if TYPE_CHECKING:
+    from pyedge.neuron import IF, LIF, Neuron, Spike
+    from pyedge.rules import MPDED
+
+SHAPES = {"constant": 0, "rectangular": 1, "linear": 2, "exponential": 3, "sigmoid": 4}
+RESETS = {"on": 0, "off": 1, "threshold": 2}
+
+
+class Saved:
+    """u and theta of the neurons that fired, tile by tile; see train.h."""
+
+    def __init__(self, window: int, batch: int, features: int) -> None:
+        units = -(-features // UNIT)
+        size = batch * units * (UNIT * window + UNIT)
+        self.u, self.theta = np.empty(size, np.float32), np.empty(size, np.float32)
+        self.count = np.empty(batch * units, np.int32)
+
+    @property
+    def struct(self) -> dict[str, Any]:
+        return {
+            "u": pointer("float *", self.u),
+            "theta": pointer("float *", self.theta),
+            "count": pointer("int32_t *", self.count),
+        }
+
+
+class Run:
+    """What is kept of a window: enough for the backward pass, and to repeat it in NumPy."""
+
+    def __init__(self, neuron: "LIF | IF", current: Any, window: int, saved: Saved) -> None:
+        self.neuron, self.current, self.window, self.saved = neuron, current, window, saved
+
+    @cached_property
+    def repeated(self) -> "Spike":
+        return self.neuron.run(self.current.array if isinstance(self.current, Lazy) else self.current, self.window)
+
+
+def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
+    """A window from rest, from lazy currents of this backend or from an array (T or 1, batch, ...)."""
+    from pyedge.neuron import Spike
+
+    shape = (window, *current.shape[1:])
+    batch, features = shape[1], int(np.prod(shape[2:]))
+    table = neuron.params(window, current.dtype)
+    theta = np.zeros(max(64, window + 1), np.float32)
+    theta[: window + 1] = table.theta
+    bits = np.zeros((batch, window, row_bytes(features)), np.uint8)
+    saved = Saved(window, batch, features)
+    to = {
+        "neuron": {"tau": table.tau, "thetas": window + 1, "theta": pointer("float *", theta)},
+        "bits": pointer("uint8_t *", bits),
+        "row": bits.shape[2],
+        "saved": saved.struct,
+    }
+    if hasattr(current, "run_into"):
+        current.run_into(to, window)
+    else:
+        current = np.ascontiguousarray(current.array if isinstance(current, Lazy) else current)
+        job = {
+            "window": window,
+            "batch": batch,
+            "outputs": features,
+            "currents": pointer("float *", current),
+            "steps": len(current),
+            **to,
+        }
+        with POOL as pool:
+            lib.train_forward_run(pool, ffi.new("train_forward *", job))
+    run = Run(neuron, current, window, saved)
+    fired: Any = Spikes(Bits(bits, features), shape, run)
+    u: Any = Later(shape, np.float32, lambda: run.repeated.u)
+    return Spike(fired, u, Later(shape, np.float32, lambda: run.repeated.theta))  # type: ignore[arg-type]
+
+
+class Events:
+    """Errors at spikes as lists, like events; see train_errors."""
+
+    def __init__(self, start: Array, index: Array, value: Array) -> None:
+        self.start, self.index, self.value = start, index, value
+
+    @property
+    def struct(self) -> dict[str, Any]:
+        return {
+            "start": pointer("int32_t *", self.start),
+            "index": pointer("uint16_t *", self.index),
+            "value": pointer("float *", self.value),
+        }
+
+
+class Epsilon(Lazy):
+    """The error of a layer's currents by MPD-ED, (T, batch, ...), in whichever form it is wanted.
+
+    error : dL/ds, an array or an error of this backend that has `source`.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, fired: Spikes, rule: "MPDED", neuron: "Neuron", error: Any) -> None:
+        self.fired, self.rule, self.neuron, self.error = fired, rule, neuron, error
+        self.shape = fired.shape
+        self.features = fired.bits.features
+        self._events: Events | None = None
+        self._bias: Array | None = None
+
+    def _make(self) -> Array:
+        out = np.empty(self.shape, np.float32)
+        self._run(epsilon=pointer("float *", out))
+        return out
+
+    @cached_property
+    def over_time(self) -> Array:
+        """The sum over the window, (1, batch, ...)."""
+        out = np.empty((1, *self.shape[1:]), np.float32)
+        self._run(epsilon_sum=pointer("float *", out))
+        return out
+
+    @property
+    def bias_gradient(self) -> Array:
+        if self._bias is None:
+            _ = self.events
+        assert self._bias is not None
+        return self._bias
+
+    @property
+    def events(self) -> Events:
+        """The error differences."""
+        if self._events is None:
+            self._run(wanted=True)
+        assert self._events is not None
+        return self._events
+
+    def weight_gradient(self, x: Spikes) -> Array:
+        """By input events or by error events, whichever are fewer."""
+        bits, spikes = x.bits, self.fired.bits.count
+        width = -(-bits.features // 64) * 64
+        by_errors = spikes / 2 * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
+        out = np.empty((bits.features, self.features), np.float32)
+        if self._events is None and not by_errors:
+            self._run(
+                wanted=x.run is not None,
+                inputs=bits.features,
+                gradient=pointer("float *", out),
+                **{"in": bits.events},
+            )
+            return out
+        window, batch = self.shape[:2]
+        events = self.events
+        count = int(events.start[-1])
+        begin, at = np.empty(self.features + 1, np.int32), np.empty(count + 1, np.int32)
+        value = np.empty(count + 1, np.float32)
+        with POOL as pool:
+            scratch = np.empty(pool.threads * lib.train_gradient_scratch(batch, window), np.float32)
+            job = {
+                "window": window,
+                "batch": batch,
+                "inputs": bits.features,
+                "outputs": self.features,
+                "row": bits.row,
+                "bits": pointer("uint8_t *", bits.bits),
+                "tau": self.neuron.decay,
+                "errors": events.struct,
+                "gradient": pointer("float *", out),
+                "begin": pointer("int32_t *", begin),
+                "at": pointer("int32_t *", at),
+                "value": pointer("float *", value),
+                "scratch": pointer("float *", scratch),
+            }
+            lib.train_gradient_run(pool, ffi.new("train_gradient *", job))
+        return out
+
+    def _run(self, wanted: bool = False, **outputs: Any) -> None:
+        """One backward pass through the neurons; `wanted`: the events too."""
+        window, batch = self.shape[:2]
+        bits = self.fired.bits
+        from pyedge.rules.surrogate import DEFAULT_WIDTHS
+
+        surrogate: Any = self.rule.surrogate
+        width = DEFAULT_WIDTHS[surrogate.shape] if surrogate.width is None else surrogate.width
+        bias = np.empty(self.features, np.float32)
+        job = {
+            "window": window,
+            "batch": batch,
+            "outputs": self.features,
+            "row": bits.row,
+            "bits": pointer("uint8_t *", bits.bits),
+            "saved": self.fired.run.saved.struct,
+            "rule": {
+                "shape": SHAPES[surrogate.shape],
+                "reset": RESETS[self.rule.reset],
+                "tau": self.neuron.decay,
+                "width": width,
+                "factor": surrogate.scale / width,
+            },
+            "bias_gradient": pointer("float *", bias),
+            **outputs,
+        }
+        error = self.error
+        if hasattr(error, "source"):
+            job |= error.source
+        else:
+            error = error.array if isinstance(error, Lazy) else error
+            error = np.ascontiguousarray(error, np.float32)
+            job |= {"error": pointer("float *", error), "error_step": batch * self.features if len(error) > 1 else 0}
+        if wanted:
+            units = -(-self.features // UNIT)
+            size = batch * units * (UNIT * window + UNIT)
+            count = np.empty(batch * units * window, np.uint16)
+            index, value = np.empty(size, np.uint16), np.empty(size, np.float32)
+            deltas = {
+                "count": pointer("uint16_t *", count),
+                "index": pointer("uint16_t *", index),
+                "value": pointer("float *", value),
+            }
+            job["deltas"] = deltas
+        with POOL as pool:
+            size = lib.train_backward_scratch(
+                job.get("inputs", 0) if "gradient" in job else 0, job.get("above", 0), window
+            )
+            scratch = np.empty(pool.threads * size, np.float32)
+            lib.train_backward_run(pool, ffi.new("train_backward *", job | {"scratch": pointer("float *", scratch)}))
+            if wanted:
+                self._events = listed(pool, deltas, window, batch, self.features)
+        self._bias = bias
+
+
+def listed(pool: Any, deltas: dict[str, Any], window: int, batch: int, outputs: int) -> Events:
+    """The errors a tile at a time as lists."""
+    struct = ffi.new("train_deltas *", deltas)
+    start = np.empty(batch * window + 1, np.int32)
+    count = lib.train_count_errors(struct, pointer("int32_t *", start), window, batch, outputs)
+    events = Events(start, np.empty(count + 1, np.uint16), np.empty(count + 1, np.float32))
+    lib.train_list_errors(
+        pool,
+        struct,
+        pointer("int32_t *", start),
+        pointer("uint16_t *", events.index),
+        pointer("float *", events.value),
+        window,
+        batch,
+        outputs,
+    )
+    return events

@@ -1,0 +1,58 @@
+"""The thread pool of the native kernels: one a process, as many threads as the process may use cores."""
+
+import atexit
+import os
+import threading
+from typing import Any
+
+from pyedge._train import ffi, lib
+
+
+class Pool:
+    """Starts its threads at the first use, and anew in a forked process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = 0
+        self._pool: Any = None
+        self._threads = 0
+        atexit.register(self.stop)
+
+    def __enter__(self) -> Any:
+        """The pool for kernels to use; one caller at a time."""
+        self._lock.acquire()
+        if self._process != os.getpid():
+            self._pool = ffi.new("train_pool *")
+            lib.train_pool_start(self._pool, self._threads or default_threads())
+            self._process = os.getpid()
+        return self._pool
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @property
+    def threads(self) -> int:
+        with self as pool:
+            return int(pool.threads)
+
+    def use(self, threads: int) -> None:
+        """From now on that many threads; 0 stands for the default."""
+        self.stop()
+        self._threads = threads
+
+    def stop(self) -> None:
+        with self._lock:
+            if self._process == os.getpid():
+                lib.train_pool_stop(self._pool)
+            self._process = 0
+
+
+def default_threads() -> int:
+    """$PYEDGE_THREADS, else the cores this process may run on, at most 64."""
+    wanted = os.environ.get("PYEDGE_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return min(int(wanted), 64)
+    return min(len(os.sched_getaffinity(0)), 64) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+POOL = Pool()
