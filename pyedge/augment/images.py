@@ -1,7 +1,7 @@
 """Moving pictures about: crops, flips, rolls, rotations and holes, of images and of frames alike.
 
-Images are (batch, C, H, W), frames (T, batch, C, H, W). Every sample has its own draw; all its steps and channels
-move together. Values are only moved or filled, never mixed, so counts stay counts.
+Images are (batch, C, H, W), frames (T, batch, C, H, W). Every sample has its own draw; all its steps and
+channels move together. Values are only moved or filled, never mixed, so counts stay counts.
 """
 
 from collections.abc import Callable

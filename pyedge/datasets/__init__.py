@@ -1,16 +1,18 @@
-"""EMG recordings: load them, cut them into windows, split them by whole trials."""
+"""Data sets: EMG recordings, their windows and splits; image, event and touch sets are in `catalog`."""
 
 from .ceolini import load_published
 from .emg import EMBEDDED_NAME, EmgData, EmgSet, describe, load, names
 from .errors import (
     ChannelError,
     DamagedFileError,
+    FileKindError,
     LabelError,
     MissingDataError,
     SamplingGapError,
     SamplingRateError,
     ShapeError,
     SplitError,
+    TruncatedFileError,
     ValueRangeError,
 )
 from .paths import data_root
@@ -36,6 +38,7 @@ __all__ = [
     "DamagedFileError",
     "EmgData",
     "EmgSet",
+    "FileKindError",
     "LabelError",
     "MissingDataError",
     "Recording",
@@ -45,6 +48,7 @@ __all__ = [
     "Side",
     "SplitError",
     "Trial",
+    "TruncatedFileError",
     "ValueRangeError",
     "Windows",
     "by_day",
