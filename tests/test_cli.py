@@ -159,6 +159,29 @@ def test_describe_states_the_bytes_of_the_image(run: Path, capsys: pytest.Captur
     assert answer(capsys, "describe", run)["wearer"] == "p10000"
 
 
+def test_learning_is_the_same_on_host_reference_and_board(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state.bin"
+    command = ("adapt", run / "model.edge", "--passes", 1, "--remembered", 0.5)
+    host = answer(capsys, *command, "--state", state)
+    same = answer(capsys, *command, "--on", "reference")
+    for key in ("accuracy_before", "accuracy_after", "recall_after", "updates", "weights_changed"):
+        assert host[key] == same[key]
+    assert host["weights_changed"] > 0
+    assert state.read_bytes()[:4] == b"EDGS"
+
+
+def test_an_image_that_does_not_learn_is_refused_by_adapt(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = tmp_path / "fixed.edge"
+    answer(capsys, "quantize", run, "--learn", "none", "--out", fixed)
+    status, _, err = call(capsys, "adapt", fixed)
+    assert status == 1
+    assert "no layer of this image learns" in err
+
+
 def test_deploy_states_what_the_board_has(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "deploy", run / "model.edge")
     assert found["image_bytes"] == (run / "model.edge").stat().st_size
