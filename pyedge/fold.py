@@ -43,7 +43,7 @@ def _fold(layers: Sequence[Layer], params: Mapping[str, Array]) -> tuple[tuple[L
             found.append({"weight": effective_weight(own), **bias})
         elif isinstance(layer, Residual):
             sides = {side: _fold(getattr(layer, side), local(own, side)) for side in ("branch", "shortcut")}
-            kept.append(replace(layer, **{side: inner for side, (inner, _) in sides.items()}))
+            kept.append(replace(layer, branch=sides["branch"][0], shortcut=sides["shortcut"][0]))
             found.append({k: v for side, (_, p) in sides.items() for k, v in prefixed(side, p).items()})
         elif not isinstance(layer, Dropout):
             kept.append(layer)
