@@ -296,6 +296,9 @@ def test_saved_and_resumed_equals_uninterrupted(tally: Tally) -> None:
         opened = Model.open(model)
         steady, broken = Net(opened, "learn"), Net(opened, "learn")
         for window, label in data.draw(lessons(model, most=4)):
+            decay = data.draw(st.integers(0, 2))
+            steady.rate_decay(decay)
+            broken.rate_decay(decay)
             if data.draw(st.booleans()):
                 if data.draw(st.booleans()) and model.input_kind != InputKind.STATIC:
                     for t in range(data.draw(st.integers(0, model.window))):

@@ -147,6 +147,34 @@ def test_a_resealed_image_opens_in_c_exactly_if_it_does_in_python(data: st.DataO
             image.read(bytes(blob))
 
 
+def resealed(blob: bytes, at: int, value: bytes) -> bytes:
+    """The image or state with other bytes and a fresh checksum."""
+    changed = bytearray(blob)
+    changed[at : at + len(value)] = value
+    changed[12:16] = zlib.crc32(changed[16:]).to_bytes(4, "little")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_weights_out_of_range_or_in_the_padding_are_refused(bits: int) -> None:
+    """In an image and in a saved state: the kernels' bounds rest on it."""
+    blob, width = image.write(small(bits=bits)), bits // 8 + bits % 8 // 2
+    table = int.from_bytes(blob[40:44], "little")
+    weights = int.from_bytes(blob[table + 28 : table + 32], "little")
+    fresh = Net(Model(blob), "learn")
+    cases = [(5, 1), (8 + 7, -1)] + ([(0, 512), (0, -513)] if bits == 10 else [])
+    for index, value in cases:
+        stored = value.to_bytes(width, "little", signed=True)
+        with pytest.raises(errors.ImageError):
+            Model(resealed(blob, weights + width * index, stored))
+        with pytest.raises(runtime.ERRORS[code("STATE")]):
+            fresh.load(resealed(fresh.save(), 24 + width * index, stored))
+    allowed = (-(2 ** (bits - 1))).to_bytes(width, "little", signed=True)
+    Model(resealed(blob, weights, allowed))
+    fresh.load(resealed(fresh.save(), 24, allowed))
+    assert fresh.weights()[0][0, 0] == -(2 ** (bits - 1))
+
+
 # Nets: arguments, modes, order of calls
 
 
