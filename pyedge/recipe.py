@@ -232,28 +232,37 @@ class Recipe:
 
 def read(path: str | Path) -> Recipe:
     """The recipe in a TOML file. Raises RecipeError."""
+    return parse(read_table(path), str(path))
+
+
+def read_table(path: str | Path) -> dict[str, Any]:
+    """A TOML file as it stands. Raises RecipeError."""
     file = Path(path)
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{file} does not exist; examples/recipes/ has some to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{file} is not TOML: {error}") from error
-    return parse(table, str(file))
 
 
 def parse(table: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """The recipe in a table, as TOML or `plain` gives it. Raises RecipeError."""
+    return build(Recipe, table, where)
+
+
+def build(kind: type[T], table: Mapping[str, Any], where: str = "recipe") -> T:
+    """A table as a dataclass whose fields are made with `key`. Raises RecipeError."""
     try:
-        return _build(Recipe, table, "")
+        return _build(kind, table, "")
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}") from None
 
 
-def plain(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON can hold it; `parse` reads it back."""
+def plain(recipe: Any) -> dict[str, Any]:
+    """The recipe as JSON can hold it; `parse` (or `build`) reads it back."""
     return cast(dict[str, Any], _without_none(asdict(recipe)))
 
 
