@@ -132,17 +132,21 @@ def _layer(
     bits = draw(st.sampled_from([8, 10]))
     low, high = (-128, 127) if bits == 8 else (-512, 511)
     style = draw(
-        st.sampled_from(["normal", "normal", "normal", "uniform", "uniform", "saturated", "positive"])
+        st.sampled_from(["normal", "normal", "small", "uniform", "uniform", "saturated", "positive"])
     )
     if style == "normal":
         weights = np.clip(np.rint(rng.normal(0, high / 3, (fan_in, fan_out))), low, high)
+    elif style == "small":  # so that u, thresholds and gates often meet exactly
+        weights = rng.integers(-3, 4, (fan_in, fan_out))
     elif style == "uniform":
         weights = rng.integers(low, high + 1, (fan_in, fan_out))
     elif style == "saturated":
         weights = rng.choice([low, high], (fan_in, fan_out))
     else:
         weights = np.full((fan_in, fan_out), high)
-    reach = high / 3 * max(1.0, (fan_in * 0.2) ** 0.5) * (60 if values else 1)  # of typical currents
+    reach = (
+        (2 if style == "small" else high / 3) * max(1.0, (fan_in * 0.2) ** 0.5) * (60 if values else 1)
+    )  # of typical currents
     bias: Any = 0
     if draw(st.booleans()):
         bias = rng.integers(-int(reach), int(reach) + 1, fan_out) // draw(st.sampled_from([1, 8]))

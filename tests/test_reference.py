@@ -1,6 +1,7 @@
 """The integer reference: equal to a scalar reading of docs/arithmetic.md, and within its bounds (10 s)."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,17 @@ def test_learning_is_what_the_page_says(model, data):
             assert carry[l] is None or np.array_equal(update.state.carry[l], carry[l])
         assert update.state.update == state.update + 1
         state = update.state
+
+
+def test_a_rectangular_gate_ends_at_its_width_and_a_linear_one_is_whole_at_the_threshold():
+    model = saturated_model()
+    rectangular = replace(model.layers[0], gate_width=5)
+    ds, distance = np.array([-7, -7, -7]), np.array([0, 4, 5])
+    assert reference.gate(rectangular, ds, distance).tolist() == [-7, -7, 0]
+    linear = replace(rectangular, surrogate=Surrogate.LINEAR, gate_width=0, gate_mult=1)
+    distance = np.array([0, 1, 127, 128, 254, 255, 2**31 - 1])
+    passed = reference.gate(linear, np.full(7, 256), distance)
+    assert passed.tolist() == [256, 255, 129, 127, 1, 0, 0]
 
 
 def test_the_tables_are_those_of_the_page():
