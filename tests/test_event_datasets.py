@@ -1,4 +1,4 @@
-"""Event sets: formats and frames as tonic and SpikingJelly have them, to the very event (about 12 s)."""
+"""Event sets: formats and frames as tonic and SpikingJelly have them, to the very event (about 7 s)."""
 
 import struct
 
@@ -33,6 +33,9 @@ from pyedge.datasets.frames import (
     to_frames,
 )
 from pyedge.errors import ConfigError, DataError
+from pyedge.layers import Dense, Flatten, Spiking
+from pyedge.model import Input, Network
+from pyedge.trainer import TrainConfig, fit
 
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 2**32 - 1)
@@ -561,6 +564,19 @@ def test_a_truncated_or_mislabelled_joined_file_is_refused(tmp_path):
             nmnist.open_joined(path, nmnist.SIZE, 10)
     np.savez(path, **good)
     assert same(nmnist.open_joined(path, nmnist.SIZE, 10).events(1), events[20:])
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_training_takes_frames_as_they_are_kept(nmnist_folder, binary):
+    data = catalog.load("nmnist", Binning(3, binary=binary), validation=0.34, root=nmnist_folder)
+    assert data.input_kind == ("spikes" if binary else "frames")
+    network = Network(Input(data.input_kind, data.shape), (Flatten(), Dense(8), Spiking(), Dense(10)), 3)
+    config = TrainConfig(epochs=2, batch=8, augment=augment.RandomFlip())
+    kept = fit(network, config, data.train, data.validation, progress=False)
+    arrays = [(np.asarray(side.x), side.y) for side in (data.train, data.validation)]
+    plain = fit(network, config, *arrays, progress=False)
+    for name, value in kept.params.items():
+        assert np.array_equal(value, plain.params[name])
 
 
 # Variations of frames
