@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,42 +72,27 @@ def compile_ours(folder: Path) -> Path:
     return program
 
 
-def integer_model(shape: tuple[int, int, int], theta0: int) -> Any:
-    """Random weights; errors and rates in the range that the quantizer aims at."""
-    from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
+def integer_model(shape: tuple[int, int, int], windows: NDArray[np.bool_], labels: NDArray[np.uint8]) -> Any:
+    """Random weights, quantized as `pyedge quantize` does, with the threshold that gives the wanted rate."""
+    from pyedge.model import Input, dense_network
+    from pyedge.neuron import LIF
+    from pyedge.quant.quantizer import quantize
 
-    rng = np.random.default_rng(1)
-    inputs, hidden, classes = shape
+    x = np.moveaxis(windows, 0, 1)
 
-    def weights(rows: int, columns: int) -> NDArray[np.int64]:
-        return np.clip(np.rint(rng.normal(0, 40, (rows, columns))), -128, 127).astype(np.int64)
+    def network(theta0: float) -> Any:
+        return dense_network(
+            Input("spikes", shape[:1]), shape[1:2], shape[2], WINDOW, neuron=LIF(theta0=theta0)
+        )
 
-    first = IntegerLayer(
-        NeuronKind.LIF,
-        weights(inputs, hidden),
-        np.zeros(hidden, np.int64),
-        np.asarray(theta0),
-        np.asarray(-(-theta0 // WINDOW)),
-        learns=True,
-        surrogate=Surrogate.LINEAR,
-        down_shift=8,
-        rate_shift=0,
-        reset_mult=65535,
-        reset_shift=17 + max(0, theta0.bit_length() - 1),
-        gate_shift=16,
-        gate_mult=max(1, min(65535, 255 * 256 * 2**16 // max(1, theta0))),
-        capacity=hidden * WINDOW,
-    )
-    readout = IntegerLayer(
-        NeuronKind.LINEAR,
-        weights(hidden, classes),
-        np.zeros(classes, np.int64),
-        np.asarray(0),
-        np.asarray(0),
-        learns=True,
-        rate_shift=4,
-    )
-    return IntegerModel(WINDOW, InputKind.SPIKES, (first, readout), score_mult=655, score_shift=12, seed=7)
+    low, high = 1e-3, 10.0
+    while high - low > 0.005 * high:
+        middle = (low + high) / 2
+        tried = network(middle)
+        (rate,) = tried.firing_rates(tried.forward(tried.init(1), x[:, :16])).values()
+        low, high = (middle, high) if rate > HIDDEN_RATE else (low, middle)
+    chosen = network(high)
+    return quantize(chosen, chosen.init(1), x, labels, name="bench").model
 
 
 def hidden_rate(model: Any, windows: NDArray[np.bool_]) -> float:
@@ -119,18 +103,6 @@ def hidden_rate(model: Any, windows: NDArray[np.bool_]) -> float:
     for window in windows:
         net.run_window(window)
     return net.stats()[0].spikes_out / (len(windows) * WINDOW * model.layers[0].fan_out)
-
-
-def with_hidden_rate(shape: tuple[int, int, int], windows: NDArray[np.bool_]) -> Any:
-    """The model whose threshold gives the wanted rate."""
-    low, high = 1, 2**22
-    while high - low > max(1, low // 64):
-        middle = (low + high) // 2
-        if hidden_rate(integer_model(shape, middle), windows[:16]) > HIDDEN_RATE:
-            low = middle
-        else:
-            high = middle
-    return replace(integer_model(shape, high), name="bench")
 
 
 class Peer:
@@ -197,7 +169,7 @@ def measure(
     rng = np.random.default_rng(0)
     windows = rng.random((SAMPLES, WINDOW, inputs)) < INPUT_RATE
     labels = rng.integers(0, classes, SAMPLES).astype(np.uint8)
-    model = with_hidden_rate(shape, windows)
+    model = integer_model(shape, windows, labels)
     rate = hidden_rate(model, windows)
     files = {
         name: folder / f"{inputs}-{name}"
