@@ -38,10 +38,9 @@ def total(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """The whole file's tally, printed when its last test is done."""
     tally = Tally()
     yield tally
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(
-            f"\nparity: {tally.windows} windows and {tally.updates} updates compared, "
+    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print(
+            f"\nparity: {tally.windows} windows and {tally.updates} updates compared; "
             f"{tally.moved_share:.1%} of the learning weights moved in an update"
         )
 
