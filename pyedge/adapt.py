@@ -1,4 +1,4 @@
-"""Adapting a model to its wearer: which kept window is learned when, the same in the reference, on the host and on a board."""
+"""Adapting a model to its wearer: which kept window is learned when, the same wherever the model runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Policy:
-    """How a wearer's labelled windows are used. docs/decisions/0006-adaptation.md has what each choice is worth.
+    """How a wearer's labelled windows are used; docs/decisions/0006-adaptation.md has what each is worth.
 
     passes     : times that each new window is learned.
-    remembered : windows of earlier sessions learned for each new one, at random; they keep old gestures alive.
+    remembered : windows of earlier sessions learned for each new one, drawn at random.
     memory     : earlier windows kept for that, equally many of each class.
     halvings   : of the learning rate, spread over the passes.
     align      : "fit" rotation (and gains, where the image has a profile) to the new windows first.
@@ -74,7 +74,7 @@ class Progress(NamedTuple):
 
 
 def remembered(labels: Labels, classes: int, policy: Policy) -> NDArray[np.intp]:
-    """Which earlier windows are remembered: policy.memory of them, equally many of each class that has as many."""
+    """Which earlier windows are remembered: policy.memory of them, equally many of each class."""
     rng = np.random.default_rng([policy.seed, 1])
     each = policy.memory // classes
     found = [np.flatnonzero(labels == c) for c in range(classes)]
@@ -83,7 +83,7 @@ def remembered(labels: Labels, classes: int, policy: Policy) -> NDArray[np.intp]
 
 
 def lessons(new: int, old: int, policy: Policy) -> Iterator[Lesson]:
-    """What is learned in which order: windows 0 .. new - 1 are new, the `old` after them are remembered ones."""
+    """What is learned in which order: windows 0 .. new - 1 are new, the `old` after them remembered."""
     rng = np.random.default_rng([policy.seed, 2])
     for number in range(policy.passes):
         windows: list[int] = []
@@ -104,9 +104,9 @@ def adapt(
 ) -> int:
     """Teach a learner the wearer's new windows. Returns the updates made.
 
-    new, old    : rows before alignment (n, rows, row_values) and labels (n,); old are the remembered windows, maybe none.
+    new, old    : rows before alignment (n, rows, row_values) and labels (n,); the old are remembered ones.
     repetitions : labelled repetitions of each class in `new`, 1 .. 255.
-    Raises DataError without new windows, and what the learner raises; a learner that failed keeps what it had learned.
+    Raises DataError without new windows, and what the learner raises; what it learned until then stays.
     """
     policy = policy or Policy()
     if not len(new[1]):
@@ -200,7 +200,7 @@ class BoardLearner:
     def keep_trial(self, recording: Recording, trial: Trial, skip: int) -> int:
         """Send a labelled gesture as the band would record it, and keep its live windows. Returns how many.
 
-        The windows are those that live_windows and window_rows cut with the same skip (samples) and the image's
+        The windows are those that live_windows and window_rows cut with this skip (samples) and the image's
         stride. Samples before the trial that a log encoder's moving mean looks back to are sent too.
         """
         return self._keep(recording, trial.start + skip, trial.stop, trial.label)
@@ -239,5 +239,7 @@ class BoardLearner:
 
 def _encoder(encoder: EncoderConfig | None) -> EncoderConfig:
     if encoder is None:
-        raise ConfigError("the model has no encoder: it takes encoded inputs, and nobody can keep its windows")
+        raise ConfigError(
+            "the model has no encoder: it takes encoded inputs, and nobody can keep its windows"
+        )
     return encoder

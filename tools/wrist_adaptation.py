@@ -1,7 +1,8 @@
-"""What learning on the wrist is worth: every person of myo_wrist, before and after, beside classical baselines.
+"""What learning on the wrist is worth: everybody of myo_wrist, before and after, beside classical baselines.
 
-Each person in turn is the wearer: a network pretrained on the others and trained on the wearer's old sessions is
-quantized, and the C runtime adapts it with k labelled repetitions of a new session; the rest of that session is the test.
+Each person in turn is the wearer: a network pretrained on others and trained on the wearer's old sessions is
+quantized, and the C runtime adapts it with k labelled repetitions of a new session; the rest of that session
+is the test.
 """
 
 import argparse
@@ -16,14 +17,18 @@ from rich.progress import track
 
 from pyedge import baselines
 from pyedge.adapt import HostLearner, Policy, adapt, remembered
+from pyedge.calibrate import calibrate
 from pyedge.checkpoint import write_atomically
-from pyedge.datasets import REACTION_S
+from pyedge.datasets import REACTION_S, load
 from pyedge.datasets import describe as describe_set
 from pyedge.encode import encode
 from pyedge.image import write
+from pyedge.model import Params
 from pyedge.recipe import Recipe, parse, plain, read
-from pyedge.task import Side, Task, Trained, integers_of, open_task, open_trained, train
+from pyedge.task import Side, Task, Trained, config_of, encoder_of, inputs_of, integers_of, network_of
+from pyedge.trainer import fit
 
+GROUPS = 3
 ARMS = {"all layers": ("128", "all"), "last layer": ("128", "last"), "linear readout": ("none", "all")}
 
 
@@ -31,25 +36,58 @@ def recipe_for(base: Recipe, person: str, seed: int, hidden: str, new_session: i
     """The recipe with this wearer; old sessions are those before the new one."""
     stated = plain(base)
     stated["seed"] = seed
-    stated["data"] |= {"wearer": person, "old_sessions": list(range(1, new_session)), "new_session": new_session}
+    stated["data"] |= {
+        "wearer": person,
+        "old_sessions": list(range(1, new_session)),
+        "new_session": new_session,
+    }
     if hidden == "none":
         stated["network"]["hidden"] = []
         stated["training"]["activity"] = 0.0
     return parse(stated, "wrist_adaptation")
 
 
-def trained_for(recipe: Recipe, out: Path) -> Trained:
-    """Trained once, then read; an interrupted training goes on."""
-    if (out / "model.npz").exists():
-        return open_trained(out)
-    return train(recipe, out, resume=out.exists())
+def trained_for(
+    base: Recipe, person: str, seed: int, hidden: str, options: argparse.Namespace
+) -> tuple[Trained, Task]:
+    """The wearer's network before the new session, trained once and then read.
+
+    The people are dealt to three groups in order; a wearer's network is pretrained on the other two
+    groups, so three pretrainings serve everybody and none has seen its wearer.
+    """
+    recipe = recipe_for(base, person, seed, hidden, options.new_session)
+    people = list(describe_set(recipe.data.set).subjects)
+    group = people.index(person) % GROUPS
+    data = load(recipe.data.set)
+    others = tuple(r for r in data.recordings if people.index(r.subject) % GROUPS != group)
+    _, wearer = recipe.stages
+    encoder = calibrate(encoder_of(recipe.encoder, recipe, data), others, recipe.encoder.event_rate)
+    task = Task(recipe, person, data.classes, encoder, data)
+    network = network_of(recipe, encoder, len(data.classes))
+
+    def fitted(number: int, side: Side, file: Path, params: Params | None) -> Params:
+        x = inputs_of(encoder, side.rows)
+        return fit(
+            network, config_of(recipe, encoder, number), (x, side.labels), params=params, path=file
+        ).params
+
+    options.runs.mkdir(parents=True, exist_ok=True)
+    shared = options.runs / f"group{group}-{seed}-{hidden}.npz"
+    params = fitted(0, task.side(others), shared, None)
+    own = options.runs / f"{person}-{seed}-{hidden}-{options.new_session}.npz"
+    params = fitted(1, task.stage(wearer), own, params)
+    return Trained(network, params, encoder, recipe, person, data.classes), task
 
 
 def accuracy(learner: HostLearner, side: Side) -> float:
-    return float(np.mean([learner.stream.replay(r).label == y for r, y in zip(side.rows, side.labels, strict=True)]))
+    return float(
+        np.mean([learner.stream.replay(r).label == y for r, y in zip(side.rows, side.labels, strict=True)])
+    )
 
 
-def network_rows(trained: Trained, task: Task, learn: str, ks: Sequence[int], policy: Policy) -> Iterator[dict[str, Any]]:
+def network_rows(
+    trained: Trained, task: Task, learn: str, ks: Sequence[int], policy: Policy
+) -> Iterator[dict[str, Any]]:
     """Accuracy before and after learning, for each k."""
     model = integers_of(trained, task, {"learn": learn}).model
     image = write(model)
@@ -60,9 +98,7 @@ def network_rows(trained: Trained, task: Task, learn: str, ks: Sequence[int], po
         before = learner.net.weights()
         row: dict[str, Any] = {"k": k, "before": accuracy(learner, test)}
         keep = remembered(old.labels, model.classes, policy)
-        row["updates"] = adapt(
-            learner, (new.rows, new.labels), (old.rows[keep], old.labels[keep]), k, policy
-        )
+        row["updates"] = adapt(learner, (new.rows, new.labels), (old.rows[keep], old.labels[keep]), k, policy)
         row["after"] = accuracy(learner, test)
         row["rotation"] = learner.stream.alignment.rotation
         row["moved"] = [float(np.mean(a != b)) for a, b in zip(before, learner.net.weights(), strict=True)]
@@ -70,7 +106,7 @@ def network_rows(trained: Trained, task: Task, learn: str, ks: Sequence[int], po
 
 
 def baseline_rows(task: Task, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Shrinkage LDA and SVM on the same windows; "rows" are the encoder's means, which look back as far as the network."""
+    """Shrinkage LDA and SVM on the same windows; "rows": on the encoder's means, which look back as far."""
 
     def features(side: Side) -> dict[str, np.ndarray]:
         means = encode(task.encoder, side.rows).astype(np.float64).mean(1)
@@ -86,26 +122,30 @@ def baseline_rows(task: Task, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
             o, n, t = old_x[kind], new_x[kind], test_x[kind]
             turn = baselines.fit_rotation(baselines.lda(o, y), n, new_y, k)
             turned = np.concatenate([o, baselines.rotate(n, turn)])
-            for name, fit in (("LDA", baselines.lda), ("SVM", baselines.svm)):
+            for name, fitted in (("LDA", baselines.lda), ("SVM", baselines.svm)):
                 if name == "SVM" and kind:
                     continue
                 found = {
-                    "old days": fit(o, y).predict(t),
-                    "old and new": fit(np.concatenate([o, n]), both).predict(t),
-                    "new alone": fit(n, new_y).predict(t),
-                    "old and new, turned": fit(turned, both).predict(baselines.rotate(t, turn)),
+                    "old days": fitted(o, y).predict(t),
+                    "old and new": fitted(np.concatenate([o, n]), both).predict(t),
+                    "new alone": fitted(n, new_y).predict(t),
+                    "old and new, turned": fitted(turned, both).predict(baselines.rotate(t, turn)),
                 }
                 for what, predicted in found.items():
-                    yield {"k": k, "model": f"{name}{kind}: {what}", "after": float((predicted == test.labels).mean())}
+                    yield {
+                        "k": k,
+                        "model": f"{name}{kind}: {what}",
+                        "after": float((predicted == test.labels).mean()),
+                    }
 
 
-def person_rows(base: Recipe, person: str, seed: int, options: argparse.Namespace, policy: Policy) -> list[dict[str, Any]]:
+def person_rows(
+    base: Recipe, person: str, seed: int, options: argparse.Namespace, policy: Policy
+) -> list[dict[str, Any]]:
     rows = []
     for arm in options.arms:
         hidden, learn = ARMS[arm]
-        recipe = recipe_for(base, person, seed, hidden, options.new_session)
-        trained = trained_for(recipe, options.runs / f"{person}-{seed}-{hidden}-{options.new_session}")
-        task = open_task(recipe, trained.encoder)
+        trained, task = trained_for(base, person, seed, hidden, options)
         for row in network_rows(trained, task, learn, options.k, replace(policy, seed=seed)):
             rows.append({"person": person, "seed": seed, "model": arm, **row})
     if seed == options.seeds[0] and not options.no_baselines:
@@ -114,35 +154,39 @@ def person_rows(base: Recipe, person: str, seed: int, options: argparse.Namespac
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a model and k: the mean over people (of their means over seeds), the worst person, the largest loss."""
+    """A line for each k and model: mean over people of their means over seeds, worst, largest loss."""
     lines = []
     for k in sorted({r["k"] for r in rows}):
         for model in dict.fromkeys(r["model"] for r in rows):
             mine = [r for r in rows if r["k"] == k and r["model"] == model]
-            people = sorted({r["person"] for r in mine})
-            if not people:
-                continue
-
-            def means(what: str) -> np.ndarray:
-                return np.array([np.mean([r[what] for r in mine if r["person"] == p]) for p in people])
-
-            line = {"k": k, "model": model, "after": means("after").mean(), "worst": means("after").min()}
+            after = by_person(mine, "after")
+            line = {"k": k, "model": model, "after": after.mean(), "worst": after.min()}
             if "before" in mine[0]:
-                gains = means("after") - means("before")
-                line |= {"before": means("before").mean(), "largest_loss": -min(0.0, gains.min())}
+                before = by_person(mine, "before")
+                line |= {"before": before.mean(), "largest_loss": max(0.0, float((before - after).max()))}
             lines.append({key: round(float(v), 4) if isinstance(v, float) else v for key, v in line.items()})
     return lines
 
 
+def by_person(rows: Sequence[dict[str, Any]], what: str) -> np.ndarray:
+    """Each person's mean over seeds, people sorted."""
+    people = sorted({r["person"] for r in rows})
+    return np.array([np.mean([r[what] for r in rows if r["person"] == p]) for p in people])
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recipe", type=Path, default=Path("examples/recipes/wrist.toml"))
     parser.add_argument("--set", default="myo_wrist")
     parser.add_argument("--people", nargs="*", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--k", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--new-session", type=int, default=3, help="2 chooses settings without looking at session 3")
+    parser.add_argument(
+        "--new-session", type=int, default=3, help="2 chooses settings without looking at session 3"
+    )
     parser.add_argument("--policy", default="{}", help="JSON of pyedge.adapt.Policy fields")
     parser.add_argument("--quantize", default="{}", help="JSON of the recipe's [quantize] keys")
     parser.add_argument("--no-baselines", action="store_true")
@@ -163,7 +207,12 @@ def main() -> None:
     for line in lines:
         print(*(f"{key} {value}" for key, value in line.items()), sep="  ")
     if options.json:
-        what = {"set": options.set, "people": people, "seeds": options.seeds, "new_session": options.new_session}
+        what = {
+            "set": options.set,
+            "people": people,
+            "seeds": options.seeds,
+            "new_session": options.new_session,
+        }
         what |= {"policy": vars(policy), "recipe": plain(base), "reaction_s": REACTION_S}
         body = json.dumps({"what": what, "summary": lines, "rows": rows}, indent=1)
         write_atomically(options.json, lambda file: file.write(body.encode()))
