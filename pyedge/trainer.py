@@ -207,9 +207,10 @@ def check_data(network: Network, x: Array, y: Array | None = None) -> None:
         )
     if x.shape[axis] == 0:
         raise DataError("there are no samples")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
+    arrays = isinstance(x, np.ndarray)  # data sets kept in bytes or events are sound, and large as arrays
+    if arrays and x.dtype.kind == "f" and not np.isfinite(x).all():
         raise DataError(f"inputs hold NaN or infinity, first at index {_first(~np.isfinite(x))}")
-    if network.input.kind == "spikes" and x.dtype != bool and not ((x == 0) | (x == 1)).all():
+    if arrays and network.input.kind == "spikes" and x.dtype != bool and not ((x == 0) | (x == 1)).all():
         raise DataError(
             f"spike inputs must be 0 or 1, found another value at index {_first((x != 0) & (x != 1))}; "
             "counts and real values are 'frames'"

@@ -1,0 +1,308 @@
+"""Recipes for image and event data: from a TOML file to one of the paper's networks, trained and tested."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from pyedge import methods
+from pyedge.architectures import Style
+from pyedge.architectures import build as build_network
+from pyedge.augment import NDA, Chain, Cutout, RandomCrop, RandomFlip, dvs_gesture_augment
+from pyedge.checkpoint import differences, write_atomically
+from pyedge.datasets.catalog import Samples, SampleSet, describe, load
+from pyedge.datasets.frames import Binning
+from pyedge.errors import ConfigError
+from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
+from pyedge.model import Activity, Input, Network, Params, save_model
+from pyedge.neuron import IF, LIF, SRM
+from pyedge.ops import backend
+from pyedge.optim import SGD, AdamW, Constant, Cosine
+from pyedge.recipe import RecipeError, build, key, plain, read_table
+from pyedge.rules import MPDED, Surrogate
+from pyedge.trainer import Augment, Evaluation, Row, TrainConfig, evaluate, fit, write_log
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """Which data, and how they enter."""
+
+    set: str = key("fashion_mnist", "image or event data set; `pyedge data` lists them")
+    by: str = key(
+        "count", "events: frames of equally many events, or of equal time", choices=("count", "time")
+    )
+    size: tuple[int, ...] = key((), "events: [width, height] of the frames; empty: the set's own")
+    binary: bool = key(False, "events: whether there was an event instead of how many")
+    scale: float = key(1.0, "frames and pixels are divided by it", low=0)
+    augment: str = key(
+        "none",
+        "variation of every minibatch: mirror; crop (4 pixels) and mirror; the same and a hole of 16 pixels; "
+        "NDA and mirror; resized crops and rotations of DVS-Gesture",
+        choices=("none", "flip", "crop_flip", "crop_flip_cutout", "nda", "gesture"),
+    )
+    validation: float = key(0.0, "share of the training data held back to watch", low=0, high=0.9)
+    limit: int = key(0, "use only the first so many samples of each part; 0: all", low=0)
+
+
+@dataclass(frozen=True)
+class NetworkTable:
+    """The network; what is absent is the method's own (pyedge.methods)."""
+
+    layers: str = key("32C5-P2-64C5-P2-1024", "name or string of pyedge.architectures; the readout is added")
+    steps: int = key(5, "T, time steps of a window", low=1, high=1024)
+    pool: str | None = key(None, "kind of P", choices=("max", "adjusted", "mean"))
+    norm: str | None = key(None, "normalization before neurons", choices=("batch", "weight", "none"))
+    readout: str | None = key(
+        None, "linear readout, or spiking output neurons", choices=("linear", "spiking")
+    )
+    dropout: float = key(0.0, "dropout after pooling and hidden dense layers", low=0, high=0.99)
+    gain: float = key(1.0, "factor on the initial weights", low=0)
+    tau: float = key(0.5, "LIF: leak factor", low=0, high=1)
+    theta0: float = key(1.0, "initial threshold", low=0)
+    alpha: float | None = key(None, "decay of the threshold a step; absent: the method's", low=0)
+    kernel: tuple[float, ...] = key((5.0, 3.0, 2.5), "alpha kernel: tau_m, tau_s, tau_grad in steps")
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """The method, the loss and the optimizer."""
+
+    method: str = key("mpd_ed", "learning method", choices=methods.NAMES)
+    surrogate: str = key(
+        "linear",
+        "shape of the surrogate gradient",
+        choices=("constant", "rectangular", "linear", "exponential", "sigmoid"),
+    )
+    width: float | None = key(None, "its width; absent: the shape's own", low=0)
+    reset: str = key(
+        "on",
+        "the reset's part of the error: as it is, left out, or as boards compute it",
+        choices=("on", "off", "threshold"),
+    )
+    loss: str | None = key(
+        None,
+        "absent: the method's",
+        choices=("tet", "enhanced_spike_count", "spike_count", "count_cross_entropy", "score_cross_entropy"),
+    )
+    tet_lambda: float = key(0.0, "TET: share of the mean square distance from the threshold", low=0, high=1)
+    loss_scale: float = key(1.0, "cross-entropies: factor on the score or the counts", low=0)
+    desired: float = key(5.0, "spike counts: wanted of the target class", low=0)
+    undesired: float = key(1.0, "spike counts: wanted of the others", low=0)
+    teacher: bool = key(False, "spiking readout: teacher spike for a silent target")
+    optimizer: str = key("adamw", "optimizer", choices=("adamw", "sgd"))
+    lr: float = key(0.001, "learning rate at the schedule's top", low=0)
+    momentum: float = key(0.0, "sgd: momentum", low=0, high=0.999)
+    weight_decay: float = key(0.0, "weight decay, decoupled for adamw", low=0)
+    schedule: str = key("cosine", "learning rate over the epochs", choices=("cosine", "constant"))
+    warmup: int = key(0, "updates of linear warm-up", low=0)
+    clip_norm: float = key(1.0, "limit on the gradients' global norm; 0: none", low=0)
+    activity: float = key(0.0, "weight of the penalty on hidden firing rates above the target", low=0)
+    activity_target: float = key(0.0, "firing rate that costs nothing", low=0, high=1)
+    epochs: int = key(100, "passes over the data", low=1)
+    batch: int = key(64, "samples an update", low=1)
+    backend: str = key("numpy", "what computes", choices=("numpy", "native", "torch"))
+
+
+@dataclass(frozen=True)
+class VisionRecipe:
+    """A whole recipe."""
+
+    name: str = key("model", "name of the model")
+    seed: int = key(0, "decides every random choice", low=0, high=2**32 - 1)
+    samples: SampleTable = SampleTable()
+    network: NetworkTable = NetworkTable()
+    training: TrainingTable = TrainingTable()
+
+    def __post_init__(self) -> None:
+        if len(self.samples.size) not in (0, 2):
+            raise RecipeError(f"samples.size: {list(self.samples.size)}; [width, height], or empty")
+        if len(self.network.kernel) != 3:
+            raise RecipeError(f"network.kernel: {list(self.network.kernel)}; tau_m, tau_s and tau_grad")
+        if self.samples.binary and self.samples.scale != 1:
+            raise RecipeError("samples.scale: binary frames are spikes, which have no scale")
+
+
+def is_vision(table: Mapping[str, Any]) -> bool:
+    """Whether a recipe's table is one for images and events: it has a [samples] table."""
+    return "samples" in table
+
+
+def read(path: str | Path) -> VisionRecipe:
+    """The recipe in a TOML file. Raises RecipeError."""
+    return build(VisionRecipe, read_table(path), str(path))
+
+
+def input_of(recipe: VisionRecipe) -> Input:
+    """The network's input, from what the data set is known to be."""
+    info, s = describe(recipe.samples.set), recipe.samples
+    if info.kind == "images":
+        return Input("static", info.shape, s.scale, "first")
+    if info.kind == "touch":
+        return Input("spikes", info.shape)
+    found = binning_of(recipe, info).size
+    shape = (info.shape[0], found[1], found[0]) if found else info.shape
+    return Input("spikes" if s.binary else "frames", shape, s.scale, "first")
+
+
+def binning_of(recipe: VisionRecipe, info: SampleSet) -> Binning:
+    """How events become frames: the set's own way, with the recipe's changes."""
+    if info.binning is None:
+        raise RecipeError(f"samples.set: {info.name} has no events to make frames of")
+    s = recipe.samples
+    size = (s.size[0], s.size[1]) if s.size else info.binning.size
+    resize = "events" if s.binary else info.binning.resize
+    return replace(
+        info.binning,
+        steps=recipe.network.steps,
+        by=cast(Any, s.by),
+        binary=s.binary,
+        size=size,
+        resize=resize,
+    )
+
+
+def method_of(recipe: VisionRecipe) -> methods.Method:
+    """The method, with the recipe's neuron constants, surrogate and reset."""
+    n, t = recipe.network, recipe.training
+    times = (n.kernel[0], n.kernel[1], n.kernel[2])
+    found = methods.method(t.method, Surrogate(t.surrogate, t.width), times)
+    neuron, rule = found.neuron, found.rule
+    if isinstance(neuron, LIF | IF | SRM):
+        neuron = replace(neuron, theta0=n.theta0, alpha=neuron.alpha if n.alpha is None else n.alpha)
+    if isinstance(neuron, LIF):
+        neuron = replace(neuron, tau=n.tau)
+    elif n.tau != 0.5:
+        raise RecipeError(f"network.tau: the neurons of {t.method} have no leak factor; leave it out")
+    if isinstance(rule, MPDED):
+        rule = replace(rule, reset=cast(Any, t.reset))
+    elif t.reset != "on":
+        raise RecipeError(f"training.reset: is for mpd_ed, lif_fixed and stbp; the method is {t.method}")
+    return replace(
+        found,
+        neuron=neuron,
+        rule=rule,
+        **{k: getattr(n, k) for k in ("pool", "norm", "readout") if getattr(n, k) is not None},
+        loss=t.loss or found.loss,
+    )
+
+
+def network_of(recipe: VisionRecipe) -> Network:
+    """The recipe's network. Raises ConfigError, pointing at the token of network.layers that cannot be."""
+    m, n = method_of(recipe), recipe.network
+    style = Style(m.neuron, m.pool, m.norm, n.dropout, m.readout, gain=n.gain)
+    classes = len(describe(recipe.samples.set).classes)
+    return build_network(n.layers, input_of(recipe), classes, n.steps, style)
+
+
+def loss_of(recipe: VisionRecipe) -> Loss:
+    t = recipe.training
+    losses: dict[str, Callable[[], Loss]] = {
+        "tet": lambda: TET(t.tet_lambda),
+        "enhanced_spike_count": lambda: EnhancedSpikeCount(t.desired, t.undesired),
+        "spike_count": lambda: SpikeCount(t.desired, t.undesired),
+        "count_cross_entropy": lambda: CountCrossEntropy(t.loss_scale),
+        "score_cross_entropy": lambda: ScoreCrossEntropy(t.loss_scale),
+    }
+    return losses[method_of(recipe).loss]()
+
+
+def augment_of(recipe: VisionRecipe) -> Augment | None:
+    """The variation of every minibatch; cropped and cut-out pixels are black."""
+    kind, info = recipe.samples.augment, describe(recipe.samples.set)
+    if kind == "none":
+        return None
+    if kind == "nda":
+        return Chain((RandomFlip(), NDA()))
+    if kind == "gesture":
+        return dvs_gesture_augment()
+    if kind == "flip":
+        return RandomFlip()
+    black: Any = tuple((0 - m) / s for m, s in zip(info.mean, info.std, strict=True)) or 0.0
+    crop_flip = (RandomCrop(4, black), RandomFlip())
+    return Chain(crop_flip if kind == "crop_flip" else (*crop_flip, Cutout(16)))
+
+
+def config_of(recipe: VisionRecipe) -> TrainConfig:
+    t = recipe.training
+    return TrainConfig(
+        epochs=t.epochs,
+        batch=t.batch,
+        seed=recipe.seed,
+        loss=loss_of(recipe),
+        rule=method_of(recipe).rule,
+        optimizer=(
+            AdamW(t.lr, weight_decay=t.weight_decay)
+            if t.optimizer == "adamw"
+            else SGD(t.lr, t.momentum, t.weight_decay)
+        ),
+        schedule=Cosine(t.warmup) if t.schedule == "cosine" else Constant(t.warmup),
+        clip_norm=t.clip_norm or None,
+        activity=Activity(t.activity, t.activity_target),
+        teacher=t.teacher,
+        augment=augment_of(recipe),
+        backend=t.backend,
+    )
+
+
+def samples_of(recipe: VisionRecipe, tick: Callable[[int, int], None] | None = None) -> Samples:
+    """Loads the data. Raises MissingDataError, which says what to get, and the other data errors."""
+    info, s = describe(recipe.samples.set), recipe.samples
+    binning = binning_of(recipe, info) if info.kind == "events" else None
+    found = load(s.set, binning=binning, validation=s.validation, seed=recipe.seed, tick=tick)
+    if not s.limit:
+        return found
+    axis, take = (0 if info.kind == "images" else 1), slice(0, s.limit)
+
+    def few(side: Any) -> Any:
+        return side and side._replace(x=side.x.take(range(*take.indices(len(side.y))), axis), y=side.y[take])
+
+    return replace(found, train=few(found.train), validation=few(found.validation), test=few(found.test))
+
+
+class Trained(NamedTuple):
+    network: Network
+    params: Params
+    history: list[Row]
+    test: Evaluation
+
+
+def train(
+    recipe: VisionRecipe,
+    out: Path,
+    resume: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Trains, with checkpoint and logs in the folder `out`, tests once at the end, and writes out/model.npz.
+
+    resume : go on from the checkpoint in `out`; the result is that of an uninterrupted run, bit for bit.
+    Raises ConfigError where `out` holds another run, or any and resume is false; and what loading and
+    training raise.
+    """
+    stated = out / "recipe.json"
+    if stated.exists():
+        changed = differences(json.loads(stated.read_text()), plain(recipe))
+        if not resume or changed:
+            how = (
+                f"was begun with another recipe ({'; '.join(changed)})" if changed else "holds a run already"
+            )
+            raise ConfigError(f"{out} {how}; go on with --resume, or choose another folder with --out")
+    network, config, samples = network_of(recipe), config_of(recipe), samples_of(recipe)
+    write_atomically(stated, lambda file: file.write(json.dumps(plain(recipe), indent=1).encode()))
+    held = samples.validation
+    fitted = fit(
+        network,
+        config,
+        cast(Any, samples.train),
+        cast(Any, held),
+        path=out / "checkpoint.npz",
+        progress=progress,
+        on_epoch=on_epoch,
+    )
+    for name in ("log.csv", "log.json"):
+        write_log(out / name, fitted.history)
+    x, y = samples.test
+    test = evaluate(network, fitted.params, cast(Any, x), y, ops=backend(recipe.training.backend))
+    save_model(out / "model.npz", network, fitted.params, recipe=plain(recipe), classes=list(samples.classes))
+    return Trained(network, fitted.params, fitted.history, test)
