@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyedge._train import lib
+from pyedge.ops.native import conv
 from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, readout_gradient
-from pyedge.ops.native.lazy import Later, Lazy, Spikes
+from pyedge.ops.native.lazy import Lazy, Spikes
 from pyedge.ops.native.neurons import Epsilon, run_neurons
 from pyedge.ops.native.threads import POOL
-from pyedge.ops.numpy_ops import Array, NumpyOps, _for_inputs
+from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, _for_inputs
 
 if TYPE_CHECKING:
     from pyedge.neuron import Neuron, Spike
+    from pyedge.ops import Geometry
     from pyedge.rules import Rule
 
 __all__ = ["OPS", "NativeOps", "isa", "use_isa", "use_threads"]
@@ -68,7 +70,12 @@ class NativeOps(NumpyOps):
 
         fired: Any = run.fired
         if isinstance(fired, Spikes) and fired.run is not None:
-            if type(rule) is MPDED and rule.masked and rule.recursion == "full" and type(rule.surrogate) is Surrogate:
+            if (
+                type(rule) is MPDED
+                and rule.masked
+                and rule.recursion == "full"
+                and type(rule.surrogate) is Surrogate
+            ):
                 return Epsilon(fired, rule, neuron, spike_error)
             self._note(f"the backward pass of {type(rule).__name__} as configured")
         return super().rule(rule, Spike(*(_plain(part) for part in run)), neuron, _plain(spike_error))
@@ -80,7 +87,11 @@ class NativeOps(NumpyOps):
         return error.over_time if isinstance(error, Epsilon) else super().over_time(_plain(error))
 
     def bias_gradient(self, error: Any) -> Array:
-        return error.bias_gradient if isinstance(error, Epsilon) else super().bias_gradient(error)
+        if isinstance(error, Epsilon):
+            return error.bias_gradient
+        if isinstance(error, np.ndarray) and error.dtype == np.float32 and error.shape[-1] <= 4096:
+            return conv.column_sums(error)
+        return super().bias_gradient(error)
 
     def linear(self, x: Any, weight: Array, bias: Array | None) -> Any:
         x = self._spikes(x)
@@ -104,6 +115,55 @@ class NativeOps(NumpyOps):
             if isinstance(error, np.ndarray) and error.ndim == 3:
                 return ReadoutErrors(error, weight)
         return super().linear_input_error(_plain(_for_inputs(error)), weight, _plain(only))
+
+    def conv(self, x: Any, weight: Array, bias: Array | None, g: "Geometry") -> Any:
+        x = self._spikes(x)
+        if conv.fits(x.shape, weight, g):
+            return conv.ConvCurrents(x, weight, bias, g)
+        self._note(f"convolutions of stride {g.stride}, padding {g.padding}, {weight.dtype} or this width")
+        return super().conv(_plain(x), weight, bias, g)
+
+    def conv_weight_gradient(self, x: Any, error: Any, g: "Geometry") -> Array:
+        x = self._spikes(x)
+        if g.stride == 1 and g.padding < g.size and getattr(error, "dtype", None) == np.float32:
+            if isinstance(error, Epsilon) and error.features > LIMIT:
+                error = error.array
+            return conv.weight_gradient(x, error, g)
+        return super().conv_weight_gradient(_plain(x), _plain(error), g)
+
+    def conv_input_error(
+        self, error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry", only: Any
+    ) -> Any:
+        error = _for_inputs(error)
+        if conv.fits((*error.shape[:2], *shape), weight, g):
+            if isinstance(error, Epsilon) and error.features > LIMIT:
+                error = error.array
+            return conv.input_error(error, weight, shape, g)
+        return super().conv_input_error(_plain(error), weight, shape, g, _plain(only))
+
+    def max_pool(self, x: Any, size: int) -> Pooled:
+        return conv.max_pool(x, size) if isinstance(x, Spikes) else super().max_pool(_plain(x), size)
+
+    def max_pool_error(self, pooled: Pooled, error: Any, shape: tuple[int, ...], size: int) -> Any:
+        winner: Any = pooled.winner
+        if isinstance(winner, conv.Winners) and error.dtype == np.float32:
+            return conv.PooledErrors(winner, error)
+        return super().max_pool_error(Pooled(*(_plain(p) for p in pooled)), _plain(error), shape, size)
+
+    def mean_pool(self, x: Any, size: int, dtype: Any) -> Array:
+        return super().mean_pool(_plain(x), size, dtype)
+
+    def mean_pool_error(self, error: Any, shape: tuple[int, ...], size: int) -> Array:
+        return super().mean_pool_error(_plain(error), shape, size)
+
+    def adjusted_pool_error(self, x: Any, error: Any, size: int) -> Array:
+        return super().adjusted_pool_error(_plain(x), _plain(error), size)
+
+    def batch_norm(self, x: Any, gamma: Array, beta: Array, eps: float) -> Normalized:
+        return super().batch_norm(_plain(x), gamma, beta, eps)
+
+    def batch_norm_error(self, done: Normalized, error: Any, gamma: Array, eps: float) -> Array:
+        return super().batch_norm_error(done, _plain(error), gamma, eps)
 
     def _spikes(self, x: Any) -> Any:
         """Spikes as bits, whatever they come as."""

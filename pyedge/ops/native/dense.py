@@ -1,5 +1,6 @@
 """Dense layers in the native backend."""
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -41,27 +42,62 @@ class DenseCurrents(Lazy):
         }
         with POOL as pool:
             scratch = np.empty(pool.threads * lib.train_forward_scratch(inputs), np.float32)
-            lib.train_forward_run(pool, ffi.new("train_forward *", job | {"scratch": pointer("float *", scratch)}))
+            lib.train_forward_run(
+                pool, ffi.new("train_forward *", job | {"scratch": pointer("float *", scratch)})
+            )
 
 
-class DenseErrors(Lazy):
+class _Below(Lazy):
+    """An error that the neurons below work out themselves, from `source`; reshaped, it stays one."""
+
+    dtype = np.dtype(np.float32)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _make(self) -> Array:
+        window, batch = self.shape[:2]
+        out = np.empty(self.shape, np.float32)
+        features = int(np.prod(self.shape[2:]))
+        job = {
+            "window": window,
+            "batch": batch,
+            "outputs": features,
+            "error_out": pointer("float *", out),
+            **self.source,
+        }
+        with POOL as pool:
+            size = lib.train_backward_scratch(0, job["above"], window)
+            scratch = np.empty(pool.threads * size, np.float32)
+            lib.train_backward_run(
+                pool, ffi.new("train_backward *", job | {"scratch": pointer("float *", scratch)})
+            )
+        return out + np.float32(job["bonus"]) if job["bonus"] else out
+
+    def reshape(self, *shape: Any) -> Any:
+        full = self._full(shape)
+        if full[:2] != self.shape[:2]:
+            return self.array.reshape(full)
+        other = copy(self)
+        other.__dict__.pop("array", None)
+        other.shape = full
+        return other
+
+
+class DenseErrors(_Below):
     """dL/ds below a dense layer whose neurons' error is epsilon: epsilon W^T, (T, batch, inputs).
 
     bonus : a number added everywhere.
     """
 
-    dtype = np.dtype(np.float32)
-
     def __init__(self, epsilon: Epsilon, weight: Array, bonus: float = 0.0) -> None:
         self.epsilon, self.weight, self.bonus = epsilon, np.ascontiguousarray(weight), bonus
         self.shape = (*epsilon.shape[:2], len(weight))
 
-    def _make(self) -> Array:
-        return self.epsilon.array @ self.weight.T + np.float32(self.bonus)
-
     def __add__(self, other: Any) -> Any:
         if np.ndim(other) == 0:
-            return DenseErrors(self.epsilon, self.weight, self.bonus + float(other))
+            return DenseErrors(self.epsilon, self.weight, self.bonus + float(other)).reshape(self.shape)
         return self.array + other
 
     @property
@@ -75,22 +111,17 @@ class DenseErrors(Lazy):
         }
 
 
-class ReadoutErrors(Lazy):
+class ReadoutErrors(_Below):
     """The same below a linear layer whose error is an array, (T, batch, outputs)."""
-
-    dtype = np.dtype(np.float32)
 
     def __init__(self, error: Array, weight: Array, bonus: float = 0.0) -> None:
         self.error, self.weight, self.bonus = error, np.ascontiguousarray(weight), bonus
         self.step, self.rows = _by_steps(error)
         self.shape = (*error.shape[:2], len(weight))
 
-    def _make(self) -> Array:
-        return self.error @ self.weight.T + np.float32(self.bonus)
-
     def __add__(self, other: Any) -> Any:
         if np.ndim(other) == 0:
-            return ReadoutErrors(self.error, self.weight, self.bonus + float(other))
+            return ReadoutErrors(self.error, self.weight, self.bonus + float(other)).reshape(self.shape)
         return self.array + other
 
     @property

@@ -96,9 +96,7 @@ class Bits:
         """Where the list of each sample and step begins, (batch * T + 1,)."""
         rows = self.bits.shape[0] * self.bits.shape[1]
         start = np.empty(rows + 1, np.int32)
-        lib.train_count_events(
-            pointer("uint8_t *", self.bits), pointer("int32_t *", start), rows, self.row
-        )
+        lib.train_count_events(pointer("uint8_t *", self.bits), pointer("int32_t *", start), rows, self.row)
         return start
 
     @cached_property

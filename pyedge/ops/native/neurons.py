@@ -8,7 +8,7 @@ import numpy as np
 from pyedge._train import ffi, lib
 from pyedge.ops.native.lazy import UNIT, Bits, Later, Lazy, Spikes, pointer, row_bytes
 from pyedge.ops.native.threads import POOL
-from pyedge.ops.numpy_ops import Array
+from pyedge.ops.numpy_ops import Array, NumpyOps
 
 if TYPE_CHECKING:
     from pyedge.neuron import IF, LIF, Neuron, Spike
@@ -44,7 +44,9 @@ class Run:
 
     @cached_property
     def repeated(self) -> "Spike":
-        return self.neuron.run(self.current.array if isinstance(self.current, Lazy) else self.current, self.window)
+        return self.neuron.run(
+            self.current.array if isinstance(self.current, Lazy) else self.current, self.window
+        )
 
 
 def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
@@ -73,7 +75,8 @@ def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
             "batch": batch,
             "outputs": features,
             "currents": pointer("float *", current),
-            "steps": len(current),
+            "current_step": batch * features if len(current) > 1 else 0,
+            "current_sample": features,
             **to,
         }
         with POOL as pool:
@@ -112,7 +115,7 @@ class Epsilon(Lazy):
         self.shape = fired.shape
         self.features = fired.bits.features
         self._events: Events | None = None
-        self._bias: Array | None = None
+        self.bias: Array | None = None
 
     def _make(self) -> Array:
         out = np.empty(self.shape, np.float32)
@@ -128,10 +131,12 @@ class Epsilon(Lazy):
 
     @property
     def bias_gradient(self) -> Array:
-        if self._bias is None:
-            _ = self.events
-        assert self._bias is not None
-        return self._bias
+        """The sum over all but the last axis."""
+        if self.bias is None:
+            _ = self.events if len(self.shape) == 3 else self.array
+        if self.bias is None:
+            self.bias = NumpyOps().bias_gradient(self.array)
+        return self.bias
 
     @property
     def events(self) -> Events:
@@ -203,16 +208,21 @@ class Epsilon(Lazy):
                 "width": width,
                 "factor": surrogate.scale / width,
             },
-            "bias_gradient": pointer("float *", bias),
             **outputs,
         }
+        if len(self.shape) == 3:
+            job["bias_gradient"] = pointer("float *", bias)
         error = self.error
         if hasattr(error, "source"):
             job |= error.source
         else:
             error = error.array if isinstance(error, Lazy) else error
             error = np.ascontiguousarray(error, np.float32)
-            job |= {"error": pointer("float *", error), "error_step": batch * self.features if len(error) > 1 else 0}
+            job |= {
+                "error": pointer("float *", error),
+                "error_step": batch * self.features if len(error) > 1 else 0,
+                "error_sample": self.features,
+            }
         if wanted:
             units = -(-self.features // UNIT)
             size = batch * units * (UNIT * window + UNIT)
@@ -229,10 +239,13 @@ class Epsilon(Lazy):
                 job.get("inputs", 0) if "gradient" in job else 0, job.get("above", 0), window
             )
             scratch = np.empty(pool.threads * size, np.float32)
-            lib.train_backward_run(pool, ffi.new("train_backward *", job | {"scratch": pointer("float *", scratch)}))
+            lib.train_backward_run(
+                pool, ffi.new("train_backward *", job | {"scratch": pointer("float *", scratch)})
+            )
             if wanted:
                 self._events = listed(pool, deltas, window, batch, self.features)
-        self._bias = bias
+        if len(self.shape) == 3:
+            self.bias = bias
 
 
 def listed(pool: Any, deltas: dict[str, Any], window: int, batch: int, outputs: int) -> Events:

@@ -6,7 +6,6 @@
 // How often a thread looks for new work before it sleeps: some ten microseconds.
 #define PATIENCE 4000
 
-
 static void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -16,7 +15,9 @@ static void pause_briefly(void) {
 static void do_items(train_pool *pool, int thread) {
     for (;;) {
         const int item = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED);
-        if (item >= pool->items) { return; }
+        if (item >= pool->items) {
+            return;
+        }
         pool->work(pool->job, item, thread);
     }
 }
@@ -33,14 +34,20 @@ static void *serve(void *argument) {
             pause_briefly();
         }
         pthread_mutex_lock(&pool->lock);
-        while (pool->round == seen && !pool->stop) { pthread_cond_wait(&pool->begin, &pool->lock); }
-        if (pool->stop) { break; }
+        while (pool->round == seen && !pool->stop) {
+            pthread_cond_wait(&pool->begin, &pool->lock);
+        }
+        if (pool->stop) {
+            break;
+        }
         seen = pool->round;
         pthread_mutex_unlock(&pool->lock);
         do_items(pool, thread);
         pthread_mutex_lock(&pool->lock);
         __atomic_store_n(&pool->idle, pool->idle + 1, __ATOMIC_RELEASE);
-        if (pool->idle == pool->threads - 1) { pthread_cond_signal(&pool->end); }
+        if (pool->idle == pool->threads - 1) {
+            pthread_cond_signal(&pool->end);
+        }
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -58,7 +65,9 @@ int train_pool_start(train_pool *pool, int threads) {
         pool->threads++;
     }
     pthread_mutex_lock(&pool->lock);
-    while (pool->idle < pool->threads - 1) { pthread_cond_wait(&pool->end, &pool->lock); }
+    while (pool->idle < pool->threads - 1) {
+        pthread_cond_wait(&pool->end, &pool->lock);
+    }
     pthread_mutex_unlock(&pool->lock);
     return pool->threads;
 }
@@ -68,7 +77,9 @@ void train_pool_stop(train_pool *pool) {
     pool->stop = 1;
     pthread_cond_broadcast(&pool->begin);
     pthread_mutex_unlock(&pool->lock);
-    for (int k = 1; k < pool->threads; k++) { pthread_join(pool->thread[k], NULL); }
+    for (int k = 1; k < pool->threads; k++) {
+        pthread_join(pool->thread[k], NULL);
+    }
     pool->threads = 1;
 }
 
@@ -91,6 +102,8 @@ void train_pool_run(train_pool *pool, train_work work, const void *job, int item
         pause_briefly();
     }
     pthread_mutex_lock(&pool->lock);
-    while (pool->idle < pool->threads - 1) { pthread_cond_wait(&pool->end, &pool->lock); }
+    while (pool->idle < pool->threads - 1) {
+        pthread_cond_wait(&pool->end, &pool->lock);
+    }
     pthread_mutex_unlock(&pool->lock);
 }

@@ -3,14 +3,51 @@
 #define TRAIN_TABLE_H
 
 #include "train.h"
+#include <string.h>
+
+// Events of one sample for a convolution: lists by step and image row, ascending. Event e stands at
+// index[e] = x * channels + channel of its row; those of list l, row y from column x on begin at
+// column[(l * height + y) * (width + 1) + x], and column[.. + width] is the row's end.
+typedef struct train_lists {
+    int count;
+    const uint16_t *index;
+    const float *value;  // NULL: spikes
+    const int32_t *column;
+} train_lists;
+
+// Output channels that a convolution adds up at a time, at most: its weights for one row of a window stay in L1.
+#define TRAIN_BLOCK 32
+
+// One sample's errors for a convolution's weight gradient, sorted by channel: event e of channel k, begin[k] <= e <
+// begin[k + 1], meets the floats of the other side's padded images from at[e] on, `pitch` floats a row.
+typedef struct train_meetings {
+    int channels, size, run, pitch;  // run: floats that meet in a row: size * the other side's channels
+    const int32_t *begin, *at;
+    const float *value;
+    const float *images;
+} train_meetings;
+
+// Floats of one channel's and one row's sums.
+static inline size_t train_sums_row(int run) { return ((size_t)run + 15) / 16 * 16; }
 
 typedef struct train_kernels {
     const char *name;
     int tile_units;
     void (*forward)(const train_forward *job, int unit, int units, int first, int last, float *scratch);
-    void (*backward)(const train_backward *job, int unit, int units, float *scratch);
+    void (*backward)(const train_backward *job, int unit, int units, int first, int last, float *scratch);
     void (*gradient)(const train_gradient *job, int first, float *scratch);
     void (*readout)(const train_readout *job, int first, int last, float *sums);
+    // out: (lists, out.height, out.width, 16 * units); weight: (size, size * in.channels, 16 * units).
+    void (*conv)(const train_conv *job, const train_lists *lists, const float *weight, float *out, int units);
+    // Channels [first, ...) of the result (steps, out) from such an out, and from the list common to all steps.
+    void (*conv_finish)(const train_conv *job, const float *out, int steps, int common, int first, int units,
+                        float *result);
+    void (*conv_leak)(float *x, int64_t count, int steps, int64_t step, float leak);
+    // The inputs' traces as padded images (window, height + 2 padding, width + 2 padding, channels).
+    void (*conv_traces)(const train_conv_gradient *job, int sample, float *images);
+    // sums: (channels, size, train_sums_row(run)), added to.
+    void (*conv_meet)(const train_meetings *m, float *sums);
+    void (*column_sums)(const float *x, float *sums, int64_t rows, int columns);
     double (*square_sum)(const float *x, int64_t count);
     int (*adamw)(const train_adamw *job, int64_t first, int64_t last);
 } train_kernels;
@@ -23,6 +60,14 @@ extern const train_kernels train_kernels_avx2, train_kernels_avx512;
 const train_kernels *train_chosen(void);
 
 // A layer's units of 16 neurons are cut into tiles: at most tile_units wide, and several where there is enough.
+// n <= 32 bits of a row of `row` bytes, from `bit` on.
+static inline uint32_t train_bits(const uint8_t *bits, int row, int bit, int n) {
+    uint64_t word = 0;
+    const int byte = bit / 8, there = row - byte < 8 ? row - byte : 8;
+    memcpy(&word, bits + byte, (size_t)there);
+    return (uint32_t)(word >> (bit % 8) & ((UINT64_C(1) << n) - 1));
+}
+
 static inline int train_units(int outputs) { return (outputs + 15) / 16; }
 static inline int train_tiles(int units, int tile_units) {
     const int needed = (units + tile_units - 1) / tile_units;

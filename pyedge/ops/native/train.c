@@ -15,7 +15,9 @@ static int has(const train_kernels *k) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     }
-    if (k == &train_kernels_avx2) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+    if (k == &train_kernels_avx2) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    }
 #endif
     return k == &train_kernels_plain;
 }
@@ -31,7 +33,9 @@ static const train_kernels *const every[] = {
 
 const train_kernels *train_chosen(void) {
     for (size_t k = 0; !chosen && k < EVERY; k++) {
-        if (has(every[k])) { chosen = every[k]; }
+        if (has(every[k])) {
+            chosen = every[k];
+        }
     }
     return chosen;
 }
@@ -60,7 +64,9 @@ int32_t train_count_events(const uint8_t *bits, int32_t *start, int rows, int ro
     int32_t total = 0;
     for (int r = 0; r < rows; r++, bits += row) {
         start[r] = total;
-        for (int n = 0; n < row; n += 8) { total += __builtin_popcountll(word(bits + n)); }
+        for (int n = 0; n < row; n += 8) {
+            total += __builtin_popcountll(word(bits + n));
+        }
     }
     start[rows] = total;
     return total;
@@ -112,7 +118,9 @@ static void pack_sample(const void *job, int item, int thread) {
         uint8_t *bytes = d->bytes + ((size_t)t * (size_t)d->batch + (size_t)item) * (size_t)d->count;
         uint8_t *bits = d->bits + ((size_t)item * (size_t)d->window + (size_t)t) * (size_t)d->row;
         if (!d->pack) {
-            for (int n = 0; n < d->count; n++) { bytes[n] = (uint8_t)(bits[n / 8] >> (n % 8) & 1U); }
+            for (int n = 0; n < d->count; n++) {
+                bytes[n] = (uint8_t)(bits[n / 8] >> (n % 8) & 1U);
+            }
             continue;
         }
         memset(bits, 0, (size_t)d->row);
@@ -121,16 +129,20 @@ static void pack_sample(const void *job, int item, int thread) {
         for (; n + 8 <= d->count; n += 8) {
             bits[n / 8] = (uint8_t)(word(bytes + n) * UINT64_C(0x0102040810204080) >> 56);
         }
-        for (; n < d->count; n++) { bits[n / 8] = (uint8_t)(bits[n / 8] | bytes[n] << (n % 8)); }
+        for (; n < d->count; n++) {
+            bits[n / 8] = (uint8_t)(bits[n / 8] | bytes[n] << (n % 8));
+        }
     }
 }
 
-void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count, int row) {
+void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count,
+                int row) {
     const pack_job job = {(uint8_t *)(uintptr_t)bytes, bits, window, batch, count, row, 1};
     train_pool_run(pool, pack_sample, &job, batch);
 }
 
-void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int window, int batch, int count, int row) {
+void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int window, int batch, int count,
+                  int row) {
     const pack_job job = {bytes, (uint8_t *)(uintptr_t)bits, window, batch, count, row, 0};
     train_pool_run(pool, pack_sample, &job, batch);
 }
@@ -143,14 +155,17 @@ typedef struct {
     size_t scratch;
 } forward_job;
 
-size_t train_forward_scratch(int inputs) { return (size_t)inputs * 16 * (size_t)train_chosen()->tile_units + 64; }
+size_t train_forward_scratch(int inputs) {
+    return (size_t)inputs * 16 * (size_t)train_chosen()->tile_units + 64;
+}
 
 static void forward_item(const void *job, int item, int thread) {
     const forward_job *d = job;
     const int units = train_units(d->forward->outputs), tile = item / d->parts, part = item % d->parts;
     const int unit = train_tile(units, d->tiles, tile), batch = d->forward->batch;
-    train_chosen()->forward(d->forward, unit, train_tile(units, d->tiles, tile + 1) - unit, batch * part / d->parts,
-                            batch * (part + 1) / d->parts, d->forward->scratch + d->scratch * (size_t)thread);
+    train_chosen()->forward(d->forward, unit, train_tile(units, d->tiles, tile + 1) - unit,
+                            batch * part / d->parts, batch * (part + 1) / d->parts,
+                            d->forward->scratch + d->scratch * (size_t)thread);
 }
 
 void train_forward_run(train_pool *pool, const train_forward *job) {
@@ -164,27 +179,37 @@ void train_forward_run(train_pool *pool, const train_forward *job) {
 
 typedef struct {
     const train_backward *backward;
-    int tiles;
+    int tiles, by_sample;
     size_t scratch;
 } backward_job;
 
 size_t train_backward_scratch(int inputs, int above, int window) {
-    return ((size_t)inputs + (size_t)above + 2 * (size_t)window) * 16 * (size_t)train_chosen()->tile_units + 128;
+    return ((size_t)inputs + (size_t)above + 2 * (size_t)window) * 16 * (size_t)train_chosen()->tile_units +
+           128;
 }
 
 static void backward_item(const void *job, int item, int thread) {
     const backward_job *d = job;
-    const int units = train_units(d->backward->outputs), unit = train_tile(units, d->tiles, item);
-    train_chosen()->backward(d->backward, unit, train_tile(units, d->tiles, item + 1) - unit,
-                             d->backward->scratch + d->scratch * (size_t)thread);
+    const int units = train_units(d->backward->outputs);
+    float *scratch = d->backward->scratch + d->scratch * (size_t)thread;
+    for (int k = 0; k < d->tiles; k++) {
+        if (!d->by_sample && k != item) {
+            continue;
+        }
+        const int unit = train_tile(units, d->tiles, k), width = train_tile(units, d->tiles, k + 1) - unit;
+        const int first = d->by_sample ? item : 0, last = d->by_sample ? item + 1 : d->backward->batch;
+        train_chosen()->backward(d->backward, unit, width, first, last, scratch);
+    }
 }
 
 void train_backward_run(train_pool *pool, const train_backward *job) {
     const int tiles = train_tiles(train_units(job->outputs), train_chosen()->tile_units);
-    const size_t scratch =
-        train_backward_scratch(job->gradient ? job->inputs : 0, job->weight_above ? job->above : 0, job->window);
-    const backward_job work = {job, tiles, scratch};
-    train_pool_run(pool, backward_item, &work, tiles);
+    const size_t scratch = train_backward_scratch(job->gradient ? job->inputs : 0,
+                                                  job->weight_above ? job->above : 0, job->window);
+    // A sample at a time where nothing is shared between samples: what belongs together lies together.
+    const int by_sample = !job->gradient && !job->bias_gradient && !job->weight_above && tiles > 8;
+    const backward_job work = {job, tiles, by_sample, scratch};
+    train_pool_run(pool, backward_item, &work, by_sample ? job->batch : tiles);
 }
 
 /// Errors ///
@@ -224,7 +249,9 @@ static void errors_of_sample(const void *job, int item, int thread) {
             const size_t place = (size_t)item * (size_t)units + (size_t)train_tile(units, tiles, k);
             const uint16_t *count = d->deltas->count + place * (size_t)d->window;
             size_t from = place * train_region(d->window);
-            for (int later = d->window - 1; later > t; later--) { from += count[later]; }
+            for (int later = d->window - 1; later > t; later--) {
+                from += count[later];
+            }
             memcpy(d->index + at, d->deltas->index + from, count[t] * sizeof *d->index);
             memcpy(d->value + at, d->deltas->value + from, count[t] * sizeof *d->value);
             at += count[t];
@@ -232,8 +259,8 @@ static void errors_of_sample(const void *job, int item, int thread) {
     }
 }
 
-void train_list_errors(train_pool *pool, const train_deltas *deltas, const int32_t *start, uint16_t *index, float *value,
-                       int window, int batch, int outputs) {
+void train_list_errors(train_pool *pool, const train_deltas *deltas, const int32_t *start, uint16_t *index,
+                       float *value, int window, int batch, int outputs) {
     const errors_job job = {deltas, start, index, value, window, batch, outputs};
     train_pool_run(pool, errors_of_sample, &job, batch);
 }
@@ -259,8 +286,12 @@ void train_gradient_run(train_pool *pool, const train_gradient *job) {
     const train_errors *errors = &job->errors;
     // A counting sort by neuron; within a neuron the order of samples and steps stays.
     memset(job->begin, 0, sizeof *job->begin * ((size_t)job->outputs + 1));
-    for (int32_t e = 0; e < errors->start[rows]; e++) { job->begin[errors->index[e] + 1]++; }
-    for (int i = 0; i < job->outputs; i++) { job->begin[i + 1] += job->begin[i]; }
+    for (int32_t e = 0; e < errors->start[rows]; e++) {
+        job->begin[errors->index[e] + 1]++;
+    }
+    for (int i = 0; i < job->outputs; i++) {
+        job->begin[i + 1] += job->begin[i];
+    }
     for (int r = 0; r < rows; r++) {
         for (int32_t e = errors->start[r]; e < errors->start[r + 1]; e++) {
             const int32_t place = job->begin[errors->index[e]]++;
@@ -282,7 +313,9 @@ typedef struct {
     size_t sums;
 } readout_job;
 
-static size_t readout_sums(int inputs, int outputs) { return ((size_t)inputs + 1) * 16 * (size_t)train_units(outputs); }
+static size_t readout_sums(int inputs, int outputs) {
+    return ((size_t)inputs + 1) * 16 * (size_t)train_units(outputs);
+}
 
 size_t train_readout_scratch(int inputs, int outputs) { return PARTS * readout_sums(inputs, outputs); }
 
@@ -313,7 +346,8 @@ static void readout_row(const void *job, int item, int thread) {
 }
 
 void train_readout_run(train_pool *pool, const train_readout *job) {
-    const readout_job work = {job, job->batch < PARTS ? job->batch : PARTS, readout_sums(job->inputs, job->outputs)};
+    const readout_job work = {job, job->batch < PARTS ? job->batch : PARTS,
+                              readout_sums(job->inputs, job->outputs)};
     train_pool_run(pool, readout_part, &work, work.parts);
     train_pool_run(pool, readout_row, &work, (job->inputs + 64) / 64);
 }
@@ -342,7 +376,9 @@ double train_square_sum(train_pool *pool, const float *x, int64_t count) {
         const square_job job = {x + done, left, sums};
         const int items = (int)((left + STRETCH - 1) / STRETCH);
         train_pool_run(pool, square_item, &job, items);
-        for (int k = 0; k < items; k++) { total += sums[k]; }
+        for (int k = 0; k < items; k++) {
+            total += sums[k];
+        }
     }
     return total;
 }

@@ -27,10 +27,12 @@ void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *sta
                        const uint16_t *place, int rows, int row);
 
 // Packs bytes of 0 and 1, (window, batch, count), into bits.
-void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count, int row);
+void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count,
+                int row);
 
 // Unpacks bits into bytes of 0 and 1, (window, batch, count).
-void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int window, int batch, int count, int row);
+void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int window, int batch, int count,
+                  int row);
 
 /// Forward ///
 
@@ -53,9 +55,9 @@ typedef struct train_forward {
     // Where currents come from: events, through weight (inputs, outputs) ...
     train_events in;
     const float *weight, *bias;  // bias may be NULL
-    // ... or, where in.index is NULL, currents (steps, batch, outputs); steps is window, or 1: the same at every step.
+    // ... or, where in.index is NULL, currents: step t of sample b is at t * current_step + b * current_sample.
     const float *currents;
-    int32_t steps;
+    int64_t current_step, current_sample;
     // Where they go: neurons, or, where neuron.theta is NULL, out (window, batch, outputs).
     train_neuron neuron;
     uint8_t *bits;
@@ -100,23 +102,28 @@ typedef struct train_deltas {
 int32_t train_count_errors(const train_deltas *deltas, int32_t *start, int window, int batch, int outputs);
 
 // Fills index and value of the lists that start says.
-void train_list_errors(train_pool *pool, const train_deltas *deltas, const int32_t *start, uint16_t *index, float *value,
-                       int window, int batch, int outputs);
+void train_list_errors(train_pool *pool, const train_deltas *deltas, const int32_t *start, uint16_t *index,
+                       float *value, int window, int batch, int outputs);
 
 typedef struct train_backward {
     int32_t window, batch, inputs, outputs, row;
-    // This layer's window.
+    // This layer's window; where bits is NULL there are no neurons, and dL/ds goes to error_out (window, batch, outputs).
     const uint8_t *bits;
+    float *error_out;
     train_saved saved;
     train_rule rule;
     // dL/ds: the sum of `bonus` and one of
-    //   error (window, batch, outputs), where step t is at error + t * error_step (0: the same at every step);
+    //   error, where step t (error_step 0: the same at every step) of sample b is at t * error_step + b * error_sample;
+    //   error_place, where not NULL, says where each unit of 16 neurons is from there on;
     //   the errors of the layer above, neurons of leak tau_above, through weight_above (outputs, above);
     //   error_above (window, batch, above), of a linear layer, at error_above + t * error_step, through weight_above.
     float bonus;
     const float *error;
+    const int32_t *error_place;
+    int64_t error_step, error_sample;
+    const uint8_t
+        *winners;  // bits like those of this layer: where dL/ds, but for the bonus, counts; NULL: everywhere
     const float *error_above;
-    int64_t error_step;
     int32_t above;
     float tau_above;
     const float *weight_above;
@@ -158,14 +165,76 @@ typedef struct train_readout {
     int32_t window, batch, inputs, outputs;
     train_events in;
     const float *error;
-    int64_t error_step;  // floats from one step to the next; 0: the same at every step
+    int64_t error_step;               // floats from one step to the next; 0: the same at every step
     float *gradient, *bias_gradient;  // bias_gradient may be NULL
-    float *scratch;  // train_readout_scratch(inputs, outputs) floats
+    float *scratch;                   // train_readout_scratch(inputs, outputs) floats
 } train_readout;
 
 size_t train_readout_scratch(int inputs, int outputs);
 
 void train_readout_run(train_pool *pool, const train_readout *job);
+
+/// Convolutions ///
+
+// Square windows at stride 1; images are (height, width, channels), a step's row of bits in that order.
+typedef struct train_image {
+    int32_t height, width, channels;
+} train_image;
+
+// out[t][b] = the sum over windows of x W (+ bias), for x given as bits, as values (steps, batch, in), or as errors.
+typedef struct train_conv {
+    int32_t window, batch, size, padding;
+    train_image in, out;
+    const uint8_t *bits;  // of x, `row` bytes a step ...
+    int32_t row;
+    const float *
+        values;  // ... or x itself, zeros skipped, of `steps` steps: window, or 1: the same at every step ...
+    int32_t steps;
+    train_errors errors;  // ... or lists, ascending
+    const float
+        *weight;      // (size, size, in, out); where `flipped`, of the convolution whose input error this is:
+    int32_t flipped;  // (size, size, out, in), and padding is size - 1 less that convolution's
+    const float *bias;  // (out) or NULL
+    float scale;        // factor on x: 1, or 1 / k^2 where x is a mean pooling's sum
+    float leak;         // out[t] += leak * out[t + 1] at the end: input errors from error differences
+    const train_forward *neurons;  // take the result as currents; or, where NULL,
+    float *result;                 // (steps, batch, out)
+    float *packed;                 // scratch: train_conv_packed floats
+    uint8_t *scratch;              // threads * train_conv_scratch bytes
+} train_conv;
+
+size_t train_conv_packed(const train_conv *job);
+size_t train_conv_scratch(const train_conv *job);
+void train_conv_run(train_pool *pool, const train_conv *job);
+
+// dL/dW of a convolution (size, size, in, out). Either from spikes and error differences, or, where values is not NULL,
+// from values and the errors of the currents, both of `steps` steps.
+typedef struct train_conv_gradient {
+    int32_t window, batch, size, padding;
+    train_image in, out;
+    const uint8_t *bits;
+    int32_t row;
+    float tau;
+    train_errors errors;
+    const float *values, *epsilon;
+    int32_t steps;
+    float *gradient, *bias_gradient;  // bias_gradient (out), by errors only; may be NULL
+    float *sums;                      // scratch: train_conv_sums floats
+    uint8_t *scratch;                 // threads * train_conv_gradient_scratch bytes
+} train_conv_gradient;
+
+size_t train_conv_sums(const train_conv_gradient *job);
+size_t train_conv_gradient_scratch(const train_conv_gradient *job);
+void train_conv_gradient_run(train_pool *pool, const train_conv_gradient *job);
+
+// Max pooling of spikes, OR: (rows, in) bits to (rows, out) bits; winners (bits like the input's) may be NULL: the first
+// spike of each window, in row-major order.
+void train_max_pool(train_pool *pool, const uint8_t *bits, uint8_t *out, uint8_t *winners, int rows, int row,
+                    int row_out, train_image in, int size);
+
+// Sums over rows of x (rows, columns), columns <= 4096, in a fixed order. scratch: 64 * columns floats.
+void train_column_sums(train_pool *pool, const float *x, float *sums, float *scratch, int64_t rows,
+                       int columns);
 
 /// Updates ///
 

@@ -1,6 +1,6 @@
 // Dense layers of neurons, forward and backward, a tile of neurons at a time; compiled once per instruction set.
-#include "table.h"
 #include "simd.h"
+#include "table.h"
 
 #define MOST (UNIT * TILE_UNITS / WIDTH)  // registers of a tile
 
@@ -8,7 +8,9 @@
 static void pack_columns(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
     for (int j = 0; j < rows; j++, out += lanes) {
         const float *row = matrix + (size_t)j * (size_t)columns + lane;
-        for (int k = 0; k < lanes; k += WIDTH) { store(out + k, load_first(row + k, columns - lane - k)); }
+        for (int k = 0; k < lanes; k += WIDTH) {
+            store(out + k, load_first(row + k, columns - lane - k));
+        }
     }
 }
 
@@ -17,9 +19,13 @@ static void pack_rows(const float *matrix, int rows, int columns, int lane, int 
     for (int k = 0; k < lanes; k++) {
         const float *row = matrix + (size_t)(lane + k) * (size_t)columns;
         if (lane + k < rows) {
-            for (int i = 0; i < columns; i++) { out[(size_t)i * (size_t)lanes + (size_t)k] = row[i]; }
+            for (int i = 0; i < columns; i++) {
+                out[(size_t)i * (size_t)lanes + (size_t)k] = row[i];
+            }
         } else {
-            for (int i = 0; i < columns; i++) { out[(size_t)i * (size_t)lanes + (size_t)k] = 0; }
+            for (int i = 0; i < columns; i++) {
+                out[(size_t)i * (size_t)lanes + (size_t)k] = 0;
+            }
         }
     }
 }
@@ -27,7 +33,8 @@ static void pack_rows(const float *matrix, int rows, int columns, int lane, int 
 /// Forward ///
 
 // One sample's window through the tile: `weight` is packed, (inputs, lanes).
-INLINE void forward_sample(const train_forward *d, const float *weight, int unit, int b, const int nv, const int thetas) {
+INLINE void forward_sample(const train_forward *d, const float *weight, int unit, int b, const int nv,
+                           const int thetas) {
     const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs);
     const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, sample = (size_t)b;
     const size_t region = (sample * (size_t)units + (size_t)unit) * train_region(d->window);
@@ -53,8 +60,7 @@ INLINE void forward_sample(const train_forward *d, const float *weight, int unit
                 UNROLL for (int k = 0; k < nv; k++) { current[k] += load(row + k * WIDTH); }
             }
         } else {
-            const size_t step = d->steps > 1 ? (size_t)t : 0;
-            const float *row = d->currents + (step * batch + sample) * outputs + lane;
+            const float *row = d->currents + t * d->current_step + b * d->current_sample + lane;
             UNROLL for (int k = 0; k < nv; k++) {
                 current[k] = load_first(row + k * WIDTH, d->outputs - lane - k * WIDTH) + bias[k];
             }
@@ -79,53 +85,69 @@ INLINE void forward_sample(const train_forward *d, const float *weight, int unit
             age[k] = choose_int(fired, (vi){0}, age[k]) + 1;
         }
     }
-    if (d->neuron.theta) { d->saved.count[sample * (size_t)units + (size_t)unit] = count; }
+    if (d->neuron.theta) {
+        d->saved.count[sample * (size_t)units + (size_t)unit] = count;
+    }
 }
 
-INLINE void forward_tile(const train_forward *d, const float *weight, int unit, int first, int last, const int nv) {
+INLINE void forward_tile(const train_forward *d, const float *weight, int unit, int first, int last,
+                         const int nv) {
     const int thetas = d->neuron.thetas;
     if (thetas <= 8) {
-        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 8); }
+        for (int b = first; b < last; b++) {
+            forward_sample(d, weight, unit, b, nv, 8);
+        }
     } else if (thetas <= 16) {
-        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 16); }
+        for (int b = first; b < last; b++) {
+            forward_sample(d, weight, unit, b, nv, 16);
+        }
     } else if (thetas <= 32) {
-        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 32); }
+        for (int b = first; b < last; b++) {
+            forward_sample(d, weight, unit, b, nv, 32);
+        }
     } else if (thetas <= 64) {
-        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 64); }
+        for (int b = first; b < last; b++) {
+            forward_sample(d, weight, unit, b, nv, 64);
+        }
     } else {
-        for (int b = first; b < last; b++) { forward_sample(d, weight, unit, b, nv, 65); }
+        for (int b = first; b < last; b++) {
+            forward_sample(d, weight, unit, b, nv, 65);
+        }
     }
 }
 
 static void forward(const train_forward *d, int unit, int units, int first, int last, float *scratch) {
-    if (d->in.index) { pack_columns(d->weight, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch); }
+    if (d->in.index) {
+        pack_columns(d->weight, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch);
+    }
     switch (units * UNIT / WIDTH) {
-        case 1: forward_tile(d, scratch, unit, first, last, 1); break;
-        case 2: forward_tile(d, scratch, unit, first, last, 2); break;
+    case 1: forward_tile(d, scratch, unit, first, last, 1); break;
+    case 2: forward_tile(d, scratch, unit, first, last, 2); break;
 #if WIDTH == 16
-        case 3: forward_tile(d, scratch, unit, first, last, 3); break;
+    case 3: forward_tile(d, scratch, unit, first, last, 3); break;
 #endif
-        default: forward_tile(d, scratch, unit, first, last, 4); break;
+    default: forward_tile(d, scratch, unit, first, last, 4); break;
     }
 }
 
 /// Backward ///
 
 // Of `count` spikes: the gate g = factor f((u - theta) / width), and the reset's part, tau times u, theta or 0.
-static void gates(const train_rule *rule, const float *u, const float *theta, int count, float *gate, float *reset) {
+static void gates(const train_rule *rule, const float *u, const float *theta, int count, float *gate,
+                  float *reset) {
     const vf inverse = all(1.0F / rule->width), factor = all(rule->factor), tau = all(rule->tau);
     for (int n = 0; n < count; n += WIDTH) {
         const vf z = (load(u + n) - load(theta + n)) * inverse;
         vf f;
         switch (rule->shape) {
-            case TRAIN_CONSTANT: f = all(1.0F); break;
-            case TRAIN_RECTANGULAR: f = choose(at_least(z, all(1.0F)), all(0), all(0.5F)); break;
-            case TRAIN_LINEAR: f = choose(at_least(z, all(1.0F)), all(0), all(1.0F) - z); break;
-            case TRAIN_EXPONENTIAL: f = all(0.5F) * exponential(-z); break;
-            default: {
-                const vf e = exponential(-z), one = all(1.0F) + e;
-                f = e / (one * one);
-            }
+        case TRAIN_CONSTANT: f = all(1.0F); break;
+        case TRAIN_RECTANGULAR: f = choose(at_least(z, all(1.0F)), all(0), all(0.5F)); break;
+        case TRAIN_LINEAR: f = choose(at_least(z, all(1.0F)), all(0), all(1.0F) - z); break;
+        case TRAIN_EXPONENTIAL: f = all(0.5F) * exponential(-z); break;
+        default: {
+            const vf e = exponential(-z), one = all(1.0F) + e;
+            f = e / (one * one);
+        }
         }
         store(gate + n, f * factor);
         const vf taken = rule->reset == TRAIN_RESET_ON ? load(u + n) : load(theta + n);
@@ -140,23 +162,30 @@ INLINE void add_rows(vf *sum, const float *rows, const float *value, int count, 
     }
 }
 
-INLINE void backward_tile(const train_backward *d, int unit, float *scratch, const int nv) {
+INLINE void backward_tile(const train_backward *d, int unit, int first, int last, float *scratch,
+                          const int nv) {
     const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs), window = d->window;
     const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, above = (size_t)d->above;
     float *gradient = scratch;
     float *gate = gradient + (d->gradient ? (size_t)d->inputs * (size_t)lanes : 0);
     float *reset = gate + (size_t)window * (size_t)lanes + 2 * UNIT;
     float *weight = reset + (size_t)window * (size_t)lanes + 2 * UNIT;
-    if (d->gradient) { memset(gradient, 0, sizeof(float) * (size_t)d->inputs * (size_t)lanes); }
-    if (d->weight_above) { pack_rows(d->weight_above, d->outputs, d->above, lane, lanes, weight); }
+    if (d->gradient) {
+        memset(gradient, 0, sizeof(float) * (size_t)d->inputs * (size_t)lanes);
+    }
+    if (d->weight_above) {
+        pack_rows(d->weight_above, d->outputs, d->above, lane, lanes, weight);
+    }
     const vf tau = all(d->rule.tau), tau_above = all(d->tau_above), bonus = all(d->bonus);
     vf total[MOST];
     UNROLL for (int k = 0; k < nv; k++) { total[k] = all(0); }
-    for (int b = 0; b < d->batch; b++) {
+    for (int b = first; b < last; b++) {
         const size_t place = (size_t)b * (size_t)units + (size_t)unit;
         const size_t region = place * train_region(window);
-        int left = d->saved.count[place];
-        gates(&d->rule, d->saved.u + region, d->saved.theta + region, left, gate, reset);
+        int left = d->bits ? d->saved.count[place] : 0;
+        if (d->bits) {
+            gates(&d->rule, d->saved.u + region, d->saved.theta + region, left, gate, reset);
+        }
         vf error[MOST], carried[MOST], sum[MOST];
         UNROLL for (int k = 0; k < nv; k++) { error[k] = carried[k] = sum[k] = all(0); }
         if (d->error_above && d->error_step == 0) {
@@ -180,19 +209,37 @@ INLINE void backward_tile(const train_backward *d, int unit, float *scratch, con
                 UNROLL for (int k = 0; k < nv; k++) { error[k] = all(0); }
                 add_rows(error, weight, d->error_above + t * d->error_step + (size_t)b * above, d->above, nv);
             } else if (d->error) {
-                const float *row = d->error + t * d->error_step + (size_t)b * outputs + lane;
+                const float *row = d->error + t * d->error_step + b * d->error_sample;
                 UNROLL for (int k = 0; k < nv; k++) {
-                    error[k] = load_first(row + k * WIDTH, d->outputs - lane - k * WIDTH);
+                    const int n = lane + k * WIDTH;
+                    error[k] = d->error_place ? load(row + d->error_place[n / UNIT] + n % UNIT)
+                                              : load_first(row + n, d->outputs - n);
                 }
             }
+            if (!d->bits) {
+                float *row = d->error_out + ((size_t)t * batch + (size_t)b) * outputs + lane;
+                UNROLL for (int k = 0; k < nv; k++) {
+                    store_first(row + k * WIDTH, error[k], d->outputs - lane - k * WIDTH);
+                }
+                continue;
+            }
             const uint8_t *bits = d->bits + step * (size_t)d->row;
-            int found = 0;
-            UNROLL for (int k = nv - 1; k >= 0; k--) {
-                const mask fired = load_bits(bits, lane + k * WIDTH);
-                left -= count_bits(fired);
-                const vf ds = (error[k] + bonus) - load_packed(reset + left, fired) * carried[k];
+            mask spikes[MOST];
+            UNROLL for (int k = 0; k < nv; k++) {
+                spikes[k] = load_bits(bits, lane + k * WIDTH);
+                left -= count_bits(spikes[k]);
+            }
+            int found = 0, at = left;
+            UNROLL for (int k = 0; k < nv; k++) {
+                const mask fired = spikes[k];
+                vf inter = error[k];
+                if (d->winners) {
+                    inter = keep(load_bits(d->winners + step * (size_t)d->row, lane + k * WIDTH), inter);
+                }
+                const vf ds = (inter + bonus) - load_packed(reset + at, fired) * carried[k];
                 const vf decayed = tau * carried[k];
-                const vf epsilon = choose(fired, load_packed(gate + left, fired) * ds, decayed);
+                const vf epsilon = choose(fired, load_packed(gate + at, fired) * ds, decayed);
+                at += count_bits(fired);
                 if (index) {
                     const vf delta = keep(fired, epsilon - decayed);
                     const mask some = nonzero(delta);
@@ -209,24 +256,32 @@ INLINE void backward_tile(const train_backward *d, int unit, float *scratch, con
                     store_first(row + k * WIDTH, epsilon, d->outputs - lane - k * WIDTH);
                 }
             }
-            if (index) { d->deltas.count[place * (size_t)window + (size_t)t] = (uint16_t)found; }
+            if (index) {
+                d->deltas.count[place * (size_t)window + (size_t)t] = (uint16_t)found;
+            }
             if (d->gradient) {
                 const int32_t *start = d->in.start + step;
                 for (int32_t e = start[0]; e < start[1]; e++) {
                     float *row = gradient + (size_t)d->in.index[e] * (size_t)lanes;
-                    UNROLL for (int k = 0; k < nv; k++) { store(row + k * WIDTH, load(row + k * WIDTH) + carried[k]); }
+                    UNROLL for (int k = 0; k < nv; k++) {
+                        store(row + k * WIDTH, load(row + k * WIDTH) + carried[k]);
+                    }
                 }
             }
         }
         UNROLL for (int k = 0; k < nv; k++) {
             const int n = d->outputs - lane - k * WIDTH;
-            if (d->epsilon_sum) { store_first(d->epsilon_sum + (size_t)b * outputs + lane + k * WIDTH, sum[k], n); }
+            if (d->epsilon_sum) {
+                store_first(d->epsilon_sum + (size_t)b * outputs + lane + k * WIDTH, sum[k], n);
+            }
             total[k] += sum[k];
         }
     }
     UNROLL for (int k = 0; k < nv; k++) {
         const int n = d->outputs - lane - k * WIDTH;
-        if (d->bias_gradient) { store_first(d->bias_gradient + lane + k * WIDTH, total[k], n); }
+        if (d->bias_gradient) {
+            store_first(d->bias_gradient + lane + k * WIDTH, total[k], n);
+        }
         for (int j = 0; d->gradient && j < d->inputs; j++) {
             store_first(d->gradient + (size_t)j * outputs + lane + k * WIDTH,
                         load(gradient + (size_t)j * (size_t)lanes + k * WIDTH), n);
@@ -234,14 +289,14 @@ INLINE void backward_tile(const train_backward *d, int unit, float *scratch, con
     }
 }
 
-static void backward(const train_backward *d, int unit, int units, float *scratch) {
+static void backward(const train_backward *d, int unit, int units, int first, int last, float *scratch) {
     switch (units * UNIT / WIDTH) {
-        case 1: backward_tile(d, unit, scratch, 1); break;
-        case 2: backward_tile(d, unit, scratch, 2); break;
+    case 1: backward_tile(d, unit, first, last, scratch, 1); break;
+    case 2: backward_tile(d, unit, first, last, scratch, 2); break;
 #if WIDTH == 16
-        case 3: backward_tile(d, unit, scratch, 3); break;
+    case 3: backward_tile(d, unit, first, last, scratch, 3); break;
 #endif
-        default: backward_tile(d, unit, scratch, 4); break;
+    default: backward_tile(d, unit, first, last, scratch, 4); break;
     }
 }
 
@@ -283,13 +338,17 @@ static void gradient(const train_gradient *d, int first, float *scratch) {
             UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) {
                 float lanes[WIDTH];
                 store(lanes, sum[k]);
-                for (int j = 0; j < WIDTH; j++) { block[(k * WIDTH + j) * UNIT + c] = lanes[j]; }
+                for (int j = 0; j < WIDTH; j++) {
+                    block[(k * WIDTH + j) * UNIT + c] = lanes[j];
+                }
             }
         }
         for (int j = 0; j < valid; j++) {
             const int row = d->place ? d->place[first + j] : first + j;
             float *to = d->gradient + (size_t)row * (size_t)d->outputs + i;
-            for (int c = 0; c < UNIT; c += WIDTH) { store_first(to + c, load(block + j * UNIT + c), columns - c); }
+            for (int c = 0; c < UNIT; c += WIDTH) {
+                store_first(to + c, load(block + j * UNIT + c), columns - c);
+            }
         }
     }
 }
@@ -320,10 +379,10 @@ INLINE void readout_of(const train_readout *d, int first, int last, float *sums,
 
 static void readout(const train_readout *d, int first, int last, float *sums) {
     switch (train_units(d->outputs)) {
-        case 1: readout_of(d, first, last, sums, UNIT / WIDTH); break;
-        case 2: readout_of(d, first, last, sums, 2 * UNIT / WIDTH); break;
-        case 3: readout_of(d, first, last, sums, 3 * UNIT / WIDTH); break;
-        default: readout_of(d, first, last, sums, 4 * UNIT / WIDTH); break;
+    case 1: readout_of(d, first, last, sums, UNIT / WIDTH); break;
+    case 2: readout_of(d, first, last, sums, 2 * UNIT / WIDTH); break;
+    case 3: readout_of(d, first, last, sums, 3 * UNIT / WIDTH); break;
+    default: readout_of(d, first, last, sums, 4 * UNIT / WIDTH); break;
     }
 }
 
@@ -333,9 +392,13 @@ static double square_sum(const float *x, int64_t count) {
     double sums[8] = {0};
     int64_t n = 0;
     for (; n + 8 <= count; n += 8) {
-        for (int k = 0; k < 8; k++) { sums[k] += (double)x[n + k] * (double)x[n + k]; }
+        for (int k = 0; k < 8; k++) {
+            sums[k] += (double)x[n + k] * (double)x[n + k];
+        }
     }
-    for (int k = 0; n < count; n++, k++) { sums[k] += (double)x[n] * (double)x[n]; }
+    for (int k = 0; n < count; n++, k++) {
+        sums[k] += (double)x[n] * (double)x[n];
+    }
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
@@ -345,7 +408,9 @@ INLINE vf square_root(vf x) {
 #elif defined(__AVX2__)
     return (vf)_mm256_sqrt_ps((__m256)x);
 #else
-    for (int k = 0; k < WIDTH; k++) { x[k] = __builtin_sqrtf(x[k]); }
+    for (int k = 0; k < WIDTH; k++) {
+        x[k] = __builtin_sqrtf(x[k]);
+    }
     return x;
 #endif
 }
@@ -368,6 +433,13 @@ static int adamw(const train_adamw *d, int64_t first, int64_t last) {
     return nonzero(checked) != 0;
 }
 
+void ISA(conv)(const train_conv *, const train_lists *, const float *, float *, int);
+void ISA(conv_finish)(const train_conv *, const float *, int, int, int, int, float *);
+void ISA(conv_leak)(float *, int64_t, int, int64_t, float);
+void ISA(conv_traces)(const train_conv_gradient *, int, float *);
+void ISA(conv_meet)(const train_meetings *, float *);
+void ISA(column_sums)(const float *, float *, int64_t, int);
+
 const train_kernels ISA(kernels) = {
 #if WIDTH == 16
     "avx512",
@@ -376,5 +448,7 @@ const train_kernels ISA(kernels) = {
 #else
     "plain",
 #endif
-    TILE_UNITS, forward, backward, gradient, readout, square_sum, adamw,
+    TILE_UNITS,       forward,          backward,       gradient,         readout,
+    ISA(conv),        ISA(conv_finish), ISA(conv_leak), ISA(conv_traces), ISA(conv_meet),
+    ISA(column_sums), square_sum,       adamw,
 };

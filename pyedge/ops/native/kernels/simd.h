@@ -29,7 +29,7 @@
 
 #define UNIT 16
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 10")
 
 typedef float vf __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t vi __attribute__((vector_size(4 * WIDTH)));
@@ -42,7 +42,9 @@ INLINE vf all(float x) { return x - (vf){0}; }
 
 // The first n of WIDTH floats; the rest are 0.
 INLINE vf load_first(const float *p, int n) {
-    if (n >= WIDTH) { return load(p); }
+    if (n >= WIDTH) {
+        return load(p);
+    }
     vf v = {0};
     memcpy(&v, p, sizeof(float) * (size_t)(n > 0 ? n : 0));
     return v;
@@ -59,7 +61,9 @@ INLINE void store_first(float *p, vf v, int n) {
 // Masks are one bit a lane, the first lane lowest.
 typedef uint32_t mask;
 
-INLINE mask first_lanes(int n) { return n >= WIDTH ? (mask)((1U << WIDTH) - 1U) : n <= 0 ? 0 : (1U << n) - 1U; }
+INLINE mask first_lanes(int n) {
+    return n >= WIDTH ? (mask)((1U << WIDTH) - 1U) : n <= 0 ? 0 : (1U << n) - 1U;
+}
 
 #if WIDTH == 16
 
@@ -76,11 +80,14 @@ INLINE void store_packed(float *p, mask m, vf v) {
 }
 INLINE void store_lanes(uint16_t *p, mask m, int first) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i packed = _mm512_maskz_compress_epi32((__mmask16)m, _mm512_add_epi32(lane, _mm512_set1_epi32(first)));
+    const __m512i packed =
+        _mm512_maskz_compress_epi32((__mmask16)m, _mm512_add_epi32(lane, _mm512_set1_epi32(first)));
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(packed));
 }
 // The reverse: reads WIDTH floats, and spreads the first ones over the lanes of m.
-INLINE vf load_packed(const float *p, mask m) { return (vf)_mm512_maskz_expand_ps((__mmask16)m, (__m512)load(p)); }
+INLINE vf load_packed(const float *p, mask m) {
+    return (vf)_mm512_maskz_expand_ps((__mmask16)m, (__m512)load(p));
+}
 
 #else
 
@@ -102,7 +109,9 @@ INLINE mask at_least(vf a, vf b) {
     return (mask)_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GE_OQ));
 #else
     mask m = 0;
-    for (int k = 0; k < WIDTH; k++) { m |= (mask)(a[k] >= b[k]) << k; }
+    for (int k = 0; k < WIDTH; k++) {
+        m |= (mask)(a[k] >= b[k]) << k;
+    }
     return m;
 #endif
 }
@@ -112,7 +121,9 @@ INLINE mask nonzero(vf a) {
     return (mask)_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_setzero_ps(), _CMP_NEQ_UQ));
 #else
     mask m = 0;
-    for (int k = 0; k < WIDTH; k++) { m |= (mask)(a[k] != 0) << k; }
+    for (int k = 0; k < WIDTH; k++) {
+        m |= (mask)(a[k] != 0) << k;
+    }
     return m;
 #endif
 }
@@ -126,14 +137,20 @@ INLINE vf choose(mask m, vf a, vf b) { return (vf)choose_int(m, (vi)a, (vi)b); }
 INLINE void store_packed(float *p, mask m, vf v) {
     float lanes[WIDTH];
     store(lanes, v);
-    for (; m; m &= m - 1) { *p++ = lanes[__builtin_ctz(m)]; }
+    for (; m; m &= m - 1) {
+        *p++ = lanes[__builtin_ctz(m)];
+    }
 }
 INLINE void store_lanes(uint16_t *p, mask m, int first) {
-    for (; m; m &= m - 1) { *p++ = (uint16_t)(first + __builtin_ctz(m)); }
+    for (; m; m &= m - 1) {
+        *p++ = (uint16_t)(first + __builtin_ctz(m));
+    }
 }
 INLINE vf load_packed(const float *p, mask m) {
     float lanes[WIDTH] = {0};
-    for (; m; m &= m - 1) { lanes[__builtin_ctz(m)] = *p++; }
+    for (; m; m &= m - 1) {
+        lanes[__builtin_ctz(m)] = *p++;
+    }
     return load(lanes);
 }
 
@@ -146,7 +163,9 @@ INLINE int count_bits(mask m) { return __builtin_popcount(m); }
 INLINE vf look_up(const float *table, int size, vi index) {
 #if WIDTH == 16
     const __m512i at = (__m512i)index;
-    if (size <= 16) { return (vf)_mm512_permutexvar_ps(at, (__m512)load(table)); }
+    if (size <= 16) {
+        return (vf)_mm512_permutexvar_ps(at, (__m512)load(table));
+    }
     if (size <= 32) {
         return (vf)_mm512_permutex2var_ps((__m512)load(table), at, (__m512)load(table + 16));
     }
@@ -157,12 +176,16 @@ INLINE vf look_up(const float *table, int size, vi index) {
     }
     return (vf)_mm512_i32gather_ps(at, table, 4);
 #elif defined(__AVX2__)
-    if (size <= 8) { return (vf)_mm256_permutevar8x32_ps((__m256)load(table), (__m256i)index); }
+    if (size <= 8) {
+        return (vf)_mm256_permutevar8x32_ps((__m256)load(table), (__m256i)index);
+    }
     return (vf)_mm256_i32gather_ps(table, (__m256i)index, 4);
 #else
     (void)size;
     vf v;
-    for (int k = 0; k < WIDTH; k++) { v[k] = table[index[k]]; }
+    for (int k = 0; k < WIDTH; k++) {
+        v[k] = table[index[k]];
+    }
     return v;
 #endif
 }
@@ -189,7 +212,8 @@ INLINE void store_bits(uint8_t *row, int first, mask m) {
 // e^x for -87 <= x <= 0, within 2 ulp (Cephes' polynomial for expf, which is public knowledge: Moshier, 1984).
 INLINE vf exponential(vf x) {
     x = choose(at_least(x, all(-87.0F)), x, all(-87.0F));
-    const vf shifted = multiply_add(x, all(1.44269504F), all(12582912.0F));  // 1.5 * 2^23: rounds to an integer
+    const vf shifted =
+        multiply_add(x, all(1.44269504F), all(12582912.0F));  // 1.5 * 2^23: rounds to an integer
     const vf n = shifted - all(12582912.0F);
     vf r = multiply_add(n, all(-0.693359375F), x);
     r = multiply_add(n, all(2.12194440e-4F), r);
