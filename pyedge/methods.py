@@ -1,4 +1,4 @@
-"""The paper's learning methods and the arms of its ablations by name: neuron, rule, and what goes with them."""
+"""The paper's learning methods and the arms of its ablations by name: a neuron, a rule, and their company."""
 
 from dataclasses import dataclass
 from typing import Literal
