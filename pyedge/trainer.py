@@ -20,7 +20,7 @@ from pyedge.errors import CheckpointError, ConfigError, DataError, SilentLayerWa
 from pyedge.losses import Loss, ScoreCrossEntropy, scores
 from pyedge.model import Activity, Network, Params, Record
 from pyedge.ops import NUMPY, Array, Ops, backend
-from pyedge.optim import AdamW, Cosine, Optimizer, Schedule, State, clip_by_norm
+from pyedge.optim import AdamW, Cosine, Optimizer, Schedule, State
 from pyedge.rules import MPDED, Rule
 
 Augment = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
@@ -133,14 +133,15 @@ def step(
     if config.activity.weight:
         value += network.activity_penalty(record, config.activity)
     grads = network.backward(params, seen, error, config.rule, config.learn, config.activity)
-    if not (np.isfinite(value) and all(np.isfinite(g).all() for g in grads.values())):
+    ops = record.ops
+    norm = ops.norm(grads.values())
+    if not (np.isfinite(value) and np.isfinite(norm)):
         raise TrainingError(_where_not_finite(network, params, record, grads, value))
-    if config.clip_norm is not None:
-        grads = clip_by_norm(grads, config.clip_norm)
-    params, state = config.optimizer.update(params, grads, state, factor)
+    clip = 1.0 if config.clip_norm is None or not norm > config.clip_norm else config.clip_norm / norm
+    params, state = ops.update(config.optimizer, params, grads, state, factor, clip)
     params |= network.observed(params, record, config.learn)
     for name in grads:
-        if not np.isfinite(params[name]).all():
+        if not ops.finite(params[name]):
             raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")
     return params, state, value, record
 
@@ -277,6 +278,8 @@ def fit(
         run = load_run(file, network, config, data)
     else:
         run = start(network, config, params)
+    if network.input.kind == "spikes" and config.augment is None and network.input.channels == "last":
+        train = backend(config.backend).spikes(train[0].astype(bool, copy=False)), train[1]
     warned: set[str] = set()
     with _progress(run, config.epochs) if progress else nullcontext() as tick:
         while run.epoch < config.epochs and not run.stopped:

@@ -22,7 +22,7 @@ What a backend may and may not do
 * Spikes and gradients equal the reference's: exactly where sums are exact (dyadic weights), else to rounding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -31,6 +31,7 @@ from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Split, dis
 
 if TYPE_CHECKING:
     from pyedge.neuron import Neuron, Spike
+    from pyedge.optim import Optimizer
     from pyedge.rules import Rule
 
 __all__ = [
@@ -127,6 +128,26 @@ class Ops(Protocol):
 
     def adjusted_pool_error(self, x: Array, error: Array, size: int) -> Array:
         """Every spike gets its window's error over the window's number of spikes: the shape of x."""
+
+    def norm(self, arrays: Iterable[Array]) -> float:
+        """Euclidean norm of all numbers together; not finite where one is not."""
+
+    def finite(self, x: Array) -> bool:
+        """Whether every number is."""
+
+    def update(
+        self,
+        optimizer: "Optimizer",
+        params: dict[str, Array],
+        grads: dict[str, Array],
+        state: dict[str, Array],
+        factor: float,
+        clip: float,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """`optimizer.update` with every gradient times `clip`."""
+
+    def spikes(self, x: Array) -> Array:
+        """Spikes, bool (T, samples, ...), as samples are best taken from: `x.take(which, axis=1)`."""
 
 
 NUMPY = NumpyOps()

@@ -1,5 +1,7 @@
 """The reference backend, in NumPy; `pyedge.ops` says what each operation is and how arrays lie."""
 
+from collections.abc import Iterable
+from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,6 +12,7 @@ from pyedge.errors import ConfigError
 if TYPE_CHECKING:
     from pyedge.neuron import Neuron, Spike
     from pyedge.ops import Geometry
+    from pyedge.optim import Optimizer
     from pyedge.rules import Rule
 
 Array: TypeAlias = NDArray[Any]
@@ -160,6 +163,33 @@ class NumpyOps:
         for i in range(size * size):
             _strided(below, size, i)[...] = share * _strided(spikes, size, i)
         return below
+
+    def norm(self, arrays: Iterable[Array]) -> float:
+        found = list(arrays)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = sum(float(np.vdot(x, x)) for x in found)
+        if not np.isfinite(total):  # of the sum in float32, not always of a number
+            total = sum(float(np.vdot(x, x)) for x in (x.astype(np.float64) for x in found))
+        return sqrt(total) if np.isfinite(total) else total
+
+    def finite(self, x: Array) -> bool:
+        return bool(np.isfinite(x).all())
+
+    def update(
+        self,
+        optimizer: "Optimizer",
+        params: dict[str, Array],
+        grads: dict[str, Array],
+        state: dict[str, Array],
+        factor: float,
+        clip: float,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        if clip != 1:
+            grads = {name: g * g.dtype.type(clip) for name, g in grads.items()}
+        return optimizer.update(params, grads, state, factor)
+
+    def spikes(self, x: Array) -> Array:
+        return x
 
 
 def _for_weights(error: Any) -> Array:

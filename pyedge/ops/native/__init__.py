@@ -7,6 +7,8 @@ said in the log ("pyedge.ops.native").
 """
 
 import logging
+from collections.abc import Iterable
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,15 +19,18 @@ from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, r
 from pyedge.ops.native.lazy import Lazy, Spikes
 from pyedge.ops.native.neurons import Epsilon, run_neurons
 from pyedge.ops.native.threads import POOL
+from pyedge.ops.native.updates import adamw, square_sum
 from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, _for_inputs
 
 if TYPE_CHECKING:
     from pyedge.neuron import Neuron, Spike
     from pyedge.ops import Geometry
+    from pyedge.optim import Optimizer
     from pyedge.rules import Rule
 
 __all__ = ["OPS", "NativeOps", "isa", "use_isa", "use_threads"]
 
+NUMPY = NumpyOps()
 LIMIT = 1 << 16  # features of a layer, in lists of 16-bit numbers
 log = logging.getLogger(__name__)
 
@@ -164,6 +169,31 @@ class NativeOps(NumpyOps):
 
     def batch_norm_error(self, done: Normalized, error: Any, gamma: Array, eps: float) -> Array:
         return super().batch_norm_error(done, _plain(error), gamma, eps)
+
+    def norm(self, arrays: Iterable[Array]) -> float:
+        return sqrt(sum(square_sum(x) if x.dtype == np.float32 else NUMPY.norm([x]) ** 2 for x in arrays))
+
+    def finite(self, x: Array) -> bool:
+        return bool(np.isfinite(square_sum(x))) if x.dtype == np.float32 else super().finite(x)
+
+    def update(
+        self,
+        optimizer: "Optimizer",
+        params: dict[str, Array],
+        grads: dict[str, Array],
+        state: dict[str, Array],
+        factor: float,
+        clip: float,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        from pyedge.optim import AdamW
+
+        if type(optimizer) is AdamW and all(p.dtype == np.float32 for p in params.values()):
+            return adamw(optimizer, params, grads, state, factor, clip)
+        self._note(f"the updates of {type(optimizer).__name__}")
+        return super().update(optimizer, params, grads, state, factor, clip)
+
+    def spikes(self, x: Any) -> Any:
+        return self._spikes(x)
 
     def _spikes(self, x: Any) -> Any:
         """Spikes as bits, whatever they come as."""

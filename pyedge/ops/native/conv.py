@@ -46,7 +46,7 @@ def _run(job: dict[str, Any]) -> None:
 
 
 class ConvCurrents(Lazy):
-    """A convolution of spikes or floats, (T or 1, batch, h, w, out); neurons take it without its being written."""
+    """A convolution of spikes or floats, (T or 1, batch, h, w, out); neurons take it unwritten."""
 
     dtype = FLOAT
 
@@ -117,7 +117,7 @@ def input_error(error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry"
 
 
 def weight_gradient(x: Any, error: Any, g: "Geometry") -> Array:
-    """(size, size, in, out), from spikes and an `Epsilon` (whose bias gradient it finds too), or from arrays."""
+    """(size, size, in, out), from spikes and an `Epsilon` (its bias gradient is found too), or from arrays."""
     out = np.empty((g.size, g.size, x.shape[-1], error.shape[-1]), np.float32)
     by_events = isinstance(x, Spikes) and isinstance(error, Epsilon)
     job: dict[str, Any] = {

@@ -55,6 +55,9 @@ class Lazy(np.lib.mixins.NDArrayOperatorsMixin):
             raise AttributeError(name)
         return getattr(self.array, name)
 
+    def astype(self, dtype: Any, **kwargs: Any) -> Any:
+        return self if np.dtype(dtype) == self.dtype else self.array.astype(dtype, **kwargs)
+
     def reshape(self, *shape: Any) -> Any:
         full = self._full(shape)
         return self if full == self.shape else self.array.reshape(full)
@@ -62,7 +65,7 @@ class Lazy(np.lib.mixins.NDArrayOperatorsMixin):
     def _full(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """The shape with its -1, if any, worked out."""
         wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        known = -int(np.prod([n for n in wanted]))
+        known = -int(np.prod(wanted))
         return tuple(self.size // known if n == -1 and known else int(n) for n in wanted)
 
 
@@ -175,7 +178,14 @@ class Spikes(Lazy):
         """Samples are taken as bits."""
         if axis != 1 or kwargs:
             return self.array.take(indices, axis, **kwargs)
-        bits = self.bits.bits[indices]
+        return self._samples(self.bits.bits[indices])
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None) and isinstance(key[1], slice):
+            return self._samples(np.ascontiguousarray(self.bits.bits[key[1]]))
+        return self.array[key]
+
+    def _samples(self, bits: Array) -> "Spikes":
         return Spikes(Bits(bits, self.bits.features), (self.shape[0], len(bits), *self.shape[2:]))
 
 

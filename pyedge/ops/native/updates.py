@@ -1,0 +1,64 @@
+"""Updates of parameters in the native backend."""
+
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyedge._train import ffi, lib
+from pyedge.ops.native.lazy import pointer
+from pyedge.ops.native.threads import POOL
+from pyedge.ops.numpy_ops import Array
+
+if TYPE_CHECKING:
+    from pyedge.optim import AdamW
+
+STRETCH = 1 << 16  # parameters an item of work
+
+
+def square_sum(x: Array) -> float:
+    """The sum of squares in double precision; not finite where a number is not."""
+    x = np.ascontiguousarray(x)
+    with POOL as pool:
+        return float(lib.train_square_sum(pool, pointer("float *", x), x.size))
+
+
+def adamw(
+    optimizer: "AdamW",
+    params: dict[str, Array],
+    grads: dict[str, Array],
+    state: dict[str, Array],
+    factor: float,
+    clip: float,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """`AdamW.update` of gradients times clip, to the same bits."""
+    from pyedge.optim import _decays
+
+    o, step = optimizer, int(state["step"]) + 1
+    lr, root = o.lr * factor, sqrt(1 - o.beta2**step)
+    new, moved = dict(params), dict(state)
+    for name, g in grads.items():
+        p, m, v, g = (
+            np.ascontiguousarray(x) for x in (params[name], state[f"m/{name}"], state[f"v/{name}"], g)
+        )
+        after = np.empty_like(p), np.empty_like(p), np.empty_like(p)
+        bad = np.empty(-(-p.size // STRETCH), np.uint8)
+        job = {
+            "count": p.size,
+            **{key: pointer("float *", x) for key, x in zip("pgmv", (p, g, m, v), strict=True)},
+            **{f"new_{key}": pointer("float *", x) for key, x in zip("pmv", after, strict=True)},
+            "scale": clip,
+            "beta1": o.beta1,
+            "rest1": 1 - o.beta1,
+            "beta2": o.beta2,
+            "rest2": 1 - o.beta2,
+            "decay": 1 - lr * o.weight_decay if o.weight_decay and _decays(name) else 1.0,
+            "size": lr * root / (1 - o.beta1**step),
+            "floor": o.eps * root,
+            "bad": pointer("uint8_t *", bad),
+        }
+        with POOL as pool:
+            lib.train_adamw_run(pool, ffi.new("train_adamw *", job))
+        new[name], moved[f"m/{name}"], moved[f"v/{name}"] = after
+    moved["step"] = np.asarray(step, np.int64)
+    return new, moved
