@@ -287,6 +287,22 @@ def test_a_rectangular_gate_ends_at_its_width_and_a_linear_one_is_whole_at_the_t
     assert passed.tolist() == [256, 255, 129, 127, 1, 0, 0]
 
 
+@pytest.mark.parametrize(("gap", "reaches"), [(1, 20000), (2, 10000), (8, 156), (9, 0)])
+def test_an_error_reaches_seven_steps_back_and_no_further(gap, reaches):
+    """The later of two spikes, in the reset term of the earlier and in the steps between."""
+    layer = replace(
+        saturated_model(fan_out=1).layers[0], theta0=[256], alpha=[0], reset_mult=1, reset_shift=8
+    )
+    fired = np.zeros((12, 1), bool)
+    fired[[1, 1 + gap]] = True
+    d = np.zeros((12, 1), np.int64)
+    d[1 + gap] = -20000
+    e = reference.spike_errors(layer, fired, np.zeros((12, 1), np.int64), d)
+    assert e[1, 0] == reaches
+    eps = reference.error_over_time(layer, fired, e)[2 : 2 + gap, 0]
+    assert eps.tolist() == [-(20000 >> back) if back <= 7 else 0 for back in range(gap - 1, -1, -1)]
+
+
 def test_the_tables_are_those_of_the_page():
     page = (Path(__file__).parent.parent / "docs/arithmetic.md").read_text()
     for name, table in (("EXP2", reference.EXP2), ("LOG2F", encode.LOG2F), ("GAIN", encode.GAIN)):
