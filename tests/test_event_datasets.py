@@ -460,7 +460,9 @@ def test_crops_and_fewer_pixels_are_tonics(seed):
     assert np.array_equal(shifted["x"] + 3, kept["x"]) and np.array_equal(shifted["y"] + 5, kept["y"])
     recordings = Recordings(np.zeros(1, int), (34, 30), lambda k: events)
     assert cropped(recordings, 3, 5, (9, 8)).size == (9, 8)
-    assert same(between(events, 10, 200_000), events[(events["t"] >= 10) & (events["t"] < 200_000)])
+    start, stop = events["t"][[20, 70]].tolist()
+    cut = between(events, start, stop)["t"].tolist()
+    assert cut == [t for t in events["t"].tolist() if start <= t < stop]
 
 
 def test_impossible_frames_are_refused():
@@ -540,7 +542,7 @@ def test_delta_spikes_follow_the_reading_within_the_threshold(seed, threshold):
     assert not (spikes[..., :2] & spikes[..., 2:]).any()
     moved = spikes[..., :2].astype(int) - spikes[..., 2:]
     rebuilt = readings[:, :1].swapaxes(0, 1) + threshold * np.cumsum(moved, 0)
-    assert (abs(rebuilt - readings.swapaxes(0, 1)) < 2 * threshold).all()
+    assert (abs(rebuilt - readings.swapaxes(0, 1)) < threshold).all()
 
 
 def test_a_truncated_or_mislabelled_joined_file_is_refused(tmp_path):

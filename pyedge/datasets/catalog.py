@@ -498,7 +498,7 @@ SETS: dict[str, SampleSet] = {
                     )
                 ),
             ),
-            licence="CC BY 4.0",
+            licence="see doi 10.6084/m9.figshare.4724671",
             cite="H. Li et al., Frontiers in Neuroscience 11:309, 2017",
             origin="doi.org/10.6084/m9.figshare.4724671",
             read=_read_cifar10_dvs,
