@@ -617,3 +617,16 @@ def test_deleted_steps_keep_their_order(seed, keep):
     assert chain(x, np.arange(2), np.random.default_rng(seed))[0].shape == (keep, 2, 2, 4, 4)
     with pytest.raises(DataError, match="13 steps"):
         augment.TemporalDelete(13)(x, np.arange(2), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_the_usual_variations_suit_their_set(name):
+    info = catalog.describe(name)
+    black = tuple(range(len(info.mean))) or 0.0
+    step = augment.usual_augment(name, black)
+    plain = ("mnist", "nmnist", "nmnist_1000", "dvs_alphabet", "braille_tactile")
+    assert (step is None) == (name in plain)
+    if step is not None:
+        shape = (2, *info.shape) if info.kind == "images" else (20, 2, 2, *info.binning.size)
+        x = np.ones(shape, np.float32)
+        assert step(x, np.arange(2), np.random.default_rng(0))[0].shape == shape

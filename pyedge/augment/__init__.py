@@ -13,6 +13,7 @@ from .images import (
     RandomRotation,
     rotated,
 )
+from .usual import usual_augment
 
 __all__ = [
     "NDA",
@@ -28,4 +29,5 @@ __all__ = [
     "TemporalDelete",
     "dvs_gesture_augment",
     "rotated",
+    "usual_augment",
 ]
