@@ -1,4 +1,4 @@
-"""The benchmark harness: rows keep one shape, and a ratio above 1 is better whichever way a figure counts (about 1 s)."""
+"""The benchmark harness: rows keep one shape, and a ratio above 1 is always better (about 1 s)."""
 
 import importlib.util
 import json

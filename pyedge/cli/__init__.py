@@ -12,6 +12,9 @@ import typer
 from pyedge.cli import adapt, boards, data, deploy, describe, evaluate, monitor, quantize, train
 from pyedge.errors import PyEdgeError
 
+# NumPy's products here are small: more threads only wait for each other. Read when NumPy is first imported.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 app = typer.Typer(
     name="pyedge",
     no_args_is_help=True,
@@ -55,6 +58,8 @@ for module in (data, train, quantize, describe, evaluate, deploy, adapt, monitor
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; every named error becomes one message and exit status 1."""
+    for variable in THREADS:
+        os.environ.setdefault(variable, "1")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]

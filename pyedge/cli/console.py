@@ -18,8 +18,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pyedge.checkpoint import write_atomically
-
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 QUIET_S = 10.0  # between lines of progress where standard error is no terminal
@@ -47,6 +45,8 @@ def _plain(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """The JSON object, to a file. Raises StorageError."""
+    from pyedge.checkpoint import write_atomically
+
     text = json.dumps(value, default=_plain, indent=1) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 

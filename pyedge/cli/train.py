@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pyedge.cli.console import Json, bar, emit, say, write_json
+from pyedge.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +27,7 @@ def train(
     plot: Annotated[bool, typer.Option(help="Draw loss and accuracy (curve.png).")] = True,
     json: Json = False,
 ) -> None:
-    """Train a network as a recipe says.
+    """Train a network as a recipe says: EMG of people, or (with a [samples] table) images and events.
 
     The run's folder gets `model.npz`, `log.csv`, `log.json`, `curve.png`, `report.json` and a checkpoint of
     every stage. An interrupted run goes on with `--resume`, and ends as if it had never stopped.
@@ -34,9 +35,13 @@ def train(
     Example: `pyedge train examples/recipes/wrist.toml --out runs/wrist --seed 1`.
     """
     import pyedge.recipe
-    from pyedge import task
+    from pyedge import task, vision
     from pyedge.trainer import evaluate
 
+    if vision.is_vision(pyedge.recipe.read_table(recipe)):
+        if wearer is not None:
+            raise ConfigError(f"--wearer: {recipe} is a recipe for images or events, which nobody wears")
+        return _vision(recipe, out, seed, resume, plot, json)
     wanted = pyedge.recipe.read(recipe)
     if seed is not None:
         wanted = replace(wanted, seed=seed)
@@ -85,5 +90,48 @@ def train(
     print(
         f"{folder / 'model.npz'}: accuracy {report['train_accuracy']:.3f} in training, "
         f"{report['test_accuracy']:.3f} on the unseen session, without any learning on it"
+    )
+    return None
+
+
+def _vision(recipe: Path, out: Path | None, seed: int | None, resume: bool, plot: bool, json: bool) -> None:
+    """Training on images or events; tested once, at the end, on the data set's own test part."""
+    from pyedge import vision
+
+    wanted = vision.read(recipe)
+    if seed is not None:
+        wanted = replace(wanted, seed=seed)
+    folder = out or Path("runs") / wanted.name
+    with bar("training", wanted.training.epochs) as tick:
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            tick(row["epoch"], f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f}")
+
+        try:
+            trained = vision.train(wanted, folder, resume, on_epoch)
+        except KeyboardInterrupt:
+            say("interrupted; the same command with --resume goes on")
+            raise SystemExit(130) from None
+    report = {
+        "run": str(folder),
+        "model": str(folder / "model.npz"),
+        "seed": wanted.seed,
+        "epochs": len(trained.history),
+        "seconds": round(sum(row["seconds"] for row in trained.history), 2),
+        "train_accuracy": trained.history[-1]["accuracy"],
+        "firing_rates": trained.history[-1]["rates"],
+        "test_accuracy": trained.test.accuracy,
+        "test_samples": len(trained.test.scores),
+    }
+    write_json(folder / "report.json", report)
+    if plot:
+        from pyedge.plots import training_curve
+
+        training_curve(trained.history, folder / "curve.png")
+    if json:
+        return emit(report)
+    print(
+        f"{folder / 'model.npz'}: accuracy {report['train_accuracy']:.4f} in the last epoch's training, "
+        f"{report['test_accuracy']:.4f} on {report['test_samples']:,} test samples"
     )
     return None
