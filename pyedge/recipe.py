@@ -320,15 +320,15 @@ def _span(low: float | None, high: float | None) -> str:
 _TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def markdown() -> str:
+def markdown(kind: Any = Recipe) -> str:
     """The tables and keys of a recipe, as docs/recipes.md has them."""
     lines = []
-    for table in fields(Recipe):
+    for table in fields(kind):
         if table.name == "stages":
             lines += _section("[[stages]]", Stage)
         elif is_dataclass(table.default):
             lines += _section(f"[{table.name}]", type(table.default))
-    return "\n".join(_section("Top level", Recipe) + lines)
+    return "\n".join(_section("Top level", kind) + lines)
 
 
 def _section(title: str, kind: Any) -> list[str]:
