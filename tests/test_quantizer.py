@@ -12,7 +12,8 @@ from scipy.special import log_softmax
 
 from pyedge import image
 from pyedge.errors import ConfigError, DataError, SilentLayerError
-from pyedge.layers import Dense, Spiking
+from pyedge.fold import fold
+from pyedge.layers import BatchNorm, Dense, Spiking
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Input, Network, dense_network
 from pyedge.neuron import IF, LIF, Spike
@@ -334,3 +335,15 @@ def test_unfit_input_is_refused(change, error):
 
 
 MODEL = trained("frames", (24,), epochs=1)
+
+
+def test_norms_fold_into_the_integers():
+    x, y = task("spikes")
+    layers = (Dense(12, standardize=True), BatchNorm(), Spiking(), Dense(5))
+    network = Network(Input("spikes", (16,)), layers, 20)
+    rng = np.random.default_rng(1)
+    params = {n: p + 0.2 * rng.random(p.shape) for n, p in network.init(0, np.float64).items()}
+    folded, whole = (
+        quantize(*net, x, y, config=QUICK).model for net in (fold(network, params), (network, params))
+    )
+    assert image.write(whole) == image.write(folded)

@@ -15,6 +15,7 @@ import numpy as np
 from pyedge import losses, rules
 from pyedge.encode import EncoderConfig
 from pyedge.errors import ConfigError, DataError
+from pyedge.fold import fold
 from pyedge.layers import Dense, Spiking
 from pyedge.model import Network, Params
 from pyedge.neuron import IF, LIF
@@ -148,6 +149,7 @@ def quantize(
     config = config or QuantizeConfig()
     loss = loss or losses.ScoreCrossEntropy()
     rule = rule or rules.MPDED()
+    network, params = fold(network, params)
     x, y = _checked(network, x, y)
     floats = float_layers(network, params)
     notes: list[str] = []
