@@ -30,8 +30,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 @pytest.mark.parametrize(("name", "first"), [("mnist", 5), ("fashion_mnist", 9)])
 def test_real_idx_sets_are_the_published_ones(name, first):
-    assert {state for _, state in catalog.describe(name).check()} == {"as published"}
     data = catalog.load(name)
+    assert {state for _, state in data.info.check()} == {"as published"}
     assert data.train.x.shape == (60000, 1, 28, 28) and data.test.x.shape == (10000, 1, 28, 28)
     assert data.train.y[0] == first and data.train.x.nbytes == 60000 * 28 * 28
     counts = np.bincount(data.test.y)
@@ -139,9 +139,13 @@ def test_a_missing_file_says_which_where_and_how_to_know_it(fashion, monkeypatch
     name = "t10k-images-idx3-ubyte.gz"
     (fashion / name).unlink()
     assert catalog.describe("fashion_mnist").missing(fashion.parent) == (name,)
-    message = rf"fashion_mnist/{name} is missing: get {name} \(4422102 bytes, MD5 bef4ecab.*zalandoresearch"
+    message = rf"fashion_mnist/{name} is missing: get {name} \(4422102 bytes, MD5 bef4ecab.*from github.*zalandoresearch"
     with pytest.raises(datasets.MissingDataError, match=message):
         catalog.load("fashion_mnist", root=fashion.parent)
+    with pytest.raises(
+        datasets.MissingDataError, match=r"cifar10_exact_subset\.npz.*, converted from github"
+    ):
+        catalog.load("cifar10_exact", root=fashion.parent)
     monkeypatch.setenv("PYEDGE_DATA", "/nowhere")
     with pytest.raises(datasets.MissingDataError, match=r"\$PYEDGE_DATA/cifar100.*cifar-100-python\.tar\.gz"):
         catalog.load("cifar100")

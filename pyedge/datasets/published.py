@@ -103,7 +103,11 @@ def missing_text(layout: Layout, folder: Path, origin: str) -> str:
         what = f"get {', '.join(map(str, archives))} from {origin} and unpack into {folder}"
     else:
         single = Archive(Path(first.path).name, first.size, first.md5)
-        what = f"get {single} from {origin} and put it into {(folder / first.path).parent}"
+        # Nobody publishes .npz files: they are conversions, whose arrays docs/data.md lists.
+        source = (
+            f"converted from {origin} (docs/data.md)" if first.path.endswith(".npz") else f"from {origin}"
+        )
+        what = f"get {single}, {source}, and put it into {(folder / first.path).parent}"
     return f"{names} is missing: {what}; ${ENVIRONMENT_VARIABLE} names the folder above {folder.name}/"
 
 
