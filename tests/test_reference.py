@@ -287,6 +287,62 @@ def test_a_rectangular_gate_ends_at_its_width_and_a_linear_one_is_whole_at_the_t
     assert passed.tolist() == [256, 255, 129, 127, 1, 0, 0]
 
 
+def test_a_wide_layer_holds_its_errors_to_what_a_sum_below_can_take():
+    """E1 is below 32767 from 65536 / Wmax outputs on: the readout's error and a hidden layer's alike."""
+    model = replace(saturated_model(fan_in=4, fan_out=300, classes=200, bits=10), score_shift=0)
+    hidden, readout = model.layers
+    assert (hidden.error_limit, readout.error_limit) == (13981, 20971)
+    fired, d = np.ones((39, 300), bool), np.full((39, 300), -32767)
+    e = reference.spike_errors(replace(hidden, reset_mult=0), fired, 0 * d, d)
+    assert (e == -13981).all()
+    weights = tuple(layer.weights for layer in model.layers)
+    record = reference.run_window(model, weights, np.zeros((39, 4), np.int64))
+    lost = record._replace(scores=record.scores + 2**28 * (np.arange(200) == 3))
+    top, below = reversed(reference.backward(model, weights, lost, 5))
+    assert sorted(set(top.e.tolist())) == [-20971, 0, 20971]
+    assert np.abs(below.inter).max() < 2**31
+
+
+@pytest.mark.parametrize(
+    ("s", "r16", "moves"),
+    [(1, 65535, 1), (1, 65533, 0), (0, 65535, 0), (-1, 0, -1), (-1, 2, 0), (32767, 1, 0), (32767, 2, 1)],
+)
+def test_a_weight_moves_exactly_where_sum_and_draw_reach_a_bit(s, r16, moves):
+    layer = saturated_model().layers[0]
+    w, carry = reference.move(layer, np.array([5]), None, np.array([s]), np.array([r16]))
+    assert w.tolist() == [5 + moves] and carry is None
+
+
+def test_a_fresh_carry_is_half_a_bit():
+    model = saturated_model()
+    carrying = replace(model, layers=tuple(replace(layer, carry=True) for layer in model.layers))
+    assert all((carry == 128).all() for carry in reference.fresh(carrying).carry)
+    assert reference.fresh(model).carry == (None, None)
+
+
+@pytest.mark.parametrize("room", [-1, 0])
+def test_capacity_is_met_to_the_spike(room):
+    model = saturated_model(fan_in=8, fan_out=6)
+    inputs = np.ones((model.window, 8), np.int64)
+    spikes = int(reference.run_window(model, reference.fresh(model).weights, inputs).fired[0].sum())
+    change = {"surrogate": Surrogate.LINEAR, "gate_width": 0, "gate_mult": 1, "capacity": spikes + room}
+    model = replace(model, layers=(replace(model.layers[0], **change), model.layers[1]))
+    state = reference.fresh(model)
+    record = reference.run_window(model, state.weights, inputs)
+    if room < 0:
+        with pytest.raises(CapacityError, match=f"layer 0 fired {spikes} times"):
+            reference.learn(model, state, record, 0)
+    else:
+        assert reference.learn(model, state, record, 0).state.update == 1
+
+
+def test_a_hopeless_class_has_the_lowest_log_likelihood():
+    model = replace(saturated_model(), score_mult=65535, score_shift=0)
+    assert (
+        reference.log_likelihood(model, np.array([2**29, 0, 0, 0, -(2**29)])).tolist() == [0] + [-65535] * 4
+    )
+
+
 @pytest.mark.parametrize(("gap", "reaches"), [(1, 20000), (2, 10000), (8, 156), (9, 0)])
 def test_an_error_reaches_seven_steps_back_and_no_further(gap, reaches):
     """The later of two spikes, in the reset term of the earlier and in the steps between."""
