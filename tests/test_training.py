@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import runpy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -461,6 +462,11 @@ def test_a_users_neuron_surrogate_rule_and_loss_plug_in(tmp_path):
     assert loaded == net
     with pytest.raises(CheckpointError, match="TwoStepNeuron"):
         load_model(tmp_path / "run.npz")
+
+
+def test_the_example_of_an_own_neuron_and_rule_learns():
+    example = runpy.run_path(str(Path(__file__).parent.parent / "examples/own_neuron_and_rule.py"))
+    assert all(accuracy > 0.85 for accuracy in example["main"]().values())
 
 
 def test_what_the_training_page_shows_runs(tmp_path, monkeypatch, capsys):
