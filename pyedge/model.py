@@ -178,14 +178,15 @@ class Network:
         training : batch norm takes the batch's own statistics, and dropout drops what `rng` draws.
         """
         dtype = next(iter(params.values())).dtype
-        x = ops.array(self._currents_in(x, dtype))
+        x = ops.array(self.currents(x, dtype))
         x, caches = forward_all(self.layers, params, x, Forward(self.window, dtype, ops, training, rng))
         x = x.reshape(*x.shape[:2], -1)
         if len(x) != self.window:  # a linear readout straight on a static input
             x = np.broadcast_to(x, (self.window, *x.shape[1:]))
         return Record(x, caches, ops)
 
-    def _currents_in(self, x: Array, dtype: np.dtype) -> Array:
+    def currents(self, x: Array, dtype: np.dtype) -> Array:
+        """Inputs as the first layer takes them: time first, channels last, scaled. Raises DataError."""
         static = self.input.kind == "static"
         want = f"(batch, {self.input.shape})" if static else f"({self.window}, batch, {self.input.shape})"
         lead = 1 if static else 2

@@ -19,9 +19,20 @@ from pyedge.model import Activity, Input, Network, Params, save_model
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import backend
 from pyedge.optim import SGD, AdamW, Constant, Cosine
+from pyedge.rate_init import scale_to_rate
 from pyedge.recipe import RecipeError, build, key, plain, read_table
 from pyedge.rules import MPDED, Surrogate
-from pyedge.trainer import Augment, Evaluation, Row, TrainConfig, evaluate, fit, write_log
+from pyedge.trainer import (
+    Augment,
+    Evaluation,
+    Row,
+    TrainConfig,
+    evaluate,
+    fit,
+    sample_axis,
+    start,
+    write_log,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,11 @@ class NetworkTable:
     tau: float = key(0.5, "LIF: leak factor", low=0, high=1)
     theta0: float = key(1.0, "initial threshold", low=0)
     alpha: float | None = key(None, "decay of the threshold a step; absent: the method's", low=0)
+    initial_spikes: float = key(
+        0.0,
+        "initial weights are scaled, layer by layer, to so many spikes a neuron and window; 0: they are not",
+        low=0,
+    )
     kernel: tuple[float, ...] = key((5.0, 3.0, 2.5), "alpha kernel: tau_m, tau_s, tau_grad in steps")
 
 
@@ -260,6 +276,16 @@ def samples_of(recipe: VisionRecipe, tick: Callable[[int, int], None] | None = N
     return replace(found, train=few(found.train), validation=few(found.validation), test=few(found.test))
 
 
+def initial(recipe: VisionRecipe, network: Network, x: Any) -> Params:
+    """Fresh parameters; scaled to the recipe's firing rate on the first 50 samples if it has one."""
+    params = start(network, config_of(recipe)).params
+    if not recipe.network.initial_spikes:
+        return params
+    axis = sample_axis(network)
+    some = x.take(range(min(50, x.shape[axis])), axis)
+    return scale_to_rate(network, params, some, recipe.network.initial_spikes)
+
+
 class Trained(NamedTuple):
     network: Network
     params: Params
@@ -291,11 +317,13 @@ def train(
     network, config, samples = network_of(recipe), config_of(recipe), samples_of(recipe)
     write_atomically(stated, lambda file: file.write(json.dumps(plain(recipe), indent=1).encode()))
     held = samples.validation
+    params = initial(recipe, network, samples.train.x)
     fitted = fit(
         network,
         config,
         cast(Any, samples.train),
         cast(Any, held),
+        params=params,
         path=out / "checkpoint.npz",
         progress=progress,
         on_epoch=on_epoch,

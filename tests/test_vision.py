@@ -127,6 +127,17 @@ def test_a_run_learns_and_resumes_to_the_same_bits(small_data, tmp_path):
     assert np.abs(running).max() > 0, "running statistics are part of the parameters"
 
 
+def test_initial_weights_can_be_scaled_to_a_firing_rate(small_data):
+    recipe = replace(
+        SMALL,
+        network=NetworkTable("8C5s2-16-16", 6, initial_spikes=2.0),
+        training=TrainingTable("if_fixed", batch=10),
+    )
+    net, x = vision.network_of(recipe), vision.samples_of(recipe).train.x
+    rates = net.firing_rates(net.forward(vision.initial(recipe, net, x), np.asarray(x)))
+    assert all(0.1 < rate < 0.6 for rate in rates.values()), rates
+
+
 def test_a_folder_with_another_run_is_refused(small_data, tmp_path):
     vision.train(replace(SMALL, training=replace(SMALL.training, epochs=1)), tmp_path)
     with pytest.raises(ConfigError, match=r"holds a run already.*--resume"):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from pyedge.diagnostics import reversal, silence
-from pyedge.methods import NAMES
 from pyedge.model import Network, Params
 from pyedge.trainer import start, train_epoch
 from pyedge.vision import (
@@ -18,20 +17,32 @@ from pyedge.vision import (
     TrainingTable,
     VisionRecipe,
     config_of,
+    initial,
     network_of,
     samples_of,
 )
 
-ARMS = ("alpha_exact", "alpha", "if_fixed", "std_ed", "lif_fixed", "mpd_ed")
+# Method, and whether initial weights are scaled to a firing rate first, as references [23], [24] need.
+ARMS = (
+    ("alpha_exact", False),
+    ("alpha_exact", True),
+    ("alpha", False),
+    ("alpha", True),
+    ("if_fixed", False),
+    ("if_fixed", True),
+    ("std_ed", False),
+    ("lif_fixed", False),
+    ("mpd_ed", False),
+)
 TASKS = {
     "nmnist_1000, 34x34x2-200-10, T = 30": (
         SampleTable("nmnist_1000"),
-        NetworkTable("34x34x2-200-10", 30, kernel=(8.0, 4.0, 3.0)),
+        NetworkTable("34x34x2-200-10", 30, kernel=(8.0, 4.0, 3.0), initial_spikes=2.0),
         TrainingTable(desired=15.0, undesired=2.0, lr=5e-4, weight_decay=2e-3, batch=50),
     ),
     "fashion_mnist, 16C3-16C3-P2-32C3-32C3-P2-128, T = 5": (
         SampleTable("fashion_mnist"),
-        NetworkTable("16C3-16C3-P2-32C3-32C3-P2-128", 5, kernel=(5.0, 3.0, 2.5)),
+        NetworkTable("16C3-16C3-P2-32C3-32C3-P2-128", 5, kernel=(5.0, 3.0, 2.5), initial_spikes=0.6),
         TrainingTable(desired=5.0, undesired=1.0, lr=5e-4, weight_decay=5e-3, batch=50),
     ),
 }
@@ -52,7 +63,7 @@ def run(recipe: VisionRecipe, probe: int) -> list[dict[str, Any]]:
     network, config = network_of(recipe), config_of(recipe)
     x, y = samples.train
     seen = x.take(range(probe), 0 if network.input.kind == "static" else 1)
-    state = start(network, config)
+    state = start(network, config, initial(recipe, network, x))
     rows = [{"epoch": 0, **measured(network, state.params, seen)}]
     for _ in range(config.epochs):
         began = time.perf_counter()
@@ -70,19 +81,19 @@ def main() -> None:
     parser.add_argument("--probe", type=int, default=100, help="samples measured on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", default="numpy")
-    parser.add_argument("--arms", nargs="*", default=ARMS, choices=NAMES)
     parser.add_argument("--out", default="docs/results/paper_problems.json")
     options = parser.parse_args()
     results = []
     for task, (samples, network, training) in TASKS.items():
-        for arm in options.arms:
-            print(f"{task}: {arm}", flush=True)
+        for arm, by_rate in ARMS:
+            name = f"{arm}, initial rates set" if by_rate else arm
+            print(f"{task}: {name}", flush=True)
             teacher = not arm.startswith(("lif", "mpd"))
             recipe = VisionRecipe(
                 arm,
                 options.seed,
                 replace(samples, limit=options.samples),
-                network,
+                network if by_rate else replace(network, initial_spikes=0.0),
                 replace(
                     training,
                     method=arm,
@@ -92,14 +103,14 @@ def main() -> None:
                     backend=options.backend,
                 ),
             )
-            results.append({"task": task, "arm": arm, "rows": run(recipe, options.probe)})
+            results.append({"task": task, "arm": name, "rows": run(recipe, options.probe)})
             with open(options.out, "w") as file:
                 json.dump({"options": vars(options), "results": results}, file, indent=1)
     for result in results:
         first, last = result["rows"][0], result["rows"][-1]
         silent = [np.round([v[0] for v in row["silent"].values()], 3).tolist() for row in (first, last)]
         print(
-            f"{result['task'][:14]} {result['arm']:12} reversed {list(first['reversed'].values())} -> "
+            f"{result['task'][:14]} {result['arm']:32} reversed {list(first['reversed'].values())} -> "
             f"{list(last['reversed'].values())}; silent {silent[0]} -> {silent[1]}; "
             f"accuracy {last.get('accuracy')}"
         )
