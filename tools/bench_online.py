@@ -7,7 +7,9 @@ hidden neurons in about 10 % (each side's threshold is set for that). Ours is th
 called from C on one core: 8-bit weights, the masked triangle. The peers compute in float32 with the
 first layer's product taken over the whole window at once, and the readout on the mean of the hidden
 spikes, which is the same number and their fastest form; they run with one and with two threads, and the
-faster counts. Rounds alternate between all sides; figures are medians over rounds.
+faster counts. Rounds alternate between all sides; a figure is the median over rounds of the median over
+samples, in processor time where one thread works (on an idle computer that is the time by the clock) and
+by the clock for two.
 """
 
 import json

@@ -110,12 +110,14 @@ def main() -> None:
     for line in sys.stdin:
         threads, count = map(int, line.split())
         torch.set_num_threads(threads)
+        # Processor time is not stretched by a busy computer, but two threads only count by the clock.
+        clock = time.process_time if threads == 1 else time.perf_counter
         times = []
         for n in range(count):
             x, y = windows[n % len(windows)], labels[n % len(labels)]
-            start = time.perf_counter()
+            start = clock()
             step(x, y)
-            times.append(1e6 * (time.perf_counter() - start))
+            times.append(1e6 * (clock() - start))
         answer(statistics.median(times))
 
 
