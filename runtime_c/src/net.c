@@ -79,12 +79,21 @@ typedef struct layer_step {
     uint8_t *history;  // the input's, where it is kept here
     uint32_t history_bytes;
     uint32_t spikes_in;
+    uint32_t leak;  // still due: 0 or 1
 } layer_step_t;
+
+// u <- floor(u / 2), if that is still due.
+static void leak(layer_step_t *s) {
+    if (s->leak) edge_leak(s->u, s->y->m4);
+    s->leak = 0;
+}
 
 static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
     if (s->y->bits == 8) {
-        edge_kernels()->add_rows(s->u, s->weights, s->y->m4, list, count);
+        edge_kernels()->add_rows(s->u, s->weights, s->y->m4, list, count, s->leak);
+        s->leak = 0;
     } else {
+        leak(s);
         for (uint32_t k = 0; k < count; k++)
             edge_add_row(s->u, s->weights + 2 * (size_t)list[k] * s->y->m4, 10, s->y->m4, 1);
     }
@@ -116,7 +125,7 @@ static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
             }
         }
     }
-    if (count) add_list(s, list, count);
+    if (count || s->leak) add_list(s, list, count);
 }
 
 static void add_values(layer_step_t *s, int32_t *into, const int8_t *values) {
@@ -222,7 +231,7 @@ int edge_net_step(edge_net_t *n, const void *input) {
     const bool learning = n->mode == EDGE_LEARN;
     const uint8_t *spikes = (const uint8_t *)input;
     edge_walk_t walk = {0, 0, 0, 0, 0};
-    layer_step_t s = {n, NULL, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0};
+    layer_step_t s = {n, NULL, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0, 0};
     if (learning) {
         const edge_learning_t at = edge_plan_learning(&n->model);
         walk.learning = at.layers;
@@ -240,14 +249,17 @@ int edge_net_step(edge_net_t *n, const void *input) {
         s.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, seat.membranes);
         s.spikes_in = 0;
 
-        if (y.neuron == EDGE_LIF) edge_leak(s.u, y.m4);
-        add_biases(s.u, &y);
-        if (l > 0 || n->model.input_kind == EDGE_INPUT_SPIKES)
+        s.leak = y.neuron == EDGE_LIF;
+        if (l > 0 || n->model.input_kind == EDGE_INPUT_SPIKES) {
             add_spikes(&s, spikes);
-        else if (n->model.input_kind == EDGE_INPUT_FRAMES)
-            add_values(&s, s.u, (const int8_t *)input);
-        else
-            add_static(&s, (const int8_t *)input);
+        } else {
+            leak(&s);
+            if (n->model.input_kind == EDGE_INPUT_FRAMES)
+                add_values(&s, s.u, (const int8_t *)input);
+            else
+                add_static(&s, (const int8_t *)input);
+        }
+        add_biases(s.u, &y);
 
         uint8_t *out = y.last ? NULL : (uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
         const uint32_t spikes_out = edge_layer_spikes(&y) ? fire_layer(&s, out) : 0;

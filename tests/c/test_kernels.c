@@ -33,12 +33,12 @@ static void compare_add_rows(const edge_kernels_t *a, const edge_kernels_t *b, i
     int32_t ours[OUTPUTS], theirs[OUTPUTS];
     uint16_t list[EDGE_ROWS];
     const uint32_t m4 = 4 * (1 + random_below(OUTPUTS / 4)),
-                   n = number % 3 ? random_below(EDGE_ROWS + 1) : EDGE_ROWS;
+                   n = number % 3 ? random_below(EDGE_ROWS + 1) : EDGE_ROWS, leak = random_below(2);
     random_bytes(w, sizeof w, random_below(4));
     for (uint32_t k = 0; k < n; k++) list[k] = (uint16_t)random_below(LINES);
     for (uint32_t i = 0; i < m4; i++) ours[i] = theirs[i] = (int32_t)random_below(1u << 30) - (1 << 29);
-    a->add_rows(ours, w, m4, list, n);
-    b->add_rows(theirs, w, m4, list, n);
+    a->add_rows(ours, w, m4, list, n, leak);
+    b->add_rows(theirs, w, m4, list, n, leak);
     CHECK(memcmp(ours, theirs, 4 * m4) == 0);
 }
 

@@ -23,7 +23,9 @@ AVX2_INLINE void add_sums(int32_t *u, __m256i sums) {
     store(u + 8, _mm256_add_epi32(load(u + 8), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums, 1))));
 }
 
-AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n) {
+AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
+                          uint32_t leak) {
+    if (leak) edge_leak(u, m4);
     uint32_t i = 0;
     for (; i + 64 <= m4; i += 64) {
         __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;

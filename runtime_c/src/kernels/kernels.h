@@ -4,6 +4,7 @@
 #define EDGE_KERNELS_H
 
 #include "../bytes.h"
+#include "arm.h"
 
 #define EDGE_ROWS \
     64  // input lines added at once: 64 * 512 <= 2^15, so 16-bit lanes hold a sum of 10-bit weights too
@@ -47,8 +48,10 @@ typedef struct edge_moves {
 } edge_moves_t;
 
 typedef struct edge_kernels {
-    // u[i] += sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a multiple of 4.
-    void (*add_rows)(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n);
+    // u[i] <- floor(u[i] / 2^leak) + the sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a
+    // multiple of 4; leak 0 or 1.
+    void (*add_rows)(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
+                     uint32_t leak);
 
     // Neurons first .. first + n - 1 (n <= 32) that fire at step t, as bits. last: the step of each one's
     // last spike.
@@ -68,6 +71,10 @@ const edge_kernels_t *edge_kernels(void);
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE)
 #define EDGE_AVX2 1
 const edge_kernels_t *edge_avx2_kernels(void);
+#endif
+
+#ifdef EDGE_ARM_DSP
+const edge_kernels_t *edge_arm_dsp_kernels(void);
 #endif
 
 /// Portable C, also for what no core needs faster ///

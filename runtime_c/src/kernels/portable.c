@@ -35,7 +35,9 @@ static void add_four(int32_t *u, uint32_t even, uint32_t odd, int32_t offset) {
     u[3] += (int32_t)(odd >> 16) - offset;
 }
 
-static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n) {
+static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
+                     uint32_t leak) {
+    if (leak) edge_leak(u, m4);
     const int32_t offset = 128 * (int32_t)n;
     const uint16_t *const end = list + n;
     uint32_t i = 0;

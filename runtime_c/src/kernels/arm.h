@@ -1,0 +1,29 @@
+// Which kernels of an Arm core apply, and how their assembly is written.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef EDGE_ARM_H
+#define EDGE_ARM_H
+
+#if defined(__ARM_ARCH_PROFILE) && defined(__ARMEL__) && !defined(EDGE_PORTABLE)
+#if __ARM_ARCH_PROFILE == 'M' && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+#define EDGE_ARM_DSP 1
+#endif
+#endif
+
+// clang-format off
+#ifdef __ASSEMBLER__
+.macro FUNCTION name
+    .section .text.\name, "ax", %progbits
+    .global \name
+    .type   \name, %function
+    .thumb_func
+    .balign 4
+\name:
+.endm
+
+.macro END name
+    .size   \name, . - \name
+.endm
+#endif
+// clang-format on
+
+#endif

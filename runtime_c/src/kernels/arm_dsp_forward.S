@@ -1,0 +1,242 @@
+// Rows of weights into membranes, for Cortex-M with DSP instructions (M4, M7, M33): docs/decisions/0004-arm-kernels.md.
+// SPDX-License-Identifier: Apache-2.0
+#include "arm.h"
+
+#ifdef EDGE_ARM_DSP
+    .syntax unified
+    .thumb
+
+// Frame, from sp: the list's offsets (64, then a sentinel that carries when an address is added), then
+#define U 264       // the tile's membranes
+#define U_END 268   // where tiles of 16 end
+#define LEAK 272
+#define W 276       // the tile's weights in row 0
+#define ENTRY 280   // where the spikes after the first begin
+#define REST 284    // outputs beyond tiles of 16
+#define FRAME 288
+#define ROW 22      // halfwords of add_sixteen
+#define N_ARGUMENT (FRAME + 36)
+#define LEAK_ARGUMENT (FRAME + 40)
+
+// acc.even, acc.odd += the four weights in w, as 16-bit lanes.
+.macro add_word even, odd, w
+    sxtab16 \even, \even, \w
+    sxtab16 \odd, \odd, \w, ror #8
+.endm
+
+.macro first_word even, odd, w
+    sxtb16  \even, \w
+    sxtb16  \odd, \w, ror #8
+.endm
+
+// The address of the next row: offset + weights.
+.macro next_row row
+    ldr     \row, [lr], #4
+    adds    \row, \row, r12
+.endm
+
+// One row of 16 weights.
+.macro add_sixteen
+    ldm     r8, {r8-r11}
+    add_word r0, r1, r8
+    add_word r2, r3, r9
+    add_word r4, r5, r10
+    add_word r6, r7, r11
+    next_row r8
+.endm
+
+// Four membranes at lr: shifted by r12, plus two pairs of lanes.
+.macro widen even, odd
+    ldm     lr, {r8-r11}
+    asr     r8, r8, r12
+    asr     r9, r9, r12
+    asr     r10, r10, r12
+    asr     r11, r11, r12
+    sxtah   r8, r8, \even
+    sxtah   r9, r9, \odd
+    add     r10, r10, \even, asr #16
+    add     r11, r11, \odd, asr #16
+    stm     lr!, {r8-r11}
+.endm
+
+// void edge_dsp_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n, uint32_t leak)
+//
+// A tile of 16 outputs in eight registers of two 16-bit lanes: 64 * 128 fits.
+FUNCTION edge_dsp_add_rows
+    push    {r4-r11, lr}
+    sub     sp, sp, #FRAME
+    ldr     r4, [sp, #N_ARGUMENT]
+    ldr     r12, [sp, #LEAK_ARGUMENT]
+    cmp     r4, #0
+    beq     .Lleak_only
+    bic     r5, r2, #15
+    add     r5, r0, r5, lsl #2
+    strd    r0, r5, [sp, #U]
+    strd    r12, r1, [sp, #LEAK]
+    and     r6, r2, #15
+    str     r6, [sp, #REST]
+
+    // Lines become offsets.
+    mov     r7, sp
+    add     r8, r3, r4, lsl #1
+0:  ldrh    r9, [r3], #2
+    mul     r9, r9, r2
+    str     r9, [r7], #4
+    cmp     r3, r8
+    bne     0b
+    mvn     r9, #0
+    str     r9, [r7]
+
+    // The spikes after the first enter the loop of four where the last will end it.
+    subs    r8, r4, #1
+    it      eq
+    moveq   r9, #4 * ROW + 1    // past the loop and its branch
+    itttt   ne
+    rsbne   r9, r8, #0
+    andne   r9, r9, #3
+    movne   r10, #ROW
+    mulne   r9, r9, r10
+    adr     r7, .Lfour
+    add     r7, r7, r9, lsl #1
+    orr     r7, r7, #1
+    str     r7, [sp, #ENTRY]
+
+    mov     r12, r1
+    cmp     r0, r5
+    beq     .Lrest
+.Ltile:
+    mov     lr, sp
+    next_row r8
+    ldm     r8, {r8-r11}
+    first_word r0, r1, r8
+    first_word r2, r3, r9
+    first_word r4, r5, r10
+    first_word r6, r7, r11
+    next_row r8
+    ldr     pc, [sp, #ENTRY]
+.Lfour:
+    add_sixteen
+    add_sixteen
+    add_sixteen
+    add_sixteen
+    bcc     .Lfour
+    ldr     lr, [sp, #U]
+    ldr     r12, [sp, #LEAK]
+    widen   r0, r1
+    widen   r2, r3
+    widen   r4, r5
+    widen   r6, r7
+    str     lr, [sp, #U]
+    ldr     r8, [sp, #U_END]
+    ldr     r12, [sp, #W]
+    add     r12, r12, #16
+    str     r12, [sp, #W]
+    cmp     lr, r8
+    bne     .Ltile
+
+.Lrest:
+    ldr     r0, [sp, #REST]
+    tst     r0, #8
+    beq     .Lrest_of_four
+    mov     lr, sp
+    next_row r8
+    ldm     r8, {r8, r9}
+    first_word r2, r3, r8
+    first_word r4, r5, r9
+    next_row r8
+    bcs     1f
+0:  ldm     r8, {r8, r9}
+    add_word r2, r3, r8
+    add_word r4, r5, r9
+    next_row r8
+    bcc     0b
+1:  mov     r1, r12
+    ldr     lr, [sp, #U]
+    ldr     r12, [sp, #LEAK]
+    widen   r2, r3
+    widen   r4, r5
+    str     lr, [sp, #U]
+    add     r12, r1, #8
+.Lrest_of_four:
+    tst     r0, #4
+    beq     .Ldone
+    mov     lr, sp
+    next_row r8
+    ldr     r8, [r8]
+    first_word r2, r3, r8
+    next_row r8
+    bcs     1f
+0:  ldr     r8, [r8]
+    add_word r2, r3, r8
+    next_row r8
+    bcc     0b
+1:  ldr     lr, [sp, #U]
+    ldr     r12, [sp, #LEAK]
+    widen   r2, r3
+.Ldone:
+    add     sp, sp, #FRAME
+    pop     {r4-r11, pc}
+
+.Lleak_only:
+    cmp     r12, #0
+    beq     .Ldone
+0:  ldm     r0, {r4-r7}
+    asr     r4, r4, #1
+    asr     r5, r5, #1
+    asr     r6, r6, #1
+    asr     r7, r7, #1
+    stm     r0!, {r4-r7}
+    subs    r2, r2, #4
+    bne     0b
+    b       .Ldone
+END edge_dsp_add_rows
+
+// uint32_t edge_dsp_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n)
+//
+// The neurons that fire, as bits; n 4 .. 32, a multiple of 4. alpha < 2^15. theta + alpha * last: a threshold (not yet
+// held at 0) + 255. Most fours have none that fires: then every u - floor((threshold + 255) / 256) is negative.
+FUNCTION edge_dsp_fire
+    push    {r4-r11, lr}
+    ldr     lr, [sp, #36]
+    mov     r12, #0
+.Lsilent:
+    ldm     r0!, {r4-r7}
+    ldrd    r8, r10, [r1], #8
+    smlatb  r9, r8, r2, r3
+    smlabb  r8, r8, r2, r3
+    smlatb  r11, r10, r2, r3
+    smlabb  r10, r10, r2, r3
+    sub     r8, r4, r8, asr #8
+    sub     r9, r5, r9, asr #8
+    sub     r10, r6, r10, asr #8
+    sub     r11, r7, r11, asr #8
+    and     r4, r8, r9
+    and     r4, r4, r10
+    ands    r4, r4, r11
+    bpl     .Lmaybe
+.Lnext:
+    subs    lr, lr, #4
+    bne     .Lsilent
+    ldr     lr, [sp, #36]
+    rsb     lr, lr, #0
+    ror     r0, r12, lr
+    pop     {r4-r11, pc}
+.Lmaybe:    // a neuron fires where neither its difference nor u is negative
+    ldr     r4, [r0, #-16]
+    orr     r8, r8, r4
+    orr     r9, r9, r5
+    orr     r10, r10, r6
+    orr     r11, r11, r7
+    lsr     r8, r8, #31
+    lsr     r9, r9, #31
+    lsr     r10, r10, #31
+    lsr     r11, r11, #31
+    orr     r8, r8, r9, lsl #1
+    orr     r8, r8, r10, lsl #2
+    orr     r8, r8, r11, lsl #3
+    eor     r8, r8, #15
+    ror     r8, r8, lr      // by what is left: the whole is rotated back at the end
+    orr     r12, r12, r8
+    b       .Lnext
+END edge_dsp_fire
+#endif
