@@ -25,7 +25,7 @@ quantized = task.integers_of(trained, data)
 blob = image.write(quantized.model)
 print(quantized.report)
 
-# One labelled repetition of each gesture of session 3 to learn, some old windows to remember, the rest to judge.
+# Session 3: one labelled repetition of each gesture to learn, the rest to judge; some old windows to remember.
 policy = Policy(passes=passes)
 lessons = lessons_of(data, policy)
 

@@ -114,3 +114,10 @@ def test_training_deploying_and_adapting_in_python_ends_with_the_same_weights() 
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "the same weights, bit for bit" in ran.stdout
+
+
+def test_parts_of_ones_own_train_a_useful_network() -> None:
+    command = [sys.executable, str(ROOT / "examples" / "custom_parts.py")]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout.split(":")[1].split(",")[0]) > 0.5  # eight gestures: chance is 0.125
