@@ -25,7 +25,7 @@ quantized = task.integers_of(trained, data)
 blob = image.write(quantized.model)
 print(quantized.report)
 
-# Session 3: one labelled repetition of each gesture to learn, the rest to judge; some old windows to remember.
+# Session 3: one labelled repetition of each gesture to learn, the rest to judge; a few old windows to keep.
 policy = Policy(passes=passes)
 lessons = lessons_of(data, policy)
 
