@@ -302,9 +302,11 @@ class Board:
     def rehearse(self, windows: Sequence[int]) -> int:
         """Run kept windows again, in this order, and learn each from its label. Returns the updates made."""
         updates = self.status().updates
-        for window in windows:
-            _, label = self.replay(window)
-            updates = self.learn(label)
+        most = min(lib.EDGE_LINK_LESSON, self.info.max_payload // 2)
+        for at in range(0, len(windows), most):
+            lesson = np.asarray(windows[at : at + most], "<u2").tobytes()
+            self.link.request(Command.REHEARSE, lesson)
+            updates = self.wait().updates
         return updates
 
     def fit(self, repetitions: int) -> Alignment:

@@ -328,9 +328,39 @@ static int learn(edge_link_t *l, edge_call_t *c) {
     if (!error) error = edge_net_learn_begin(&l->net, c->in[0]);
     if (error) return error;
     l->activity = LEARNING;
+    l->lesson_at = l->lesson_length = 0;
     l->result = 0;
     l->stepping = 0;
     put32(c, edge_net_updates(&l->net));
+    return 0;
+}
+
+// Runs the lesson's next window and starts learning it. Returns 1 while there is more, 0 at its end, or the error.
+static int next_of_lesson(edge_link_t *l) {
+    if (l->lesson_at == l->lesson_length) return 0;
+    const uint32_t window = l->lesson[l->lesson_at++];
+    int error =
+        edge_stream_replay(&l->stream, l->kept_rows + (size_t)window * l->window_size, l->window_size);
+    if (!error) error = edge_net_learn_begin(&l->net, l->kept_labels[window]);
+    return error ? error : 1;
+}
+
+static int rehearse(edge_link_t *l, edge_call_t *c) {
+    const uint32_t windows = c->n / 2;
+    const int error = need_stream(l);
+    if (error) return error;
+    if (l->state_size == 0) return EDGE_ERR_MODE;
+    if (c->n % 2 || windows > EDGE_LINK_LESSON) return EDGE_LINK_ERR_LENGTH;
+    for (uint32_t i = 0; i < windows; i++)
+        if (edge_load16(c->in + 2 * i) >= l->kept) return EDGE_ERR_ARGUMENT;
+    for (uint32_t i = 0; i < windows; i++) l->lesson[i] = edge_load16(c->in + 2 * i);
+    put32(c, edge_net_updates(&l->net));
+    l->lesson_length = (uint16_t)windows;
+    l->lesson_at = 0;
+    l->stepping = 0;
+    const int first = next_of_lesson(l);
+    l->activity = first == 1 ? LEARNING : IDLE;
+    l->result = (int8_t)(first == 1 ? 0 : first);
     return 0;
 }
 
@@ -503,7 +533,7 @@ static const edge_shape_t SHAPES[] = {
     {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},       {EDGE_LINK_FIT, 1, 0},
     {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},      {EDGE_LINK_COMMIT, 0, 0},
     {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
-    {EDGE_LINK_STATISTICS, 1, 0},
+    {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_STATISTICS, 1, 0},
 };
 
 static int check_shape(uint8_t command, uint32_t n) {
@@ -533,6 +563,7 @@ static int carry_out(edge_link_t *l, uint8_t command, edge_call_t *c) {
     case EDGE_LINK_FIT: return fit(l, c);
     case EDGE_LINK_RATE: return rate(l, c);
     case EDGE_LINK_SCORES: return scores(l, c);
+    case EDGE_LINK_REHEARSE: return rehearse(l, c);
     case EDGE_LINK_COMMIT: return commit(l, c);
     case EDGE_LINK_ROLLBACK: return rollback(l, c);
     case EDGE_LINK_READ: return read(l, c);
@@ -619,8 +650,9 @@ int edge_link_run(edge_link_t *l) {
         edge_frame_done(l);
     }
     if (l->activity == LEARNING || l->activity == FITTING) {
-        const int more =
+        int more =
             l->activity == LEARNING ? edge_net_learn_run(&l->net, l->config.budget) : edge_fit_run(&l->fit);
+        if (more == 0 && l->activity == LEARNING) more = next_of_lesson(l);
         if (more == 1) return 1;
         l->activity = IDLE;
         l->result = (int8_t)more;

@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 #define EDGE_LINK_PROTOCOL 1       // version of docs/link.md
+#define EDGE_LINK_LESSON 64        // most windows of one REHEARSE
 #define EDGE_LINK_OVERHEAD 12      // header and checksum around a payload
 #define EDGE_LINK_MIN_PAYLOAD 136  // every fixed request, and one sample of 64 channels, fits
 
@@ -35,6 +36,7 @@ extern "C" {
     X(EDGE_LINK_FIT, 0x25)         \
     X(EDGE_LINK_RATE, 0x26)        \
     X(EDGE_LINK_SCORES, 0x27)      \
+    X(EDGE_LINK_REHEARSE, 0x28)    \
     X(EDGE_LINK_COMMIT, 0x30)      \
     X(EDGE_LINK_ROLLBACK, 0x31)    \
     X(EDGE_LINK_READ, 0x32)        \
@@ -164,6 +166,9 @@ typedef struct edge_link {
     uint32_t windows;
     uint16_t kept;
     uint16_t kept_capacity;
+    uint16_t lesson[EDGE_LINK_LESSON];  // kept windows that REHEARSE still learns: from lesson_at on
+    uint16_t lesson_at;
+    uint16_t lesson_length;
 
     uint8_t has_model;
     uint8_t has_stream;
