@@ -135,12 +135,18 @@ static void spread(const edge_layer_t *y, int32_t e, uint32_t t, uint32_t before
         column[(size_t)(at - 1) * stride] = (int16_t)(e < 0 ? -magnitude : magnitude);
 }
 
+// The larger of a magnitude and that of x.
+static uint32_t larger(uint32_t magnitude, int32_t x) {
+    const uint32_t other = (uint32_t)(x < 0 ? -x : x);
+    return other > magnitude ? other : magnitude;
+}
+
 // Errors of one spiking neuron over time, from its last spike to its first (sections 3.2 to 3.5).
 //
 // score_error: d of a spiking readout. cursor: uint32[T], the index of the neuron's spike at each step, moved
-// on; NULL where no capacity is stated. Returns whether any error is not 0; the column was zero before.
-static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor,
-                         bool update_unit, int16_t *column, uint32_t stride) {
+// on; NULL where no capacity is stated. Returns the largest magnitude; the column was zero before.
+static uint32_t spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor,
+                             bool update_unit, int16_t *column, uint32_t stride) {
     const edge_layer_t *y = &s->y;
     const size_t row = (size_t)i * s->history_bytes;
     const uint8_t *history = (const uint8_t *)learning(s, s->seat.history) + row;
@@ -148,12 +154,11 @@ static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uin
     const int32_t *sums = (const int32_t *)learning(s, s->seat.sums);
     const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above));
     uint32_t t = spike_up_to(history, s->n->model.window);
-    if (t == 0) return false;
+    if (t == 0) return 0;
 
     int32_t d = y->last ? score_error : constant ? from_readout(s, i, t) : 0;
     int32_t e_later = 0;
-    uint32_t t_later = 0;
-    bool live = false;
+    uint32_t t_later = 0, largest = 0;
     while (t) {
         const uint32_t before = spike_up_to(history, t - 1);
         const uint32_t index = cursor ? cursor[t - 1]++ : 0;
@@ -172,13 +177,13 @@ static bool spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uin
         const int32_t unit = update_unit ? in_update_unit(s, e) : e;
         if (unit) {
             spread(y, unit, t, before, column, stride);
-            live = true;
+            largest = larger(largest, unit);
         }
         e_later = e;
         t_later = t;
         t = before;
     }
-    return live;
+    return largest;
 }
 
 /// Errors of the readout ///
@@ -233,25 +238,25 @@ static bool spike_inputs(const lesson_t *s) {
 // Whether the fast kernel applies; it wants the tile packed.
 static bool is_packed(const lesson_t *s) { return spike_inputs(s) && s->y.bits == 8 && !s->y.carry; }
 
-// Output i of the readout, from the errors that readout_errors left. Returns whether one is not 0.
-static bool spread_readout(const lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
+// Output i of the readout, from the errors that readout_errors left. Returns the largest magnitude.
+static uint32_t spread_readout(const lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
     const int16_t *errors = (const int16_t *)learning(s, s->at.errors) + i;
     const bool is_static = s->n->layer == 0 && s->n->model.input_kind == EDGE_INPUT_STATIC;
-    bool live = false;
+    uint32_t largest = 0;
     if (!edge_layer_spikes(&s->y)) {
         const int32_t e = in_update_unit(s, errors[0]);
         column[0] = (int16_t)(is_static ? e * s->n->model.window : e);
-        return e != 0;
+        return larger(0, column[0]);
     }
     const uint8_t *history = (const uint8_t *)learning(s, s->seat.history) + (size_t)i * s->history_bytes;
     for (uint32_t t = spike_up_to(history, s->n->model.window); t;) {
         const uint32_t before = spike_up_to(history, t - 1);
         const int32_t e = in_update_unit(s, errors[(size_t)(t - 1) * s->y.m4]);
         if (e) spread(&s->y, e, t, before, column, stride);
-        live |= e != 0;
+        largest = larger(largest, e);
         t = before;
     }
-    return live;
+    return largest;
 }
 
 // Row 0 becomes the sum of all rows. |sum| <= T E2 <= 32767.
@@ -299,21 +304,21 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     if (s->y.capacity && !s->y.last) cursor = cursor_of(s, !update_unit && s->y.learns ? 1 : 0);
     uint32_t used = 0;
     if (n->at == 0) {
-        n->live = 0;
+        n->largest = 0;
         memset(tile, 0, 2 * (size_t)tw * (is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
         if (cursor && cursor != cursor_of(s, 0)) memcpy(cursor, cursor_of(s, 0), 4 * (size_t)window);
     }
     do {
         const uint32_t i = n->base + n->at;
         int16_t *column = tile + place_of(n->at, packed);
-        const bool live = s->y.last ? spread_readout(s, i, column, tw)
-                                    : spike_errors(s, i, 0, cursor, update_unit, column, tw);
-        if (live) n->live = 1;
+        const uint32_t largest = s->y.last ? spread_readout(s, i, column, tw)
+                                           : spike_errors(s, i, 0, cursor, update_unit, column, tw);
+        if (largest > n->largest) n->largest = (uint16_t)largest;
         used += window + (s->y.sums ? 0 : s->above.m4);
     } while (++n->at < columns && used < budget);
-    if (n->at == columns && update_unit && n->live) {
+    if (n->at == columns && update_unit && n->largest) {
         if (edge_layer_spikes(&s->y) && is_flat(s)) flatten(tile, tw, window);
-        if (packed) pack(tile, (size_t)tw / 2 * (is_flat(s) ? 1u : window));
+        if (packed && !edge_kernels()->lanes) pack(tile, (size_t)tw / 2 * (is_flat(s) ? 1u : window));
     }
     return used;
 }
@@ -428,7 +433,8 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
                                   (const uint8_t *)history,
                                   s->history_bytes,
                                   k1,
-                                  column_keys};
+                                  column_keys,
+                                  n->largest};
         moves = edge_kernels()->update(w, s->y.m4, &tile, from, to);
     } else {
         int32_t sums[EDGE_MAX_TILE];
@@ -492,11 +498,11 @@ static void advance(const lesson_t *s) {
     const bool rows = n->stage == DOWN || n->stage == UPDATE;
     if (n->at < (rows ? s->y.fan_in : columns_of(s))) return;
     n->at = 0;
-    if (n->stage == EXPAND_DOWN && n->live) {
+    if (n->stage == EXPAND_DOWN && n->largest) {
         n->stage = DOWN;
     } else if (n->stage <= DOWN && s->y.learns) {
         n->stage = EXPAND_UPDATE;
-    } else if (n->stage == EXPAND_UPDATE && n->live) {
+    } else if (n->stage == EXPAND_UPDATE && n->largest) {
         n->stage = UPDATE;
     } else {
         n->base += n->model.tile_width;

@@ -97,13 +97,13 @@ typedef struct edge_net {
     uint32_t base;  // first output of the tile that is being learned
     uint32_t at;    // output or row to go on with
     uint16_t step;
+    uint16_t largest;  // magnitude of an error in the tile
     uint8_t mode;
     uint8_t rate_decay;
     uint8_t over;   // the window is used up: the next step starts another
     uint8_t full;   // a layer fired more than its spike capacity
     uint8_t stage;  // of learning; 0: not learning
     uint8_t layer;  // that is being learned
-    uint8_t live;   // whether the tile holds an error
 } edge_net_t;
 
 // Prepares a net and, in EDGE_LEARN, copies the image's weights into RAM. The model is copied too.

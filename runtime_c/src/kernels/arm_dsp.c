@@ -8,6 +8,13 @@ void edge_dsp_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t
                        uint32_t leak);
 uint32_t edge_dsp_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n);
 
+// In arm_dsp_update.S.
+edge_moves_t edge_dsp_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
+
+// Called from there.
+void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
+                         uint32_t row_seed);
+
 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                      uint32_t first, uint32_t n) {
     const uint32_t fours = n & ~(uint32_t)3;
@@ -19,12 +26,34 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
     return fired | edge_portable_kernels()->fire(u, last, th, t, first + fours, n - fours) << fours;
 }
 
-static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
-    return edge_portable_kernels()->update(w, m4, tile, from, to);
+// A row with more spikes than edge_dsp_update lists.
+void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
+                         uint32_t row_seed) {
+    const uint32_t row_key = edge_hash(row_seed) | 1;
+    int32_t sums[EDGE_MAX_TILE] = {0};
+    uint32_t spikes = 0;
+    for (uint32_t b = 0; b < tile->history_bytes; b++) {
+        for (uint32_t bits = history[b]; bits; bits &= bits - 1, spikes++) {
+            const uint32_t step = tile->flat ? 0 : 8 * b + edge_lowest_bit(bits);
+            const uint32_t *eps = tile->eps + (size_t)step * tile->words;
+            for (uint32_t i = 0; i < 2 * tile->groups; i++) {
+                sums[2 * i] += edge_signed16((uint16_t)(eps[i] & 0xFFFF));
+                sums[2 * i + 1] += edge_signed16((uint16_t)(eps[i] >> 16));
+            }
+        }
+    }
+    moves->spikes += tile->flat ? 1 : spikes;
+    for (uint32_t g = 0; g < tile->groups; g++) {
+        const uint32_t a = edge_random(row_key, tile->column_keys[g]);
+        for (uint32_t k = 0; k < 4; k++) {
+            const int32_t sum = sums[4 * g + 2 * (k % 2) + k / 2];
+            moves->moved += edge_move(row + 4 * g + k, 8, NULL, sum, edge_rotate_right(a, 8 * k) & 0xFFFF);
+        }
+    }
 }
 
 const edge_kernels_t *edge_arm_dsp_kernels(void) {
-    static const edge_kernels_t kernels = {edge_dsp_add_rows, fire, update};
+    static const edge_kernels_t kernels = {1, edge_dsp_add_rows, fire, edge_dsp_update};
     return &kernels;
 }
 #else

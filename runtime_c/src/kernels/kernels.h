@@ -31,14 +31,15 @@ static inline int32_t edge_ceiling(int32_t theta) { return (theta + 255) >> 8; }
 // A tile being learned (docs/image.md section 5): the errors eps2 of up to 64 outputs at every step.
 typedef struct edge_tile {
     const uint32_t
-        *eps;         // packed: row t, word 2 g: outputs 4 g and 4 g + 2, word 2 g + 1: 4 g + 1 and 4 g + 3
+        *eps;         // pairs: row t, word 2 g: outputs 4 g and 4 g + 2, word 2 g + 1: 4 g + 1 and 4 g + 3
     uint32_t flat;    // whether there is one row only, for every step
     uint32_t groups;  // of four outputs that exist
     uint32_t words;   // of one row of eps
     const uint8_t *history;       // input-major spikes: row j, bit t % 8 of byte t / 8
     uint32_t history_bytes;       // of one row
     uint32_t row_seed;            // row_key(j) = lowbias32(row_seed + 2 j) | 1
-    const uint32_t *column_keys;  // one a group
+    const uint32_t *column_keys;  // EDGE_MAX_TILE / 4, one a group; beyond them anything
+    uint32_t largest;             // no |eps| is larger
 } edge_tile_t;
 
 // What one call did.
@@ -48,6 +49,9 @@ typedef struct edge_moves {
 } edge_moves_t;
 
 typedef struct edge_kernels {
+    // How a word of eps holds a pair of int16: 1 as two lanes, 0 packed as low + 65536 high, so that plain adds do.
+    uint32_t lanes;
+
     // u[i] <- floor(u[i] / 2^leak) + the sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a
     // multiple of 4; leak 0 or 1.
     void (*add_rows)(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,

@@ -1,0 +1,447 @@
+// The update of a tile of 8-bit weights, for Cortex-M with DSP instructions: docs/decisions/0004-arm-kernels.md.
+// SPDX-License-Identifier: Apache-2.0
+#include "arm.h"
+
+#ifdef EDGE_ARM_DSP
+    .syntax unified
+    .thumb
+
+// Fields of edge_tile_t.
+#define TILE_EPS 0
+#define TILE_FLAT 4
+#define TILE_GROUPS 8
+#define TILE_WORDS 12
+#define TILE_HISTORY 16
+#define TILE_HISTORY_BYTES 20
+#define TILE_ROW_SEED 24
+#define TILE_COLUMN_KEYS 28
+#define TILE_LARGEST 32
+
+// Frame, from sp: the offsets in eps of the row's spikes. A word of history adds up to 32 to less than 64.
+#define HISTORY 384     // of the next row, and so on
+#define SEED 388
+#define ROW 392
+#define HISTORY_BYTES 396
+#define STRIDE 400      // bytes from step to step in eps, 0 if flat
+#define HASH1 404
+#define HASH2 408
+#define M4 412
+#define ROWS 416        // that are left
+#define KEYS 420
+#define KEYS_END 424
+#define EPS 428         // eps - 2 * keys: two words of eps belong to one key
+#define WEIGHTS 432     // this row's - keys - 4
+#define COUNT 436       // spikes of this row, times 4
+#define LARGEST 440
+#define ENTRY 444       // where the spikes after the first are added
+#define KEY 448         // of the four groups at hand
+#define ROW_KEY 452
+#define MASK 456
+#define KEPT 460        // four words
+#define RESULT 476
+#define MOVED 480
+#define SPIKES 484
+#define TILE 488
+#define FRAME 492
+#define FROM_ARGUMENT (FRAME + 36)
+#define TO_ARGUMENT (FRAME + 40)
+
+// Offsets of the spikes in the bits of r8, the first on top.
+.macro list_spikes
+    cmp     r8, #0
+    beq     1f
+0:  clz     r9, r8
+    lsr     r10, r7, r9
+    mla     r9, r9, r4, r6
+    str     r9, [r5], #4
+    bics    r8, r8, r10
+    bne     0b
+1:
+.endm
+
+// The eps of spike k into the sums of four groups.
+.macro add_spike k
+    ldr     r8, [sp, #4 * \k]
+    add     r8, r8, r12
+    ldm     r8!, {r9, r10, r11, lr}
+    sadd16  r0, r0, r9
+    sadd16  r1, r1, r10
+    sadd16  r2, r2, r11
+    sadd16  r3, r3, lr
+    ldm     r8, {r9, r10, r11, lr}
+    sadd16  r4, r4, r9
+    sadd16  r5, r5, r10
+    sadd16  r6, r6, r11
+    sadd16  r7, r7, lr
+.endm
+
+// Whether a weight of two groups moves: bit 15 of some lane of S + r.
+.macro test_pair a02, a13, b02, b13, slow
+    ldrd    r9, r10, [r8], #8
+    mul     r9, r9, r12
+    mul     r10, r10, r12
+    eor     r9, r9, r9, lsr #16
+    eor     r10, r10, r10, lsr #16
+    and     r11, lr, r9, ror #9
+    and     r9, lr, r9, lsr #1
+    sadd16  r11, r11, \a13
+    sadd16  r9, r9, \a02
+    orr     r9, r9, r11
+    and     r11, lr, r10, ror #9
+    and     r10, lr, r10, lsr #1
+    sadd16  r11, r11, \b13
+    sadd16  r10, r10, \b02
+    orr     r9, r9, r11
+    orr     r9, r9, r10
+    bics    r9, r9, lr
+    bne     \slow
+.endm
+
+// Group k of four, if a random byte of it is near an end.
+.macro move_near k
+    ldr     r9, [sp, #KEPT + 4 * \k]
+    add     r8, r8, #4
+    tst     r9, #0x80808080
+    beq     0f
+    bl      .Lgroup
+0:
+.endm
+
+// edge_moves_t edge_dsp_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to)
+FUNCTION edge_dsp_update
+    push    {r4-r11, lr}
+    sub     sp, sp, #FRAME
+    mov     r4, #0
+    str     r0, [sp, #RESULT]
+    str     r4, [sp, #MOVED]
+    str     r4, [sp, #SPIKES]
+    str     r2, [sp, #M4]
+    str     r3, [sp, #TILE]
+    ldr     r4, [sp, #FROM_ARGUMENT]
+    ldr     r5, [sp, #TO_ARGUMENT]
+    mla     r1, r4, r2, r1
+    str     r1, [sp, #ROW]
+    subs    r5, r5, r4
+    str     r5, [sp, #ROWS]
+    beq     .Lend
+    ldr     r5, [r3, #TILE_HISTORY]
+    ldr     r6, [r3, #TILE_HISTORY_BYTES]
+    mla     r5, r4, r6, r5
+    str     r5, [sp, #HISTORY]
+    str     r6, [sp, #HISTORY_BYTES]
+    ldr     r5, [r3, #TILE_ROW_SEED]
+    add     r5, r5, r4, lsl #1
+    str     r5, [sp, #SEED]
+    ldr     r5, [r3, #TILE_WORDS]
+    ldr     r6, [r3, #TILE_FLAT]
+    lsl     r7, r5, #2
+    cmp     r6, #0
+    it      ne
+    movne   r7, #0
+    str     r7, [sp, #STRIDE]
+    ldr     r6, [r3, #TILE_COLUMN_KEYS]
+    ldr     r7, [r3, #TILE_EPS]
+    sub     r7, r7, r6, lsl #1
+    str     r6, [sp, #KEYS]
+    str     r7, [sp, #EPS]
+    // Whole fours of groups where the tile has room for them: what has no error does not move.
+    ldr     r7, [r3, #TILE_GROUPS]
+    ldr     r8, [r3, #TILE_LARGEST]
+    cmp     r5, #8
+    itte    hs
+    addhs   r7, r7, #3
+    bichs   r7, r7, #3
+    movlo   r8, #32768      // too much for the fast way
+    add     r7, r6, r7, lsl #2
+    str     r7, [sp, #KEYS_END]
+    str     r8, [sp, #LARGEST]
+    ldr     r5, =0x7feb352d
+    ldr     r6, =0x846ca68b
+    ldr     r7, =0x7FFF7FFF
+    str     r5, [sp, #HASH1]
+    str     r6, [sp, #HASH2]
+    str     r7, [sp, #MASK]
+
+.Lrow:
+    add     lr, sp, #HISTORY
+    ldm     lr, {r0-r4}
+    ldr     r5, [sp, #M4]
+    add     r6, r0, r3
+    add     r7, r1, #2
+    add     r8, r2, r5
+    stm     lr, {r6-r8}
+
+    // The row's spikes. r7: the top bit; r6: offset of the step that it stands for.
+    mov     r11, sp
+    mov     r5, sp
+    mov     r6, #0
+    mov     r7, #0x80000000
+    subs    r3, r3, #4
+    blo     .Lbytes
+.Lword:
+    ldr     r8, [r0], #4
+    rbit    r8, r8
+    list_spikes
+    add     r6, r6, r4, lsl #5
+    sub     r9, r5, r11
+    cmp     r9, #256
+    bhs     .Llong_row
+    subs    r3, r3, #4
+    bhs     .Lword
+.Lbytes:
+    adds    r3, r3, #4
+    beq     .Llisted
+.Lbyte:
+    ldrb    r8, [r0], #1
+    rbit    r8, r8
+    list_spikes
+    add     r6, r6, r4, lsl #3
+    subs    r3, r3, #1
+    bne     .Lbyte
+.Llisted:
+    subs    r5, r5, r11
+    beq     .Lnext
+    ldr     r3, [sp, #SPIKES]
+    str     r5, [sp, #COUNT]
+    cmp     r4, #0
+    ite     ne
+    addne   r3, r3, r5, lsr #2
+    addeq   r3, r3, #1
+    str     r3, [sp, #SPIKES]
+
+    // The row's key, edge_hash(seed) | 1.
+    ldrd    r6, r7, [sp, #HASH1]
+    eor     r1, r1, r1, lsr #16
+    mul     r1, r1, r6
+    eor     r1, r1, r1, lsr #15
+    mul     r1, r1, r7
+    ldr     r8, [sp, #KEYS]
+    sub     r2, r2, r8
+    sub     r2, r2, #4
+    str     r2, [sp, #WEIGHTS]
+    eor     r1, r1, r1, lsr #16
+    orr     r12, r1, #1
+    str     r12, [sp, #ROW_KEY]
+
+    // |S| <= 128 c. A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|, so its high byte, which is a byte of A,
+    // is within c of an end. For small c most fours of groups have no such byte: their sums are never made.
+    ldr     r6, [sp, #LARGEST]
+    mul     r6, r6, r5
+    add     r6, r6, #508
+    add     r6, r6, #3
+    lsr     r6, r6, #9
+    cmp     r6, #6
+    bhi     .Lgeneral
+    ldr     r4, [sp, #KEYS_END]
+    orr     r6, r6, r6, lsl #8
+    orr     r6, r6, r6, lsl #16
+    lsl     r7, r6, #1
+.Lfast:
+    ldm     r8!, {r0-r3}
+    mul     r0, r0, r12
+    mul     r1, r1, r12
+    mul     r2, r2, r12
+    mul     r3, r3, r12
+    eor     r0, r0, r0, lsr #16
+    eor     r1, r1, r1, lsr #16
+    eor     r2, r2, r2, lsr #16
+    eor     r3, r3, r3, lsr #16
+    uadd8   r9, r0, r6
+    uadd8   r10, r1, r6
+    uadd8   r11, r2, r6
+    uadd8   r5, r3, r6
+    uhsub8  r9, r9, r7      // bit 7: the byte + c is below 2 c
+    uhsub8  r10, r10, r7
+    uhsub8  r11, r11, r7
+    uhsub8  r5, r5, r7
+    orr     lr, r9, r10
+    orr     lr, lr, r11
+    orr     lr, lr, r5
+    tst     lr, #0x80808080
+    bne     .Lnear
+.Lfast_next:
+    cmp     r8, r4
+    bne     .Lfast
+.Lnext:
+    ldr     r0, [sp, #ROWS]
+    subs    r0, r0, #1
+    str     r0, [sp, #ROWS]
+    bne     .Lrow
+.Lend:
+    ldr     r0, [sp, #RESULT]
+    ldrd    r1, r2, [sp, #MOVED]
+    strd    r1, r2, [r0]
+    add     sp, sp, #FRAME
+    pop     {r4-r11, pc}
+
+.Lnear:
+    strd    r9, r10, [sp, #KEPT]
+    strd    r11, r5, [sp, #KEPT + 8]
+    sub     r8, r8, #16
+    move_near 0
+    move_near 1
+    move_near 2
+    move_near 3
+    b       .Lfast_next
+
+// Every sum. First the eps of four groups in registers, then their random words.
+.Lgeneral:
+    ldr     r0, [sp, #TILE]
+    ldr     r0, [r0, #TILE_WORDS]
+    cmp     r0, #8
+    blo     .Lsmall
+    adr     r0, .Lentries
+    cmp     r5, #20
+    it      hi
+    movhi   r5, #20
+    ldr     r0, [r0, r5]
+    str     r0, [sp, #ENTRY]
+.Lfour_groups:
+    ldr     r12, [sp, #EPS]
+    str     r8, [sp, #KEY]
+    add     r12, r12, r8, lsl #1
+    ldr     r8, [sp]
+    add     r8, r8, r12
+    ldm     r8, {r0-r7}
+    ldr     pc, [sp, #ENTRY]
+.Lmore:
+    ldr     r8, [sp, #COUNT]
+    sub     r8, r8, #4
+0:  ldr     r9, [sp, r8]
+    add     r9, r9, r12
+    ldm     r9!, {r10, r11}
+    sadd16  r0, r0, r10
+    sadd16  r1, r1, r11
+    ldm     r9!, {r10, r11}
+    sadd16  r2, r2, r10
+    sadd16  r3, r3, r11
+    ldm     r9!, {r10, r11}
+    sadd16  r4, r4, r10
+    sadd16  r5, r5, r11
+    ldm     r9!, {r10, r11}
+    sadd16  r6, r6, r10
+    sadd16  r7, r7, r11
+    sub     r8, r8, #4
+    cmp     r8, #16
+    bhs     0b
+.Lfour:
+    add_spike 3
+.Lthree:
+    add_spike 2
+.Ltwo:
+    add_spike 1
+.Lone:
+    ldr     r8, [sp, #KEY]
+    ldrd    r12, lr, [sp, #ROW_KEY]
+    test_pair r0, r1, r2, r3, .Lmove_first
+.Lsecond:
+    test_pair r4, r5, r6, r7, .Lmove_second
+.Lfour_groups_next:
+    ldr     r9, [sp, #KEYS_END]
+    cmp     r8, r9
+    bne     .Lfour_groups
+    b       .Lnext
+.Lmove_first:
+    strd    r2, r3, [sp, #KEPT]
+    sub     r8, r8, #4
+    bl      .Lmove
+    ldrd    r0, r1, [sp, #KEPT]
+    add     r8, r8, #4
+    bl      .Lmove
+    ldr     lr, [sp, #MASK]
+    b       .Lsecond
+.Lmove_second:
+    mov     r0, r4
+    mov     r1, r5
+    sub     r8, r8, #4
+    bl      .Lmove
+    mov     r0, r6
+    mov     r1, r7
+    add     r8, r8, #4
+    bl      .Lmove
+    b       .Lfour_groups_next
+
+    .balign 4
+.Lentries:  // by COUNT
+    .word   0, .Lone + 1, .Ltwo + 1, .Lthree + 1, .Lfour + 1, .Lmore + 1
+
+// Tiles of 4 and 8 outputs.
+.Lsmall:
+    ldr     r4, [sp, #KEYS_END]
+0:  add     r8, r8, #4
+    bl      .Lgroup
+    cmp     r8, r4
+    bne     0b
+    b       .Lnext
+
+// More spikes than the list takes.
+.Llong_row:
+    ldr     r3, [sp, #SPIKES]
+    strd    r1, r2, [sp, #KEPT]
+    ldr     r1, [sp, #TILE]
+    ldr     r0, [r1, #TILE_HISTORY_BYTES]
+    ldr     r2, [sp, #HISTORY]
+    sub     r2, r2, r0
+    add     r3, sp, #MOVED
+    ldr     r0, [sp, #KEPT + 4]
+    ldr     r4, [sp, #KEPT]
+    str     r4, [sp]
+    bl      edge_dsp_update_row
+    b       .Lnext
+
+// The sums of the group whose key is at r8 - 4, and its move. Keeps r4, r6, r7, r8 and r12.
+.Lgroup:
+    ldr     r9, [sp, #EPS]
+    ldr     r10, [sp, #COUNT]
+    ldr     r5, [sp]
+    add     r9, r9, r8, lsl #1
+    add     r5, r5, r9
+    ldrd    r0, r1, [r5, #-8]
+    subs    r10, r10, #4
+    beq     .Lmove
+    add     r5, sp, #4
+0:  ldr     r2, [r5], #4
+    add     r2, r2, r9
+    ldrd    r2, r3, [r2, #-8]
+    sadd16  r0, r0, r2
+    sadd16  r1, r1, r3
+    subs    r10, r10, #4
+    bne     0b
+
+// The move of that group by its sums r0 and r1. Lanes with S + r in 32768 .. go up, those below 0 go down. Keeps r4 to
+// r8 and r12.
+.Lmove:
+    ldr     r9, [r8, #-4]
+    ldr     r11, [sp, #MASK]
+    mul     r9, r9, r12
+    eor     r9, r9, r9, lsr #16
+    and     r10, r11, r9, ror #9
+    and     r9, r11, r9, lsr #1
+    sadd16  r10, r10, r1
+    sadd16  r9, r9, r0
+    bic     r10, r10, r11
+    bic     r9, r9, r11
+    orrs    r2, r9, r10
+    beq     0f
+    and     r2, r9, r0
+    bic     r9, r9, r0
+    and     r3, r10, r1
+    bic     r10, r10, r1
+    lsr     r9, r9, #15
+    orr     r9, r9, r10, lsr #7     // 1 in each byte that goes up
+    lsr     r2, r2, #15
+    orr     r2, r2, r3, lsr #7      // down
+    ldr     r10, [sp, #WEIGHTS]
+    ldr     r3, [r10, r8]
+    qadd8   r9, r3, r9
+    qsub8   r9, r9, r2
+    str     r9, [r10, r8]
+    ldr     r10, [sp, #MOVED]
+    eor     r3, r3, #0x80808080
+    eor     r9, r9, #0x80808080
+    usada8  r10, r9, r3, r10
+    str     r10, [sp, #MOVED]
+0:  bx      lr
+    .ltorg
+END edge_dsp_update
+#endif
