@@ -37,9 +37,10 @@ def area(size: int) -> int:
     return round_up(size, 8)
 
 
-def tile_width(window: int, scratch: int) -> int:
-    """Outputs in a tile: the widest whose errors fit the scratch it lies over (2048 bytes at least), or 4."""
-    return next((tw for tw in TILE_WIDTHS if 2 * window * tw <= max(scratch, 2048)), 4)
+def tile_width(window: int, scratch: int, kept: int) -> int:
+    """Outputs in a tile: the widest, or 4, whose errors fit the scratch it lies over and a quarter of what
+    learning keeps besides (2048 bytes at least)."""
+    return next((tw for tw in TILE_WIDTHS if 2 * window * tw <= max(scratch + kept // 4, 2048)), 4)
 
 
 def plan(model: IntegerModel) -> MemoryPlan:
@@ -82,9 +83,8 @@ def plan(model: IntegerModel) -> MemoryPlan:
         layers.append(LayerMemory(inference, learning, weights, learned))
 
     total = sum(m.inference for m in layers)
-    learning = 0
-    tw = tile_width(window, scratch)
-    if lowest is not None:
-        cursors = 8 * window if any(layer.capacity for layer in model.layers) else 0
-        learning = total + sum(m.learning for m in layers) + cursors + area(max(0, 2 * window * tw - scratch))
+    cursors = 8 * window if lowest is not None and any(layer.capacity for layer in model.layers) else 0
+    kept = sum(m.learning for m in layers) + cursors
+    tw = tile_width(window, scratch, kept)
+    learning = total + kept + area(max(0, 2 * window * tw - scratch)) if lowest is not None else 0
     return MemoryPlan(total, learning, sum(m.learned for m in layers), tw, tuple(layers))

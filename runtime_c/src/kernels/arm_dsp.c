@@ -26,7 +26,7 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
     return fired | edge_portable_kernels()->fire(u, last, th, t, first + fours, n - fours) << fours;
 }
 
-// A row with more spikes than edge_dsp_update lists.
+// A row with more spikes than edge_dsp_update lists; it counts them times four.
 void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
                          uint32_t row_seed) {
     const uint32_t row_key = edge_hash(row_seed) | 1;
@@ -42,7 +42,7 @@ void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *h
             }
         }
     }
-    moves->spikes += tile->flat ? 1 : spikes;
+    moves->spikes += 4 * (tile->flat ? 1 : spikes);
     for (uint32_t g = 0; g < tile->groups; g++) {
         const uint32_t a = edge_random(row_key, tile->column_keys[g]);
         for (uint32_t k = 0; k < 4; k++) {

@@ -17,34 +17,34 @@
 #define TILE_COLUMN_KEYS 28
 #define TILE_LARGEST 32
 
-// Frame, from sp: the offsets in eps of the row's spikes. A word of history adds up to 32 to less than 64.
-#define HISTORY 384     // of the next row, and so on
+// Frame, from sp: the offsets in eps of the row's spikes. A word of history adds up to 32 to less than 40, then bytes 24.
+#define HISTORY 384     // of the next row; so SEED
 #define SEED 388
-#define ROW 392
+#define WEIGHTS 392     // of this row - keys - 4
 #define HISTORY_BYTES 396
 #define STRIDE 400      // bytes from step to step in eps, 0 if flat
-#define HASH1 404
-#define HASH2 408
-#define M4 412
-#define ROWS 416        // that are left
+#define M4 404
+#define HISTORY_END 408
+#define HASH1 412
+#define HASH2 416
 #define KEYS 420
 #define KEYS_END 424
 #define EPS 428         // eps - 2 * keys: two words of eps belong to one key
-#define WEIGHTS 432     // this row's - keys - 4
-#define COUNT 436       // spikes of this row, times 4
-#define LARGEST 440
-#define ENTRY 444       // where the spikes after the first are added
-#define KEY 448         // of the four groups at hand
-#define ROW_KEY 452
-#define MASK 456
-#define KEPT 460        // four words
-#define RESULT 476
-#define MOVED 480
-#define SPIKES 484
-#define TILE 488
+#define COUNT 432       // spikes of this row, times 4
+#define LARGEST 436
+#define ENTRY 440       // where the spikes after the first are added
+#define KEY 444         // of the four groups at hand
+#define ROW_KEY 448
+#define MASK 452
+#define KEPT 456        // four words
+#define RESULT 472
+#define MOVED 476
+#define SPIKES 480      // times 4
+#define TILE 484
 #define FRAME 492
 #define FROM_ARGUMENT (FRAME + 36)
 #define TO_ARGUMENT (FRAME + 40)
+#define SMALL_TILE 0x100000
 
 // Offsets of the spikes in the bits of r8, the first on top.
 .macro list_spikes
@@ -113,22 +113,28 @@ FUNCTION edge_dsp_update
     sub     sp, sp, #FRAME
     mov     r4, #0
     str     r0, [sp, #RESULT]
-    str     r4, [sp, #MOVED]
-    str     r4, [sp, #SPIKES]
+    strd    r4, r4, [sp, #MOVED]
     str     r2, [sp, #M4]
     str     r3, [sp, #TILE]
+    ldr     r0, [r3, #TILE_COLUMN_KEYS]
+    ldr     r7, [r3, #TILE_EPS]
+    sub     r7, r7, r0, lsl #1
+    str     r0, [sp, #KEYS]
+    str     r7, [sp, #EPS]
     ldr     r4, [sp, #FROM_ARGUMENT]
     ldr     r5, [sp, #TO_ARGUMENT]
     mla     r1, r4, r2, r1
-    str     r1, [sp, #ROW]
-    subs    r5, r5, r4
-    str     r5, [sp, #ROWS]
-    beq     .Lend
-    ldr     r5, [r3, #TILE_HISTORY]
+    sub     r1, r1, r0
+    sub     r1, r1, #4
+    sub     r1, r1, r2
+    str     r1, [sp, #WEIGHTS]
+    ldr     r1, [r3, #TILE_HISTORY]
     ldr     r6, [r3, #TILE_HISTORY_BYTES]
-    mla     r5, r4, r6, r5
-    str     r5, [sp, #HISTORY]
+    mla     r5, r5, r6, r1
+    mla     r1, r4, r6, r1
+    str     r1, [sp, #HISTORY]
     str     r6, [sp, #HISTORY_BYTES]
+    str     r5, [sp, #HISTORY_END]
     ldr     r5, [r3, #TILE_ROW_SEED]
     add     r5, r5, r4, lsl #1
     str     r5, [sp, #SEED]
@@ -139,11 +145,6 @@ FUNCTION edge_dsp_update
     it      ne
     movne   r7, #0
     str     r7, [sp, #STRIDE]
-    ldr     r6, [r3, #TILE_COLUMN_KEYS]
-    ldr     r7, [r3, #TILE_EPS]
-    sub     r7, r7, r6, lsl #1
-    str     r6, [sp, #KEYS]
-    str     r7, [sp, #EPS]
     // Whole fours of groups where the tile has room for them: what has no error does not move.
     ldr     r7, [r3, #TILE_GROUPS]
     ldr     r8, [r3, #TILE_LARGEST]
@@ -151,8 +152,8 @@ FUNCTION edge_dsp_update
     itte    hs
     addhs   r7, r7, #3
     bichs   r7, r7, #3
-    movlo   r8, #32768      // too much for the fast way
-    add     r7, r6, r7, lsl #2
+    movlo   r8, #SMALL_TILE
+    add     r7, r0, r7, lsl #2
     str     r7, [sp, #KEYS_END]
     str     r8, [sp, #LARGEST]
     ldr     r5, =0x7feb352d
@@ -162,14 +163,15 @@ FUNCTION edge_dsp_update
     str     r6, [sp, #HASH2]
     str     r7, [sp, #MASK]
 
-.Lrow:
+.Lnext:
     add     lr, sp, #HISTORY
-    ldm     lr, {r0-r4}
-    ldr     r5, [sp, #M4]
-    add     r6, r0, r3
-    add     r7, r1, #2
-    add     r8, r2, r5
-    stm     lr, {r6-r8}
+    ldm     lr, {r0-r6}
+    cmp     r0, r6
+    beq     .Lend
+    add     r7, r0, r3
+    add     r8, r1, #2
+    add     r9, r2, r5
+    stm     lr, {r7-r9}
 
     // The row's spikes. r7: the top bit; r6: offset of the step that it stands for.
     mov     r11, sp
@@ -183,11 +185,12 @@ FUNCTION edge_dsp_update
     rbit    r8, r8
     list_spikes
     add     r6, r6, r4, lsl #5
-    sub     r9, r5, r11
-    cmp     r9, #256
-    bhs     .Llong_row
     subs    r3, r3, #4
-    bhs     .Lword
+    blo     .Lbytes
+    sub     r9, r5, r11
+    cmp     r9, #160
+    blo     .Lword
+    b       .Llong_row
 .Lbytes:
     adds    r3, r3, #4
     beq     .Llisted
@@ -201,12 +204,12 @@ FUNCTION edge_dsp_update
 .Llisted:
     subs    r5, r5, r11
     beq     .Lnext
-    ldr     r3, [sp, #SPIKES]
     str     r5, [sp, #COUNT]
+    ldr     r3, [sp, #SPIKES]
     cmp     r4, #0
-    ite     ne
-    addne   r3, r3, r5, lsr #2
-    addeq   r3, r3, #1
+    beq     .Lflat
+    add     r3, r3, r5
+.Lcounted:
     str     r3, [sp, #SPIKES]
 
     // The row's key, edge_hash(seed) | 1.
@@ -216,19 +219,15 @@ FUNCTION edge_dsp_update
     eor     r1, r1, r1, lsr #15
     mul     r1, r1, r7
     ldr     r8, [sp, #KEYS]
-    sub     r2, r2, r8
-    sub     r2, r2, #4
-    str     r2, [sp, #WEIGHTS]
+    ldr     r6, [sp, #LARGEST]
     eor     r1, r1, r1, lsr #16
     orr     r12, r1, #1
     str     r12, [sp, #ROW_KEY]
 
     // |S| <= 128 c. A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|, so its high byte, which is a byte of A,
     // is within c of an end. For small c most fours of groups have no such byte: their sums are never made.
-    ldr     r6, [sp, #LARGEST]
     mul     r6, r6, r5
-    add     r6, r6, #508
-    add     r6, r6, #3
+    addw    r6, r6, #511
     lsr     r6, r6, #9
     cmp     r6, #6
     bhi     .Lgeneral
@@ -262,17 +261,18 @@ FUNCTION edge_dsp_update
 .Lfast_next:
     cmp     r8, r4
     bne     .Lfast
-.Lnext:
-    ldr     r0, [sp, #ROWS]
-    subs    r0, r0, #1
-    str     r0, [sp, #ROWS]
-    bne     .Lrow
+    b       .Lnext
 .Lend:
     ldr     r0, [sp, #RESULT]
     ldrd    r1, r2, [sp, #MOVED]
+    lsr     r2, r2, #2
     strd    r1, r2, [r0]
     add     sp, sp, #FRAME
     pop     {r4-r11, pc}
+
+.Lflat:     // counts once
+    add     r3, r3, #4
+    b       .Lcounted
 
 .Lnear:
     strd    r9, r10, [sp, #KEPT]
@@ -286,10 +286,8 @@ FUNCTION edge_dsp_update
 
 // Every sum. First the eps of four groups in registers, then their random words.
 .Lgeneral:
-    ldr     r0, [sp, #TILE]
-    ldr     r0, [r0, #TILE_WORDS]
-    cmp     r0, #8
-    blo     .Lsmall
+    cmp     r6, #SMALL_TILE >> 8
+    bhs     .Lsmall
     adr     r0, .Lentries
     cmp     r5, #20
     it      hi
@@ -376,16 +374,17 @@ FUNCTION edge_dsp_update
 
 // More spikes than the list takes.
 .Llong_row:
-    ldr     r3, [sp, #SPIKES]
-    strd    r1, r2, [sp, #KEPT]
+    str     r1, [sp]
+    ldr     r0, [sp, #KEYS]
+    add     r0, r0, #4
+    add     r0, r0, r2
+    ldr     r2, [sp, #M4]
+    add     r0, r0, r2
     ldr     r1, [sp, #TILE]
-    ldr     r0, [r1, #TILE_HISTORY_BYTES]
     ldr     r2, [sp, #HISTORY]
-    sub     r2, r2, r0
+    ldr     r3, [sp, #HISTORY_BYTES]
+    sub     r2, r2, r3
     add     r3, sp, #MOVED
-    ldr     r0, [sp, #KEPT + 4]
-    ldr     r4, [sp, #KEPT]
-    str     r4, [sp]
     bl      edge_dsp_update_row
     b       .Lnext
 
