@@ -122,7 +122,9 @@ class Training:
     """The learning rule, the loss and the optimizer; stages may override rate, epochs and batch."""
 
     rule: str = key(
-        "mpd_ed", "event-driven (masked surrogate), or its unmasked baseline", choices=("mpd_ed", "stbp")
+        "mpd_ed",
+        "event-driven by potentials (masked surrogate) or by spike times (IF neurons); the unmasked baseline",
+        choices=("mpd_ed", "std_ed", "stbp"),
     )
     surrogate: str = key(
         "linear",
@@ -138,9 +140,11 @@ class Training:
     loss: str = key(
         "score_cross_entropy",
         "see pyedge.losses",
-        choices=("score_cross_entropy", "count_cross_entropy", "tet", "spike_count"),
+        choices=("score_cross_entropy", "count_cross_entropy", "tet", "spike_count", "enhanced_spike_count"),
     )
     loss_scale: float = key(1.0, "cross-entropies: factor on the score or the counts", low=0)
+    desired: float = key(10.0, "spike counts: wanted of the target class", low=0)
+    undesired: float = key(1.0, "spike counts: wanted of the others", low=0)
     optimizer: str = key("adamw", "optimizer", choices=("adamw", "sgd"))
     lr: float = key(0.002, "learning rate at the schedule's top", low=0)
     momentum: float = key(0.0, "sgd: momentum", low=0, high=1)
@@ -152,6 +156,7 @@ class Training:
     activity_target: float = key(0.0, "firing rate that costs nothing", low=0, high=1)
     teacher: bool = key(False, "spiking readout: teacher spike for a silent target")
     dtype: str = key("float32", "precision", choices=("float32", "float64"))
+    backend: str = key("numpy", "what computes", choices=("numpy", "native", "torch"))
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,13 @@ from pyedge.datasets import (
 )
 from pyedge.encode import Alignment, EncoderConfig, Rows, encode, window_rows
 from pyedge.errors import ConfigError, DataError
-from pyedge.losses import TET, CountCrossEntropy, Loss, ScoreCrossEntropy, SpikeCount
+from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Activity, Input, Network, Params, dense_network, load_model, save_model
 from pyedge.neuron import IF, LIF
 from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.quant.quantizer import QuantizeConfig, Quantized, quantize
 from pyedge.recipe import Encoder, Recipe, RecipeError, Stage, parse, plain
-from pyedge.rules import MPDED, Surrogate
+from pyedge.rules import MPDED, STDED, Rule, Surrogate
 from pyedge.trainer import Row, TrainConfig, fit, write_log
 
 Labels = NDArray[np.int64]
@@ -178,14 +178,26 @@ def network_of(recipe: Recipe, encoder: EncoderConfig, classes: int) -> Network:
 
 
 def loss_of(recipe: Recipe) -> Loss:
-    scale = recipe.training.loss_scale
+    t = recipe.training
+    scale = t.loss_scale
     losses: dict[str, Callable[[], Loss]] = {
         "score_cross_entropy": lambda: ScoreCrossEntropy(scale),
         "count_cross_entropy": lambda: CountCrossEntropy(scale),
         "tet": TET,
-        "spike_count": SpikeCount,
+        "spike_count": lambda: SpikeCount(t.desired, t.undesired),
+        "enhanced_spike_count": lambda: EnhancedSpikeCount(t.desired, t.undesired),
     }
     return losses[recipe.training.loss]()
+
+
+def rule_of(recipe: Recipe) -> Rule:
+    """The recipe's learning rule. Raises RecipeError where it does not go with the neurons."""
+    t = recipe.training
+    if t.rule == "std_ed":
+        if recipe.network.neuron != "IF":
+            raise RecipeError('training.rule: std_ed learns from IF neurons; set network.neuron = "IF"')
+        return STDED()
+    return MPDED(Surrogate(t.surrogate, t.width), t.rule == "mpd_ed", "full", cast(Any, t.reset))
 
 
 def config_of(recipe: Recipe, encoder: EncoderConfig, number: int) -> TrainConfig:
@@ -201,7 +213,7 @@ def config_of(recipe: Recipe, encoder: EncoderConfig, number: int) -> TrainConfi
         batch=stage.batch,
         seed=recipe.seed + 2**32 * number,
         loss=loss_of(recipe),
-        rule=MPDED(Surrogate(t.surrogate, t.width), t.rule == "mpd_ed", "full", cast(Any, t.reset)),
+        rule=rule_of(recipe),
         optimizer=(
             AdamW(lr, weight_decay=t.weight_decay)
             if t.optimizer == "adamw"
@@ -213,6 +225,7 @@ def config_of(recipe: Recipe, encoder: EncoderConfig, number: int) -> TrainConfi
         teacher=t.teacher,
         augment=jitter if varied else None,
         dtype=t.dtype,
+        backend=t.backend,
     )
 
 

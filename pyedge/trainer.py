@@ -345,6 +345,16 @@ def train_epoch(
         except TrainingError as error:
             kept = f"; the last good checkpoint is {file}" if file is not None and file.exists() else ""
             raise TrainingError(f"epoch {run.epoch + 1}, batch {b + 1} of {batches}: {error}{kept}") from None
+        except MemoryError as error:
+            fits = _batch_that_fits(network, config, run, xb, yb)
+            raise TrainingError(
+                f"a batch of {len(yb)} does not fit into memory ({error or 'out of memory'}): "
+                + (
+                    f"a batch of {fits} does"
+                    if fits
+                    else "not even a single sample does; shorten the network"
+                )
+            ) from None
         loss += value * len(yb)
         right += int((scores(record.outputs, network.readout).argmax(axis=1) == yb).sum())
         for name, rate in network.firing_rates(record).items():
@@ -363,6 +373,19 @@ def train_epoch(
     row |= {"rates": rates, "lr": config.optimizer.lr * factor, "seconds": time.perf_counter() - began}
     run.history.append(row)
     return row
+
+
+def _batch_that_fits(network: Network, config: TrainConfig, run: Run, x: Array, y: Array) -> int:
+    """The largest half, quarter, ... of a batch whose update fits into memory; 0 if none does."""
+    size = len(y) // 2
+    while size:
+        some = x.take(range(size), sample_axis(network))
+        try:
+            step(network, config, run.params, run.state, some, y[:size], rng=np.random.default_rng(0))
+            return size
+        except MemoryError:
+            size //= 2
+    return 0
 
 
 @contextmanager

@@ -194,6 +194,19 @@ def test_gradients_are_autograds(name, kind, training):
     assert all(np.abs(g).max() > 0 for n, g in grads.items() if n.startswith("conv1"))
 
 
+@pytest.mark.parametrize("kind", ["spikes", "frames", "static"])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_everything_has_the_parameters_type(name, kind):
+    rng = np.random.default_rng(3)
+    net = Network(Input(kind, IMAGE), BLOCKS[name], WINDOW)
+    params = net.init(rng, np.float32)
+    record = net.forward(params, inputs_of(kind, rng), True, rng)
+    grads = net.backward(params, record, TET()(record.outputs, np.zeros(BATCH, int)).error, MPDED())
+    found = grads | net.observed(params, record) | {n: run.u for n, run in net.runs(record).items()}
+    assert {n: a.dtype for n, a in found.items() if a.dtype != np.float32} == {}
+    assert {n: g.shape for n, g in grads.items()} == {n: params[n].shape for n in grads}
+
+
 @settings(max_examples=40)
 @given(st.data())
 def test_convolution_is_torchs(data):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyedge import recipe
 from pyedge.errors import ConfigError
 from pyedge.layers import Backward, Conv, Dense, Flatten, MeanPool, Spiking
 from pyedge.losses import EnhancedSpikeCount
@@ -15,6 +16,7 @@ from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import NUMPY
 from pyedge.rules import MPDED, STDED, AlphaED
 from pyedge.rules.surrogate import Surrogate
+from pyedge.task import loss_of, rule_of
 
 
 def spike_times(train):
@@ -233,6 +235,16 @@ def test_adjusted_pooling_and_its_neighbours_share_an_error_among_spikes():
             continue
         spikes = x[t, b, r // 2 * 2 : r // 2 * 2 + 2, c // 2 * 2 : c // 2 * 2 + 2, k].sum()
         assert below[t, b, r, c, k] == pytest.approx(net_error[t, b, r // 2, c // 2, k] / spikes)
+
+
+def test_an_emg_recipe_can_ask_for_std_ed():
+    table = {
+        "training": {"rule": "std_ed", "loss": "enhanced_spike_count", "desired": 15.0, "undesired": 2.0}
+    }
+    with pytest.raises(ConfigError, match=r"training\.rule.*network\.neuron"):
+        rule_of(recipe.parse(table))
+    parsed = recipe.parse(table | {"network": {"neuron": "IF", "readout": "spiking"}})
+    assert rule_of(parsed) == STDED() and loss_of(parsed) == EnhancedSpikeCount(15, 2)
 
 
 def test_rules_refuse_neurons_they_are_not_for():

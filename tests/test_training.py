@@ -239,6 +239,20 @@ def test_a_learning_rate_too_high_is_an_error_not_a_result():
         fit(network(), config, task())
 
 
+@pytest.mark.parametrize(("room", "text"), [(5, "a batch of 4 does"), (0, "not even a single sample")])
+def test_too_large_a_batch_is_an_error_that_says_what_fits(monkeypatch, room, text):
+    step = trainer.step
+
+    def step_in(network, config, params, state, x, y, *args, **kwargs):
+        if len(y) > room:
+            raise MemoryError
+        return step(network, config, params, state, x, y, *args, **kwargs)
+
+    monkeypatch.setattr(trainer, "step", step_in)
+    with pytest.raises(TrainingError, match=f"batch of 16 does not fit into memory.*{text}"):
+        fit(network(), FAST, task())
+
+
 def test_a_silent_layer_is_named():
     net = network(hidden=(5, 5), neuron=LIF(theta0=1e6, alpha=0))
     with pytest.warns(SilentLayerWarning) as seen:
