@@ -168,10 +168,14 @@ def evaluate(
     x: Array,
     y: Array,
     loss: Loss | None = None,
-    batch: int = 256,
+    batch: int | None = None,
     ops: Ops = NUMPY,
 ) -> Evaluation:
-    """Accuracy, mean loss, scores and firing rates (spikes a neuron and step, by layer)."""
+    """Accuracy, mean loss, scores and firing rates (spikes a neuron and step, by layer).
+
+    batch : samples at a time; None is `evaluation_batch`.
+    """
+    batch = batch or evaluation_batch(network)
     axis = sample_axis(network)
     count = x.shape[axis]
     found, total, rates = [], 0.0, dict.fromkeys(network.spiking, 0.0)
@@ -186,6 +190,12 @@ def evaluate(
             rates[name] += rate * size / count
     all_scores = np.concatenate(found)
     return Evaluation(float((all_scores.argmax(axis=1) == y).mean()), total / count, all_scores, rates)
+
+
+def evaluation_batch(network: Network) -> int:
+    """As many samples, up to 256, as take about a gibibyte."""
+    values = 4 * network.window * sum(int(np.prod(shape)) for shape in network.shapes)
+    return min(max((1 << 28) // values, 1), 256)
 
 
 def sample_axis(network: Network) -> int:

@@ -11,6 +11,7 @@ from pyedge.architectures import NAMES, Style, build
 from pyedge.errors import ConfigError
 from pyedge.layers import BatchNorm, Conv, Dense, Dropout, MaxPool, MeanPool, Spiking
 from pyedge.layers.layer import leaves
+from pyedge.methods import method
 from pyedge.model import Input, load_model, save_model
 from pyedge.neuron import IF, SRM
 
@@ -114,6 +115,16 @@ def test_what_a_string_leaves_open_must_be_given():
         build("VGG11", CIFAR, None, 5)
     with pytest.raises(ConfigError, match="norm"):
         Style(norm="layer")
+
+
+@pytest.mark.parametrize("name", ["MS-ResNet-18", "4C3-P2"])
+def test_the_alpha_kernel_says_what_it_cannot_be_trained_with(name):
+    m = method("alpha")
+    net = build(name, Input("frames", (8, 8, 1)), 3, 4, Style(m.neuron, norm="batch"))
+    params, x = net.init(0), np.ones((4, 2, 8, 8, 1), np.float32)
+    record = net.forward(params, x, training=True)
+    with pytest.raises(ConfigError, match="weight standardization"):
+        net.backward(params, record, np.ones(record.outputs.shape), m.rule)
 
 
 @given(st.lists(st.sampled_from(["4C3", "3C2p0", "2C5p2s2", "P2", "AP1", "6"]), max_size=5))

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyedge import trainer
+from pyedge.architectures import build
 from pyedge.classifier import Classifier
 from pyedge.errors import (
     CheckpointError,
@@ -31,7 +32,7 @@ from pyedge.model import Activity, Input, Network, dense_network, load_model, sa
 from pyedge.neuron import IF, LIF, aft_window
 from pyedge.optim import SGD, AdamW, Constant, Cosine, clip_by_norm, global_norm
 from pyedge.rules import MPDED
-from pyedge.trainer import TrainConfig, evaluate, fit, write_log
+from pyedge.trainer import TrainConfig, evaluate, evaluation_batch, fit, write_log
 
 WINDOW, CLASSES, FEATURES = 8, 3, 6
 
@@ -305,6 +306,12 @@ def test_evaluation_does_not_depend_on_its_batches():
     np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-12)
     assert whole.accuracy == parts.accuracy and whole.loss == pytest.approx(parts.loss)
     assert whole.firing_rates == pytest.approx(parts.firing_rates)
+
+
+def test_large_networks_are_evaluated_in_small_batches():
+    assert evaluation_batch(network()) == 256
+    vgg = build("VGG11", Input("static", (32, 32, 3)), 10, 16)
+    assert 1 <= evaluation_batch(vgg) < 20
 
 
 @pytest.mark.parametrize(
