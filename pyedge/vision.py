@@ -21,7 +21,7 @@ from pyedge.ops import backend
 from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.rate_init import scale_to_rate
 from pyedge.recipe import RecipeError, build, key, plain, read_table
-from pyedge.rules import MPDED, Surrogate
+from pyedge.rules import MPDED, STDED, AlphaED, Surrogate
 from pyedge.trainer import (
     Augment,
     Evaluation,
@@ -96,6 +96,17 @@ class TrainingTable:
         "the reset's part of the error: as it is, left out, or as boards compute it",
         choices=("on", "off", "threshold"),
     )
+    recursion: str = key(
+        "full",
+        "mpd_ed, lif_fixed, stbp: back-propagation through time, or one step of it as Eq. 18 and 21 print it",
+        choices=("full", "printed"),
+    )
+    slope: str | None = key(
+        None,
+        "spike-timing methods: Eq. 12's potential, or what the spike's own step added; absent: the method's",
+        choices=("potential", "increment"),
+    )
+    clamp: float = key(4.0, "spike-timing methods: largest 1 / slope", low=0)
     loss: str | None = key(
         None,
         "absent: the method's",
@@ -117,6 +128,8 @@ class TrainingTable:
     activity_target: float = key(0.0, "firing rate that costs nothing", low=0, high=1)
     epochs: int = key(100, "passes over the data", low=1)
     batch: int = key(64, "samples an update", low=1)
+    patience: int = key(0, "epochs without a better validation accuracy before it stops; 0: never", low=0)
+    keep: str = key("last", "parameters kept: the last, or the best on validation", choices=("last", "best"))
     backend: str = key("numpy", "what computes", choices=("numpy", "native", "torch"))
 
 
@@ -135,6 +148,8 @@ class VisionRecipe:
             raise RecipeError(f"samples.size: {list(self.samples.size)}; [width, height], or empty")
         if len(self.network.kernel) != 3:
             raise RecipeError(f"network.kernel: {list(self.network.kernel)}; tau_m, tau_s and tau_grad")
+        if (self.training.patience or self.training.keep == "best") and not self.samples.validation:
+            raise RecipeError("training.patience and keep = best need samples.validation")
         if self.samples.binary and self.samples.scale != 1:
             raise RecipeError("samples.scale: binary frames are spikes, which have no scale")
 
@@ -191,9 +206,15 @@ def method_of(recipe: VisionRecipe) -> methods.Method:
     elif n.tau != 0.5:
         raise RecipeError(f"network.tau: the neurons of {t.method} have no leak factor; leave it out")
     if isinstance(rule, MPDED):
-        rule = replace(rule, reset=cast(Any, t.reset))
-    elif t.reset != "on":
-        raise RecipeError(f"training.reset: is for mpd_ed, lif_fixed and stbp; the method is {t.method}")
+        rule = replace(rule, reset=cast(Any, t.reset), recursion=cast(Any, t.recursion))
+    elif (t.reset, t.recursion) != ("on", "full"):
+        raise RecipeError(
+            f"training.reset and recursion: are for mpd_ed, lif_fixed and stbp; the method is {t.method}"
+        )
+    if isinstance(rule, STDED | AlphaED):
+        rule = replace(rule, slope=cast(Any, t.slope or rule.slope), clamp=t.clamp)
+    elif t.slope is not None:
+        raise RecipeError(f"training.slope: is for spike-timing methods; the method is {t.method}")
     return replace(
         found,
         neuron=neuron,
@@ -257,6 +278,8 @@ def config_of(recipe: VisionRecipe) -> TrainConfig:
         activity=Activity(t.activity, t.activity_target),
         teacher=t.teacher,
         augment=augment_of(recipe),
+        patience=t.patience or None,
+        keep=t.keep,
         backend=t.backend,
     )
 

@@ -16,7 +16,7 @@ from pyedge.methods import method
 from pyedge.model import load_model
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.recipe import RecipeError, build, markdown, plain
-from pyedge.rules import AlphaED
+from pyedge.rules import MPDED, STDED, AlphaED
 from pyedge.vision import NetworkTable, SampleTable, TrainingTable, VisionRecipe
 
 ROOT = Path(__file__).parent.parent
@@ -159,6 +159,7 @@ def test_limits_take_the_first_samples(small_data):
         ({"samples": {"size": [48]}}, r"samples\.size"),
         ({"samples": {"binary": True, "scale": 2.0}}, r"samples\.scale"),
         ({"samples": {}, "network": {"kernel": [5.0]}}, r"network\.kernel"),
+        ({"samples": {}, "training": {"patience": 3}}, r"samples\.validation"),
         ({"samples": {}, "training": {"method": "stdp"}}, r"training\.method: 'stdp'; choose from std_ed"),
     ],
 )
@@ -171,6 +172,8 @@ def test_a_wrong_recipe_names_the_key(table, text):
     ("change", "text"),
     [
         ({"training": TrainingTable("std_ed", reset="off")}, r"training\.reset"),
+        ({"training": TrainingTable("std_ed", recursion="printed")}, r"training\.reset and recursion"),
+        ({"training": TrainingTable("mpd_ed", slope="increment")}, r"training\.slope"),
         ({"training": TrainingTable("std_ed"), "network": NetworkTable(tau=0.8)}, r"network\.tau"),
         ({"network": NetworkTable("32C5-P2-X")}, r"token 3, 'X'"),
         ({"samples": SampleTable("emnist")}, "emnist"),
@@ -188,6 +191,10 @@ def test_recipes_change_the_methods_parts():
     )
     m = vision.method_of(recipe)
     assert m.neuron == SRM(8.0, 4.0, 0.5, 0.1) and m.rule == AlphaED(3.0) and m.pool == "mean"
+    lineage = VisionRecipe(training=TrainingTable("std_ed", slope="increment", clamp=2.0))
+    assert vision.method_of(lineage).rule == STDED("increment", 2.0)
+    printed = VisionRecipe(training=TrainingTable(recursion="printed"))
+    assert vision.method_of(printed).rule == MPDED(recursion="printed")
     assert vision.method_of(VisionRecipe(training=TrainingTable("if_fixed"))).neuron == IF(alpha=0.0)
     events = VisionRecipe(samples=SampleTable("dvs_gesture", size=(32, 24), augment="gesture"))
     assert vision.input_of(events).inner == (24, 32, 2) and isinstance(vision.augment_of(events), Chain)
