@@ -30,13 +30,12 @@ policy = Policy(passes=passes)
 lessons = lessons_of(data, policy)
 
 host = HostStudent(blob)
-on_host = study(host, lessons, policy)
-print(f"host C: {on_host.before.accuracy:.3f} -> {on_host.after.accuracy:.3f}")
+found = study(host, lessons, policy)
+print(f"accuracy on the unseen rest: {found.before.accuracy:.3f}, after learning {found.after.accuracy:.3f}")
 
 # The same on an emulated board, which gets raw samples and labels; Board.open("/dev/ttyACM0") is a real one.
 with start("mps2-an386") as running, Board.open(running.port) as board:
     student = BoardStudent(board, blob, trained.encoder)
-    on_board = study(student, lessons, policy)
-    print(f"board:  {on_board.before.accuracy:.3f} -> {on_board.after.accuracy:.3f}")
+    student.learn(lessons, policy)
     print("the same weights, bit for bit" if student.hash() == host.hash() else "the weights differ")
     board.commit()

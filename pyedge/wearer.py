@@ -20,6 +20,7 @@ from pyedge.task import Side, Task
 
 Tick = Callable[[float], None]
 Predicted = NDArray[np.int64]
+OnPass = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Student(Protocol):
 
     name: str
 
-    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: OnPass | None = None) -> int:
         """Learn. Returns the updates made."""
 
     def predict(self, side: Side, tick: Tick) -> Predicted:
@@ -71,7 +72,7 @@ class ReferenceStudent:
     def __init__(self, model: IntegerModel) -> None:
         self.learner = ReferenceLearner(model)
 
-    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: OnPass | None = None) -> int:
         return _adapt(self.learner, lessons, policy, on_pass)
 
     def predict(self, side: Side, tick: Tick) -> Predicted:
@@ -97,7 +98,7 @@ class HostStudent:
     def __init__(self, image: bytes) -> None:
         self.learner = HostLearner(image)
 
-    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: OnPass | None = None) -> int:
         return _adapt(self.learner, lessons, policy, on_pass)
 
     def predict(self, side: Side, tick: Tick) -> Predicted:
@@ -128,7 +129,7 @@ class BoardStudent:
         self.name, self.board = board.info.name, board
         self.learner = _Sender(board, encoder, Model(image).window)
 
-    def learn(self, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+    def learn(self, lessons: Lessons, policy: Policy, on_pass: OnPass | None = None) -> int:
         self.learner.sends = [*_by_trial(lessons.new), *_by_window(lessons.old)]
         return _adapt(self.learner, lessons, policy, on_pass)
 
@@ -212,7 +213,7 @@ def study(
     lessons: Lessons,
     policy: Policy,
     ticks: Callable[[str, float], None] = lambda *_: None,
-    on_pass: Callable[[Progress], None] | None = None,
+    on_pass: OnPass | None = None,
 ) -> Adapted:
     """Judge, teach, judge again. ticks : called with "before", "learning" or "after" and the share done."""
 
@@ -233,6 +234,6 @@ def study(
     return Adapted(before, judge("after"), updates, moved / sum(w.size for w in old))
 
 
-def _adapt(learner: Any, lessons: Lessons, policy: Policy, on_pass: Callable[[Progress], None] | None) -> int:
+def _adapt(learner: Any, lessons: Lessons, policy: Policy, on_pass: OnPass | None) -> int:
     new, old = (lessons.new.rows, lessons.new.labels), (lessons.old.rows, lessons.old.labels)
     return adapt(learner, new, old, lessons.repetitions, policy, on_pass)
