@@ -7,8 +7,9 @@ is the test.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,20 @@ def person_rows(
     return rows
 
 
+def once(
+    file: Path, settings: dict[str, Any], rows: Callable[[], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Rows computed under these settings before, or now: an interrupted measurement goes on."""
+    if file.exists():
+        kept = json.loads(file.read_text())
+        if kept["settings"] == settings:
+            return kept["rows"]
+    found = rows()
+    body = json.dumps({"settings": settings, "rows": found})
+    write_atomically(file, lambda out: out.write(body.encode()))
+    return found
+
+
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line for each k and model: mean over people of their means over seeds, worst, largest loss."""
     lines = []
@@ -199,10 +214,26 @@ def main() -> None:
     stated["quantize"] |= json.loads(options.quantize)
     base, policy = parse(stated, str(options.recipe)), Policy(**json.loads(options.policy))
     people = options.people or list(describe_set(options.set).subjects)
+    settings = json.loads(
+        json.dumps(
+            {
+                "recipe": plain(base),
+                "policy": vars(policy),
+                "k": options.k,
+                "arms": options.arms,
+                "new_session": options.new_session,
+                "baselines": not options.no_baselines,
+            }
+        )
+    )
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         for person in track(people, f"seed {seed}", transient=True):
-            rows += person_rows(base, person, seed, options, policy)
+            rows += once(
+                options.runs / f"{person}-{seed}.json",
+                settings,
+                partial(person_rows, base, person, seed, options, policy),
+            )
     lines = summary(rows)
     for line in lines:
         print(*(f"{key} {value}" for key, value in line.items()), sep="  ")
