@@ -305,6 +305,7 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     uint32_t used = 0;
     if (n->at == 0) {
         n->largest = 0;
+        memset(n->bounds, 0, sizeof n->bounds);
         memset(tile, 0, 2 * (size_t)tw * (is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
         if (cursor && cursor != cursor_of(s, 0)) memcpy(cursor, cursor_of(s, 0), 4 * (size_t)window);
     }
@@ -314,6 +315,7 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
         const uint32_t largest = s->y.last ? spread_readout(s, i, column, tw)
                                            : spike_errors(s, i, 0, cursor, update_unit, column, tw);
         if (largest > n->largest) n->largest = (uint16_t)largest;
+        ((uint8_t *)n->bounds)[n->at] = (uint8_t)(largest < 254 * 32 ? (largest + 31) / 32 : 255);
         used += window + (s->y.sums ? 0 : s->above.m4);
     } while (++n->at < columns && used < budget);
     if (n->at == columns && update_unit && n->largest) {
@@ -434,7 +436,7 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
                                   s->history_bytes,
                                   k1,
                                   column_keys,
-                                  n->largest};
+                                  (const uint8_t *)n->bounds};
         moves = edge_kernels()->update(w, s->y.m4, &tile, from, to);
     } else {
         int32_t sums[EDGE_MAX_TILE];

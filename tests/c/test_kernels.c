@@ -96,9 +96,18 @@ static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int
         const int32_t high = number % 5 ? -limit : (int32_t)random_below(2u * (uint32_t)limit + 1) - limit;
         eps[k] = there ? (uint32_t)low + ((uint32_t)high << 16) : 0;
     }
+    uint32_t bound_words[EDGE_MAX_TILE / 4] = {0};
+    uint8_t *bounds = (uint8_t *)bound_words;
+    for (uint32_t k = 0; k < (flat ? 1 : window) * tw / 2; k++) {
+        const uint32_t word = k % (tw / 2), first = word / 2 * 4 + word % 2;
+        const int32_t low = (int16_t)eps[k], high = (int16_t)((eps[k] - (uint32_t)low) >> 16);
+        const uint32_t a = (uint32_t)(abs(low) + 31) / 32, b = (uint32_t)(abs(high) + 31) / 32;
+        if (a > bounds[first]) bounds[first] = (uint8_t)(a < 255 ? a : 255);
+        if (b > bounds[first + 2]) bounds[first + 2] = (uint8_t)(b < 255 ? b : 255);
+    }
     for (uint32_t g = 0; g < groups; g++) keys[g] = random_below(0xFFFFFFFF) | 1;
-    const edge_tile_t tile = {eps,  flat,           groups, tw / 2, history, bytes, random_below(0xFFFFFFFF),
-                              keys, (uint32_t)limit};
+    const edge_tile_t tile = {eps,  flat,  groups, tw / 2, history, bytes, random_below(0xFFFFFFFF),
+                              keys, bounds};
     const edge_moves_t x = update(a, ours, m4, tile, from, to), y = update(b, theirs, m4, tile, from, to);
     CHECK(x.moved == y.moved && x.spikes == y.spikes);
     CHECK(memcmp(ours, theirs, sizeof ours) == 0);

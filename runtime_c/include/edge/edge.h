@@ -94,8 +94,9 @@ typedef struct edge_net {
     struct edge_stats *stats;  // one a layer, or NULL
     uint32_t areas[6];         // where the kinds of memory start in the arena
     uint32_t update;
-    uint32_t base;  // first output of the tile that is being learned
-    uint32_t at;    // output or row to go on with
+    uint32_t base;        // first output of the tile that is being learned
+    uint32_t at;          // output or row to go on with
+    uint32_t bounds[16];  // a byte for each output of the tile, of its errors
     uint16_t step;
     uint16_t largest;  // magnitude of an error in the tile
     uint8_t mode;

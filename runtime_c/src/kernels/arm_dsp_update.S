@@ -15,7 +15,7 @@
 #define TILE_HISTORY_BYTES 20
 #define TILE_ROW_SEED 24
 #define TILE_COLUMN_KEYS 28
-#define TILE_LARGEST 32
+#define TILE_BOUNDS 32
 
 // Frame, from sp: the offsets in eps of the row's spikes. A word of history adds up to 32 to less than 40, then bytes 24.
 #define HISTORY 384     // of the next row; so SEED
@@ -31,7 +31,7 @@
 #define KEYS_END 424
 #define EPS 428         // eps - 2 * keys: two words of eps belong to one key
 #define COUNT 432       // spikes of this row, times 4
-#define LARGEST 436
+#define FAST 436        // rows of at most so many spikes, times 4, go the fast way
 #define ENTRY 440       // where the spikes after the first are added
 #define KEY 444         // of the four groups at hand
 #define ROW_KEY 448
@@ -41,10 +41,10 @@
 #define MOVED 476
 #define SPIKES 480      // times 4
 #define TILE 484
-#define FRAME 492
+#define TABLES 488      // for 1 .. 4 spikes: c and 2 c of 16 groups
+#define FRAME (TABLES + 512 + 4)
 #define FROM_ARGUMENT (FRAME + 36)
 #define TO_ARGUMENT (FRAME + 40)
-#define SMALL_TILE 0x100000
 
 // Offsets of the spikes in the bits of r8, the first on top.
 .macro list_spikes
@@ -73,6 +73,22 @@
     sadd16  r5, r5, r10
     sadd16  r6, r6, r11
     sadd16  r7, r7, lr
+.endm
+
+// Sums are made in general where, on the average, bounds in units of 32 times spikes exceed 2^(FAST_BOUND - 2).
+#define FAST_BOUND 7
+
+// c and 2 c of four outputs, for a number of spikes, into a table; bounds times spikes in units of 32 below 256.
+.macro bound sums, table
+    add     r1, \sums, r4
+    bic     r1, r1, r4
+    lsr     r1, r1, #2
+    lsl     r2, r1, #1
+.if \table
+    strd    r1, r2, [lr, #\table]
+.else
+    strd    r1, r2, [lr], #8
+.endif
 .endm
 
 // Whether a weight of two groups moves: bit 15 of some lane of S + r.
@@ -147,15 +163,52 @@ FUNCTION edge_dsp_update
     str     r7, [sp, #STRIDE]
     // Whole fours of groups where the tile has room for them: what has no error does not move.
     ldr     r7, [r3, #TILE_GROUPS]
-    ldr     r8, [r3, #TILE_LARGEST]
+    ldr     r12, [r3, #TILE_BOUNDS]
     cmp     r5, #8
-    itte    hs
+    itt     hs
     addhs   r7, r7, #3
     bichs   r7, r7, #3
-    movlo   r8, #SMALL_TILE
-    add     r7, r0, r7, lsl #2
-    str     r7, [sp, #KEYS_END]
-    str     r8, [sp, #LARGEST]
+    add     r5, r0, r7, lsl #2
+    str     r5, [sp, #KEYS_END]
+    mov     r8, #-4         // a tile too small: never
+    str     r8, [sp, #FAST]
+    blo     .Lbounded
+
+    // A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|. With |S| <= 128 c its high byte, which is a byte of the
+    // random word, is then within c of an end. c of an output stands where that byte does.
+    mov     r11, #0
+    mov     r10, #0         // OR of the bounds
+    mov     r9, #0          // sum
+    mov     r4, #0x03030303
+    mov     r5, #0xC0C0C0C0
+    add     lr, sp, #TABLES
+    add     r6, r12, r7, lsl #2
+0:  ldr     r0, [r12], #4
+    ror     r0, r0, #24
+    usada8  r9, r0, r11, r9
+    orr     r10, r10, r0
+    bound   r0, 0
+    add     r3, r0, r0, lsl #1
+    bound   r3, 248
+    lsl     r3, r0, #1
+    bound   r3, 120
+    lsl     r3, r0, #2
+    bound   r3, 376
+    cmp     r12, r6
+    bne     0b
+    // Spikes for which few sums are made, on the average.
+    orr     r9, r9, #1
+    lsl     r7, r7, #FAST_BOUND
+    udiv    r8, r7, r9
+    tst     r10, r5
+    it      ne
+    movne   r8, #0
+    cmp     r8, #4
+    it      hi
+    movhi   r8, #4
+    lsl     r8, r8, #2
+    str     r8, [sp, #FAST]
+.Lbounded:
     ldr     r5, =0x7feb352d
     ldr     r6, =0x846ca68b
     ldr     r7, =0x7FFF7FFF
@@ -219,22 +272,17 @@ FUNCTION edge_dsp_update
     eor     r1, r1, r1, lsr #15
     mul     r1, r1, r7
     ldr     r8, [sp, #KEYS]
-    ldr     r6, [sp, #LARGEST]
+    ldr     r6, [sp, #FAST]
     eor     r1, r1, r1, lsr #16
     orr     r12, r1, #1
     str     r12, [sp, #ROW_KEY]
+    cmp     r5, r6
+    bgt     .Lgeneral
 
-    // |S| <= 128 c. A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|, so its high byte, which is a byte of A,
-    // is within c of an end. For small c most fours of groups have no such byte: their sums are never made.
-    mul     r6, r6, r5
-    addw    r6, r6, #511
-    lsr     r6, r6, #9
-    cmp     r6, #6
-    bhi     .Lgeneral
+    // Most fours of groups have no random byte near an end: their sums are never made.
     ldr     r4, [sp, #KEYS_END]
-    orr     r6, r6, r6, lsl #8
-    orr     r6, r6, r6, lsl #16
-    lsl     r7, r6, #1
+    add     r6, sp, #TABLES - 128
+    add     r6, r6, r5, lsl #5
 .Lfast:
     ldm     r8!, {r0-r3}
     mul     r0, r0, r12
@@ -245,18 +293,20 @@ FUNCTION edge_dsp_update
     eor     r1, r1, r1, lsr #16
     eor     r2, r2, r2, lsr #16
     eor     r3, r3, r3, lsr #16
-    uadd8   r9, r0, r6
-    uadd8   r10, r1, r6
-    uadd8   r11, r2, r6
-    uadd8   r5, r3, r6
-    uhsub8  r9, r9, r7      // bit 7: the byte + c is below 2 c
-    uhsub8  r10, r10, r7
-    uhsub8  r11, r11, r7
-    uhsub8  r5, r5, r7
-    orr     lr, r9, r10
-    orr     lr, lr, r11
-    orr     lr, lr, r5
-    tst     lr, #0x80808080
+    ldm     r6!, {r5, r7, r9, r10}
+    uadd8   r0, r0, r5
+    uadd8   r1, r1, r9
+    uhsub8  r0, r0, r7      // bit 7: the byte + c is below 2 c
+    uhsub8  r1, r1, r10
+    ldm     r6!, {r5, r7, r9, r10}
+    uadd8   r2, r2, r5
+    uadd8   r3, r3, r9
+    uhsub8  r2, r2, r7
+    uhsub8  r3, r3, r10
+    orr     r5, r0, r1
+    orr     r7, r2, r3
+    orr     r5, r5, r7
+    tst     r5, #0x80808080
     bne     .Lnear
 .Lfast_next:
     cmp     r8, r4
@@ -275,8 +325,8 @@ FUNCTION edge_dsp_update
     b       .Lcounted
 
 .Lnear:
-    strd    r9, r10, [sp, #KEPT]
-    strd    r11, r5, [sp, #KEPT + 8]
+    strd    r0, r1, [sp, #KEPT]
+    strd    r2, r3, [sp, #KEPT + 8]
     sub     r8, r8, #16
     move_near 0
     move_near 1
@@ -286,8 +336,8 @@ FUNCTION edge_dsp_update
 
 // Every sum. First the eps of four groups in registers, then their random words.
 .Lgeneral:
-    cmp     r6, #SMALL_TILE >> 8
-    bhs     .Lsmall
+    cmp     r6, #0
+    blt     .Lsmall
     adr     r0, .Lentries
     cmp     r5, #20
     it      hi

@@ -39,7 +39,8 @@ typedef struct edge_tile {
     uint32_t history_bytes;       // of one row
     uint32_t row_seed;            // row_key(j) = lowbias32(row_seed + 2 j) | 1
     const uint32_t *column_keys;  // EDGE_MAX_TILE / 4, one a group; beyond them anything
-    uint32_t largest;             // no |eps| is larger
+    const uint8_t
+        *bounds;  // EDGE_MAX_TILE, one an output: |eps| <= 32 times it; 255: any; at a multiple of 4
 } edge_tile_t;
 
 // What one call did.
