@@ -86,7 +86,7 @@ class NativeOps(NumpyOps):
         return super().rule(rule, Spike(*(_plain(part) for part in run)), neuron, _plain(spike_error))
 
     def dense(self, error: Any) -> Array:
-        return super().dense(_plain(error))
+        return super().dense(error.array if isinstance(error, Epsilon) else error)
 
     def over_time(self, error: Any) -> Any:
         return error.over_time if isinstance(error, Epsilon) else super().over_time(_plain(error))

@@ -89,7 +89,8 @@ static void list_errors(list_writer *w, const train_errors *errors, size_t step,
 typedef struct {
     const train_conv *conv;
     int steps, common, lists;
-    size_t index, value, column, out, result, scratch;  // where things begin in a thread's scratch memory
+    size_t index, value, column, out, result, backward,
+        scratch;  // where things begin in a thread's scratch memory
 } conv_job;
 
 static conv_job conv_layout(const train_conv *d) {
@@ -103,7 +104,9 @@ static conv_job conv_layout(const train_conv *d) {
     j.out = j.column +
             aligned((size_t)j.lists * (size_t)d->in.height * ((size_t)d->in.width + 1) * sizeof(int32_t));
     j.result = j.out + aligned((size_t)j.lists * pixels(d->out) * TRAIN_BLOCK * sizeof(float));
-    j.scratch = j.result + aligned((size_t)j.steps * numbers(d->out) * sizeof(float));
+    j.backward = j.result + aligned((size_t)j.steps * numbers(d->out) * sizeof(float));
+    j.scratch =
+        j.backward + aligned(d->backward ? train_backward_scratch(0, 0, d->window) * sizeof(float) : 0);
     return j;
 }
 
@@ -115,14 +118,15 @@ size_t train_conv_packed(const train_conv *d) {
 size_t train_conv_scratch(const train_conv *d) { return conv_layout(d).scratch; }
 
 static int block_units(const train_conv *d, int first) {
-    return d->out.channels - first > 16 ? TRAIN_BLOCK / 16 : 1;
+    const int left = d->out.channels - first;
+    return left > 32 && train_chosen()->tile_units >= 4 ? 4 : left > 16 ? 2 : 1;
 }
 
 // By blocks of output channels: (size, size * in.channels, lanes), 0 beyond the channels.
 static void pack_weight(const train_conv *d) {
     const int size = d->size, in = d->in.channels, out = d->out.channels;
     float *to = d->packed;
-    for (int first = 0; first < out; first += TRAIN_BLOCK) {
+    for (int first = 0; first < out; first += block_units(d, first) * 16) {
         const int lanes = block_units(d, first) * 16;
         for (int k = 0; k < size * size; k++) {
             const float *from =
@@ -160,7 +164,7 @@ static void conv_sample(const void *job, int item, int thread) {
     float *out = (float *)(void *)(scratch + j->out), *result = (float *)(void *)(scratch + j->result);
     const float *packed = d->packed;
     const train_kernels *kernels = train_chosen();
-    for (int first = 0; first < d->out.channels; first += TRAIN_BLOCK) {
+    for (int first = 0; first < d->out.channels; first += block_units(d, first) * 16) {
         const int units = block_units(d, first);
         kernels->conv(d, &lists, packed, out, units);
         kernels->conv_finish(d, out, j->steps, j->common, first, units, result);
@@ -170,21 +174,23 @@ static void conv_sample(const void *job, int item, int thread) {
     if (d->leak != 0) {
         kernels->conv_leak(result, (int64_t)count, j->steps, (int64_t)count, d->leak);
     }
-    if (!d->neurons) {
+    if (d->neurons) {
+        train_forward forward = *d->neurons;
+        forward.currents = result;
+        forward.current_step = j->steps > 1 ? (int64_t)count : 0;
+        forward.current_sample = 0;
+        train_forward_sample(&forward, item);
+    } else if (d->backward) {
+        train_backward backward = *d->backward;
+        backward.error = result;
+        backward.error_step = (int64_t)count;
+        backward.error_sample = 0;
+        train_backward_sample(&backward, item, (float *)(void *)(scratch + j->backward));
+    } else {
         for (int t = 0; t < j->steps; t++) {
             memcpy(d->result + ((size_t)t * (size_t)d->batch + (size_t)item) * count,
                    result + (size_t)t * count, count * sizeof(float));
         }
-        return;
-    }
-    train_forward forward = *d->neurons;
-    forward.currents = result;
-    forward.current_step = j->steps > 1 ? (int64_t)count : 0;
-    forward.current_sample = 0;
-    const int units = train_units(forward.outputs), tiles = train_tiles(units, kernels->tile_units);
-    for (int k = 0; k < tiles; k++) {
-        const int unit = train_tile(units, tiles, k);
-        kernels->forward(&forward, unit, train_tile(units, tiles, k + 1) - unit, item, item + 1, NULL);
     }
 }
 

@@ -88,36 +88,66 @@ class ConvCurrents(Lazy):
         del alive
 
 
-def input_error(error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry") -> Array:
+def input_error(error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry") -> Any:
     """dL/dx of a convolution, (T, batch, *shape), from an `Epsilon` by its error differences, or an array."""
-    weight = np.ascontiguousarray(weight)
-    out = np.empty((*error.shape[:2], *shape), np.float32)
-    if isinstance(error, Epsilon):
-        given: dict[str, Any] = {"errors": error.events.struct, "leak": error.neuron.decay}
-        alive: Any = error
-    else:
-        given, alive = _input(error)
-    _run(
-        {
-            "window": error.shape[0],
-            "batch": error.shape[1],
-            "size": g.size,
-            "padding": g.size - 1 - g.padding,
-            "in": image(error.shape[2:]),
-            "out": image(shape),
-            "weight": pointer("float *", weight),
-            "flipped": 1,
-            "scale": 1.0,
-            "result": pointer("float *", out),
-            **given,
-        }
-    )
-    del alive
-    return out
+    return ConvErrors(error, weight, shape, g)
+
+
+class ConvErrors(Lazy):
+    """dL/dx of a convolution; the neurons below take it unwritten, sample by sample. bonus : added everywhere."""
+
+    dtype = FLOAT
+
+    def __init__(
+        self, error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry", bonus: float = 0.0
+    ) -> None:
+        self.error, self.weight, self.g, self.bonus = error, np.ascontiguousarray(weight), g, bonus
+        self.shape = (*error.shape[:2], *shape)
+
+    def _make(self) -> Array:
+        out = np.empty(self.shape, np.float32)
+        self._run({"result": pointer("float *", out)})
+        return out + np.float32(self.bonus) if self.bonus else out
+
+    def __add__(self, other: Any) -> Any:
+        if np.ndim(other) == 0:
+            return ConvErrors(self.error, self.weight, self.shape[2:], self.g, self.bonus + float(other))
+        return self.array + other
+
+    @property
+    def source(self) -> dict[str, Any]:
+        return {"bonus": self.bonus, "run": self.run_backward}
+
+    def run_backward(self, struct: Any) -> None:
+        """The backward pass of the neurons below, whose error this is."""
+        self._run({"backward": struct})
+
+    def _run(self, to: dict[str, Any]) -> None:
+        if isinstance(self.error, Epsilon):
+            given: dict[str, Any] = {"errors": self.error.events.struct, "leak": self.error.neuron.decay}
+            alive: Any = self.error
+        else:
+            given, alive = _input(self.error)
+        _run(
+            {
+                "window": self.shape[0],
+                "batch": self.shape[1],
+                "size": self.g.size,
+                "padding": self.g.size - 1 - self.g.padding,
+                "in": image(self.error.shape[2:]),
+                "out": image(self.shape[2:]),
+                "weight": pointer("float *", self.weight),
+                "flipped": 1,
+                "scale": 1.0,
+                **given,
+                **to,
+            }
+        )
+        del alive
 
 
 def weight_gradient(x: Any, error: Any, g: "Geometry") -> Array:
-    """(size, size, in, out), from spikes and an `Epsilon` (its bias gradient is found too), or from arrays."""
+    """(size, size, in, out), from spikes and an `Epsilon` (and its bias gradient), or from arrays."""
     out = np.empty((g.size, g.size, x.shape[-1], error.shape[-1]), np.float32)
     by_events = isinstance(x, Spikes) and isinstance(error, Epsilon)
     job: dict[str, Any] = {
@@ -253,14 +283,16 @@ class PooledErrors(Lazy):
         if self.shape[-1] % UNIT:
             found = self.array
             return {"error": pointer("float *", found), **_strides(found)}
-        self._alive = self._above
-        return {
+        places = _places(self.shape[2:], self.winners.size_)
+        job: dict[str, Any] = {
             "bonus": self.bonus,
-            "error": pointer("float *", self._alive),
-            "error_place": pointer("int32_t *", _places(self.shape[2:], self.winners.size_)),
+            "error_place": pointer("int32_t *", places),
             "winners": pointer("uint8_t *", self.winners.bits),
-            **_strides(self._alive),
         }
+        if isinstance(self.error, ConvErrors) and not self.error.bonus:
+            return job | {"run": self.error.run_backward}
+        self._alive = self._above
+        return job | {"error": pointer("float *", self._alive), **_strides(self._alive)}
 
 
 def _strides(error: Array) -> dict[str, int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pyedge._train import ffi, lib
 from pyedge.ops.native.lazy import Lazy, Spikes, pointer
-from pyedge.ops.native.neurons import Epsilon
+from pyedge.ops.native.neurons import Epsilon, run_backward
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array
 
@@ -35,7 +35,7 @@ class DenseCurrents(Lazy):
             "batch": self.shape[1],
             "inputs": inputs,
             "outputs": outputs,
-            "in": self.x.bits.events,
+            **self.x.bits.merged,
             "weight": pointer("float *", self.weight),
             "bias": pointer("float *", self.bias),
             **to,
@@ -67,12 +67,7 @@ class _Below(Lazy):
             "error_out": pointer("float *", out),
             **self.source,
         }
-        with POOL as pool:
-            size = lib.train_backward_scratch(0, job["above"], window)
-            scratch = np.empty(pool.threads * size, np.float32)
-            lib.train_backward_run(
-                pool, ffi.new("train_backward *", job | {"scratch": pointer("float *", scratch)})
-            )
+        run_backward(ffi.new("train_backward *", job))
         return out + np.float32(job["bonus"]) if job["bonus"] else out
 
     def reshape(self, *shape: Any) -> Any:

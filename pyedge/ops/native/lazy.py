@@ -127,6 +127,30 @@ class Bits:
     def events(self) -> dict[str, Any]:
         return {"start": pointer("int32_t *", self.start), "index": pointer("uint16_t *", self.index)}
 
+    @property
+    def merged(self) -> dict[str, Any]:
+        """Events for the forward pass; in short windows, neurons that fire at nearly every step come once."""
+        batch, window = self.bits.shape[:2]
+        if not 3 <= window <= 8 or self.features < 256:
+            return {"in": self.events}
+        starts = [np.empty(n + 1, np.int32) for n in (batch, batch * window, batch * window)]
+        merged = ffi.new("train_merged *")
+        merged.common_start, merged.rest_start, merged.missing_start = (
+            pointer("int32_t *", start) for start in starts
+        )
+        bits = pointer("uint8_t *", self.bits)
+        with POOL as pool:
+            lib.train_merge_events(pool, bits, merged, window, batch, self.row)
+            lists = [np.empty(int(start[-1]) + 1, np.uint16) for start in starts]
+            merged.common, merged.rest, merged.missing = (pointer("uint16_t *", x) for x in lists)
+            lib.train_merge_events(pool, bits, merged, window, batch, self.row)
+        self._merged = starts, lists  # alive as long as the bits
+        common, rest, missing = (
+            {"start": pointer("int32_t *", start), "index": pointer("uint16_t *", x)}
+            for start, x in zip(starts, lists, strict=True)
+        )
+        return {"common": common, "in": rest, "missing": missing}
+
 
 class Spikes(Lazy):
     """Spikes as bits; stands for bool (T, batch, ...)."""

@@ -25,13 +25,14 @@ class Saved:
         units = -(-features // UNIT)
         size = batch * units * (UNIT * window + UNIT)
         self.u, self.theta = np.empty(size, np.float32), np.empty(size, np.float32)
-        self.count = np.empty(batch * units, np.int32)
+        self.begin, self.count = np.empty(batch * units, np.int64), np.empty(batch * units, np.int32)
 
     @property
     def struct(self) -> dict[str, Any]:
         return {
             "u": pointer("float *", self.u),
             "theta": pointer("float *", self.theta),
+            "begin": pointer("int64_t *", self.begin),
             "count": pointer("int32_t *", self.count),
         }
 
@@ -150,7 +151,7 @@ class Epsilon(Lazy):
         """By input events or by error events, whichever are fewer."""
         bits, spikes = x.bits, self.fired.bits.count
         width = -(-bits.features // 64) * 64
-        by_errors = spikes / 2 * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
+        by_errors = spikes * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
         out = np.empty((bits.features, self.features), np.float32)
         if self._events is None and not by_errors:
             self._run(
@@ -213,8 +214,10 @@ class Epsilon(Lazy):
         if len(self.shape) == 3:
             job["bias_gradient"] = pointer("float *", bias)
         error = self.error
-        if hasattr(error, "source"):
+        run = None
+        if hasattr(type(error), "source"):
             job |= error.source
+            run = job.pop("run", None)
         else:
             error = error.array if isinstance(error, Lazy) else error
             error = np.ascontiguousarray(error, np.float32)
@@ -226,26 +229,34 @@ class Epsilon(Lazy):
         if wanted:
             units = -(-self.features // UNIT)
             size = batch * units * (UNIT * window + UNIT)
-            count = np.empty(batch * units * window, np.uint16)
+            count, begin = np.empty(batch * units * window, np.uint16), np.empty(batch * units, np.int64)
             index, value = np.empty(size, np.uint16), np.empty(size, np.float32)
             deltas = {
+                "begin": pointer("int64_t *", begin),
                 "count": pointer("uint16_t *", count),
                 "index": pointer("uint16_t *", index),
                 "value": pointer("float *", value),
             }
             job["deltas"] = deltas
-        with POOL as pool:
-            size = lib.train_backward_scratch(
-                job.get("inputs", 0) if "gradient" in job else 0, job.get("above", 0), window
-            )
-            scratch = np.empty(pool.threads * size, np.float32)
-            lib.train_backward_run(
-                pool, ffi.new("train_backward *", job | {"scratch": pointer("float *", scratch)})
-            )
-            if wanted:
+        struct = ffi.new("train_backward *", job)
+        if run is not None:
+            run(struct)
+        else:
+            run_backward(struct)
+        if wanted:
+            with POOL as pool:
                 self._events = listed(pool, deltas, window, batch, self.features)
         if len(self.shape) == 3:
             self.bias = bias
+
+
+def run_backward(struct: Any) -> None:
+    """train_backward_run, with scratch memory."""
+    size = lib.train_backward_scratch(struct.inputs if struct.gradient else 0, struct.above, struct.window)
+    with POOL as pool:
+        scratch = np.empty(pool.threads * size, np.float32)
+        struct.scratch = pointer("float *", scratch)
+        lib.train_backward_run(pool, struct)
 
 
 def listed(pool: Any, deltas: dict[str, Any], window: int, batch: int, outputs: int) -> Events:

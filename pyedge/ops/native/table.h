@@ -15,8 +15,8 @@ typedef struct train_lists {
     const int32_t *column;
 } train_lists;
 
-// Output channels that a convolution adds up at a time, at most: its weights for one row of a window stay in L1.
-#define TRAIN_BLOCK 32
+// Output channels that a convolution adds up at a time, at most.
+#define TRAIN_BLOCK 64
 
 // One sample's errors for a convolution's weight gradient, sorted by channel: event e of channel k, begin[k] <= e <
 // begin[k + 1], meets the floats of the other side's padded images from at[e] on, `pitch` floats a row.
@@ -78,5 +78,9 @@ static inline int train_tile(int units, int tiles, int k) { return units * k / t
 
 // Floats kept for one unit of a sample: a window of 16 neurons, and room for a whole register beyond.
 static inline size_t train_region(int window) { return 16 * (size_t)window + 16; }
+
+// A sample through all tiles of its neurons, forward or backward: what is kept of it lies closely together.
+void train_forward_sample(const train_forward *job, int sample);
+void train_backward_sample(const train_backward *job, int sample, float *scratch);
 
 #endif

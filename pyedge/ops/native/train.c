@@ -107,6 +107,73 @@ void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *sta
 }
 
 typedef struct {
+    const uint8_t *bits;
+    const train_merged *merged;
+    int window, row;
+} merge_job;
+
+static void list_word(uint64_t w, int n, int32_t *count, uint16_t *index) {
+    for (; index && w; w &= w - 1) {
+        index[(*count)++] = (uint16_t)(n * 8 + __builtin_ctzll(w));
+    }
+    *count += __builtin_popcountll(w);
+}
+
+static void merge_sample(const void *job, int item, int thread) {
+    (void)thread;
+    const merge_job *d = job;
+    const train_merged *m = d->merged;
+    const size_t first = (size_t)item * (size_t)d->window;
+    const uint8_t *bits = d->bits + first * (size_t)d->row;
+    // Counts go into the next entry, and become starts afterwards; a filled list's end is its next list's start.
+    int32_t common = m->common ? m->common_start[item] : 0;
+    for (int t = -1; t < d->window; t++) {
+        int32_t rest = t >= 0 && m->common ? m->rest_start[first + (size_t)t] : 0;
+        int32_t missing = t >= 0 && m->common ? m->missing_start[first + (size_t)t] : 0;
+        for (int n = 0; n < d->row; n += 8) {
+            uint64_t always = UINT64_MAX, nearly = UINT64_MAX;
+            for (int s = 0; s < d->window && nearly; s++) {
+                const uint64_t w = word(bits + (size_t)s * (size_t)d->row + n);
+                nearly = (nearly & w) | always;
+                always &= w;
+            }
+            if (t < 0) {
+                list_word(nearly, n, &common, m->common);
+            } else {
+                const uint64_t w = word(bits + (size_t)t * (size_t)d->row + n);
+                list_word(w & ~nearly, n, &rest, m->rest);
+                list_word(nearly & ~w, n, &missing, m->missing);
+            }
+        }
+        if (t >= 0 && !m->common) {
+            m->rest_start[first + (size_t)t + 1] = rest;
+            m->missing_start[first + (size_t)t + 1] = missing;
+        }
+    }
+    if (!m->common) {
+        m->common_start[item + 1] = common;
+    }
+}
+
+static void add_up(int32_t *start, int count) {
+    start[0] = 0;
+    for (int k = 0; k < count; k++) {
+        start[k + 1] += start[k];
+    }
+}
+
+void train_merge_events(train_pool *pool, const uint8_t *bits, const train_merged *merged, int window,
+                        int batch, int row) {
+    const merge_job job = {bits, merged, window, row};
+    train_pool_run(pool, merge_sample, &job, batch);
+    if (!merged->common) {
+        add_up(merged->common_start, batch);
+        add_up(merged->rest_start, batch * window);
+        add_up(merged->missing_start, batch * window);
+    }
+}
+
+typedef struct {
     uint8_t *bytes, *bits;
     int window, batch, count, row, pack;
 } pack_job;
@@ -151,7 +218,7 @@ void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int win
 
 typedef struct {
     const train_forward *forward;
-    int tiles, parts;
+    int tiles, parts, by_sample;
     size_t scratch;
 } forward_job;
 
@@ -159,20 +226,46 @@ size_t train_forward_scratch(int inputs) {
     return (size_t)inputs * 16 * (size_t)train_chosen()->tile_units + 64;
 }
 
+static int64_t room(int units, int sample, int unit, int window) {
+    return ((int64_t)sample * units + unit) * (int64_t)train_region(window);
+}
+
+void train_forward_sample(const train_forward *d, int sample) {
+    const int units = train_units(d->outputs), tiles = train_tiles(units, train_chosen()->tile_units);
+    int64_t at = room(units, sample, 0, d->window);
+    for (int k = 0; k < tiles; k++) {
+        const int unit = train_tile(units, tiles, k);
+        const size_t place = (size_t)sample * (size_t)units + (size_t)unit;
+        d->saved.begin[place] = at;
+        train_chosen()->forward(d, unit, train_tile(units, tiles, k + 1) - unit, sample, sample + 1, NULL);
+        at += d->saved.count[place];
+    }
+}
+
 static void forward_item(const void *job, int item, int thread) {
     const forward_job *d = job;
+    if (d->by_sample) {
+        train_forward_sample(d->forward, item);
+        return;
+    }
     const int units = train_units(d->forward->outputs), tile = item / d->parts, part = item % d->parts;
     const int unit = train_tile(units, d->tiles, tile), batch = d->forward->batch;
-    train_chosen()->forward(d->forward, unit, train_tile(units, d->tiles, tile + 1) - unit,
-                            batch * part / d->parts, batch * (part + 1) / d->parts,
+    const int first = batch * part / d->parts, last = batch * (part + 1) / d->parts;
+    for (int b = first; b < last && d->forward->neuron.theta; b++) {
+        d->forward->saved.begin[(size_t)b * (size_t)units + (size_t)unit] =
+            room(units, b, unit, d->forward->window);
+    }
+    train_chosen()->forward(d->forward, unit, train_tile(units, d->tiles, tile + 1) - unit, first, last,
                             d->forward->scratch + d->scratch * (size_t)thread);
 }
 
 void train_forward_run(train_pool *pool, const train_forward *job) {
     const int tiles = train_tiles(train_units(job->outputs), train_chosen()->tile_units);
     const int parts = tiles >= 8 ? 1 : 8 / tiles < job->batch ? 8 / tiles : job->batch;
-    const forward_job work = {job, tiles, parts, train_forward_scratch(job->in.index ? job->inputs : 0)};
-    train_pool_run(pool, forward_item, &work, tiles * parts);
+    const int by_sample = !job->in.index && job->neuron.theta && tiles > 8;
+    const forward_job work = {job, tiles, parts, by_sample,
+                              train_forward_scratch(job->in.index ? job->inputs : 0)};
+    train_pool_run(pool, forward_item, &work, by_sample ? job->batch : tiles * parts);
 }
 
 /// Backward ///
@@ -188,18 +281,37 @@ size_t train_backward_scratch(int inputs, int above, int window) {
            128;
 }
 
+void train_backward_sample(const train_backward *d, int sample, float *scratch) {
+    const int units = train_units(d->outputs), tiles = train_tiles(units, train_chosen()->tile_units);
+    int64_t at = room(units, sample, 0, d->window);
+    for (int k = 0; k < tiles; k++) {
+        const int unit = train_tile(units, tiles, k);
+        const size_t place = (size_t)sample * (size_t)units + (size_t)unit;
+        if (d->deltas.index) {
+            d->deltas.begin[place] = at;
+        }
+        train_chosen()->backward(d, unit, train_tile(units, tiles, k + 1) - unit, sample, sample + 1,
+                                 scratch);
+        for (int t = 0; t < d->window && d->deltas.index; t++) {
+            at += d->deltas.count[place * (size_t)d->window + (size_t)t];
+        }
+    }
+}
+
 static void backward_item(const void *job, int item, int thread) {
     const backward_job *d = job;
-    const int units = train_units(d->backward->outputs);
     float *scratch = d->backward->scratch + d->scratch * (size_t)thread;
-    for (int k = 0; k < d->tiles; k++) {
-        if (!d->by_sample && k != item) {
-            continue;
-        }
-        const int unit = train_tile(units, d->tiles, k), width = train_tile(units, d->tiles, k + 1) - unit;
-        const int first = d->by_sample ? item : 0, last = d->by_sample ? item + 1 : d->backward->batch;
-        train_chosen()->backward(d->backward, unit, width, first, last, scratch);
+    if (d->by_sample) {
+        train_backward_sample(d->backward, item, scratch);
+        return;
     }
+    const int units = train_units(d->backward->outputs), unit = train_tile(units, d->tiles, item);
+    for (int b = 0; b < d->backward->batch && d->backward->deltas.index; b++) {
+        d->backward->deltas.begin[(size_t)b * (size_t)units + (size_t)unit] =
+            room(units, b, unit, d->backward->window);
+    }
+    train_chosen()->backward(d->backward, unit, train_tile(units, d->tiles, item + 1) - unit, 0,
+                             d->backward->batch, scratch);
 }
 
 void train_backward_run(train_pool *pool, const train_backward *job) {
@@ -248,7 +360,7 @@ static void errors_of_sample(const void *job, int item, int thread) {
         for (int k = 0; k < tiles; k++) {
             const size_t place = (size_t)item * (size_t)units + (size_t)train_tile(units, tiles, k);
             const uint16_t *count = d->deltas->count + place * (size_t)d->window;
-            size_t from = place * train_region(d->window);
+            int64_t from = d->deltas->begin[place];
             for (int later = d->window - 1; later > t; later--) {
                 from += count[later];
             }

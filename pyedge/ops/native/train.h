@@ -26,6 +26,17 @@ int32_t train_count_events(const uint8_t *bits, int32_t *start, int rows, int ro
 void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index,
                        const uint16_t *place, int rows, int row);
 
+// Events of neurons that fire at nearly every step, once a window: common[b] has those that are silent in at most one
+// step, missing their silences, rest all other events; so that events = common + rest - missing. The lists' starts are
+// counted by the first call (index NULL, *_start given), and the lists filled by the second.
+typedef struct train_merged {
+    int32_t *common_start, *rest_start, *missing_start;  // [batch + 1], [batch * window + 1] twice
+    uint16_t *common, *rest, *missing;
+} train_merged;
+
+void train_merge_events(train_pool *pool, const uint8_t *bits, const train_merged *merged, int window,
+                        int batch, int row);
+
 // Packs bytes of 0 and 1, (window, batch, count), into bits.
 void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count,
                 int row);
@@ -44,17 +55,20 @@ typedef struct train_neuron {
 } train_neuron;
 
 // What the backward pass needs of the neurons that fired: u and theta, of a tile's spikes in the order of steps.
-// Each holds batch * units * (16 * window + 16) floats, units = ceil(outputs / 16); mostly untouched.
+// Each holds batch * units * (16 * window + 16) floats, units = ceil(outputs / 16); mostly untouched. The spikes of
+// sample b in the tile that starts at unit k are count[b * units + k] from begin[b * units + k] on.
 typedef struct train_saved {
     float *u, *theta;
-    int32_t *count;  // [batch][units], spikes of the tile that starts at that unit
+    int64_t *begin;
+    int32_t *count;
 } train_saved;
 
 typedef struct train_forward {
     int32_t window, batch, inputs, outputs, row;
     // Where currents come from: events, through weight (inputs, outputs) ...
     train_events in;
-    const float *weight, *bias;  // bias may be NULL
+    train_events common, missing;  // see train_merge_events; where common.index is NULL, not used
+    const float *weight, *bias;    // bias may be NULL
     // ... or, where in.index is NULL, currents: step t of sample b is at t * current_step + b * current_sample.
     const float *currents;
     int64_t current_step, current_sample;
@@ -92,10 +106,11 @@ typedef struct train_errors {
 
 // The same as the backward pass writes them, a tile at a time. Of sample b and the tile that starts at unit k:
 // count[(b * units + k) * window + t] errors a step, those of the last step first, in index and value from
-// (b * units + k) * (16 * window + 16) on; units = ceil(outputs / 16).
+// begin[b * units + k] on; room as in train_saved.
 typedef struct train_deltas {
     uint16_t *count, *index;
     float *value;
+    int64_t *begin;
 } train_deltas;
 
 // Fills start[batch * window + 1]. Returns the number of errors.
@@ -197,10 +212,13 @@ typedef struct train_conv {
     const float *bias;  // (out) or NULL
     float scale;        // factor on x: 1, or 1 / k^2 where x is a mean pooling's sum
     float leak;         // out[t] += leak * out[t + 1] at the end: input errors from error differences
-    const train_forward *neurons;  // take the result as currents; or, where NULL,
-    float *result;                 // (steps, batch, out)
-    float *packed;                 // scratch: train_conv_packed floats
-    uint8_t *scratch;              // threads * train_conv_scratch bytes
+    // Where the result goes: to neurons, as currents; to their backward pass, as error; or, where both are NULL, to
+    // result (steps, batch, out). The backward pass has neither weights above nor gradients.
+    const train_forward *neurons;
+    const struct train_backward *backward;
+    float *result;
+    float *packed;     // scratch: train_conv_packed floats
+    uint8_t *scratch;  // threads * train_conv_scratch bytes
 } train_conv;
 
 size_t train_conv_packed(const train_conv *job);

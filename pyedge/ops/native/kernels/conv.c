@@ -77,14 +77,15 @@ INLINE void conv_of(const train_conv *d, const train_lists *lists, const float *
 }
 
 void ISA(conv)(const train_conv *d, const train_lists *lists, const float *weight, float *out, int units) {
-    if (units == 1 && lists->value) {
-        conv_of(d, lists, weight, out, UNIT / WIDTH, 1);
-    } else if (units == 1) {
-        conv_of(d, lists, weight, out, UNIT / WIDTH, 0);
-    } else if (lists->value) {
-        conv_of(d, lists, weight, out, 2 * UNIT / WIDTH, 1);
-    } else {
-        conv_of(d, lists, weight, out, 2 * UNIT / WIDTH, 0);
+    switch (units * 2 + (lists->value != NULL)) {
+    case 2: conv_of(d, lists, weight, out, UNIT / WIDTH, 0); break;
+    case 3: conv_of(d, lists, weight, out, UNIT / WIDTH, 1); break;
+    case 4: conv_of(d, lists, weight, out, 2 * UNIT / WIDTH, 0); break;
+    case 5: conv_of(d, lists, weight, out, 2 * UNIT / WIDTH, 1); break;
+#if WIDTH == 16
+    case 8: conv_of(d, lists, weight, out, 4 * UNIT / WIDTH, 0); break;
+    default: conv_of(d, lists, weight, out, 4 * UNIT / WIDTH, 1); break;
+#endif
     }
 }
 

@@ -3,6 +3,9 @@
 #include "table.h"
 
 #define MOST (UNIT * TILE_UNITS / WIDTH)  // registers of a tile
+#define ALL_LANES first_lanes(WIDTH)
+// Neurons that are left from register k of the tile on; `full`: a whole register's.
+#define left(k) (full ? WIDTH : d->outputs - lane - (k)*WIDTH)
 
 // The columns [lane, lane + lanes) of a (rows, columns) matrix, each row closed up; 0 beyond the matrix.
 static void pack_columns(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
@@ -16,16 +19,18 @@ static void pack_columns(const float *matrix, int rows, int columns, int lane, i
 
 // The rows [lane, lane + lanes) of a (rows, columns) matrix as columns: out is (columns, lanes).
 static void pack_rows(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
-    for (int k = 0; k < lanes; k++) {
-        const float *row = matrix + (size_t)(lane + k) * (size_t)columns;
-        if (lane + k < rows) {
-            for (int i = 0; i < columns; i++) {
-                out[(size_t)i * (size_t)lanes + (size_t)k] = row[i];
-            }
-        } else {
-            for (int i = 0; i < columns; i++) {
-                out[(size_t)i * (size_t)lanes + (size_t)k] = 0;
-            }
+    const size_t wide = (size_t)columns, to = (size_t)lanes;
+    const int whole = rows - lane < lanes ? (rows - lane) / 4 * 4 : lanes, even = columns / 4 * 4;
+    for (int i = 0; i < even; i += 4) {
+        for (int k = 0; k < whole; k += 4) {
+            transpose_4(matrix + (size_t)(lane + k) * wide + (size_t)i, wide,
+                        out + (size_t)i * to + (size_t)k, to);
+        }
+    }
+    for (int i = 0; i < columns; i++) {
+        for (int k = i < even ? whole : 0; k < lanes; k++) {
+            out[(size_t)i * to + (size_t)k] =
+                lane + k < rows ? matrix[(size_t)(lane + k) * wide + (size_t)i] : 0;
         }
     }
 }
@@ -33,21 +38,33 @@ static void pack_rows(const float *matrix, int rows, int columns, int lane, int 
 /// Forward ///
 
 // One sample's window through the tile: `weight` is packed, (inputs, lanes).
-INLINE void forward_sample(const train_forward *d, const float *weight, int unit, int b, const int nv,
-                           const int thetas) {
+INLINE void forward_sample(const train_forward *job, const float *weight, int unit, int b, const int nv,
+                           const int thetas, const int full) {
+    // A copy that no store can reach: its fields stay in registers.
+    const train_forward copy = *job, *const d = &copy;
     const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs);
     const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, sample = (size_t)b;
-    const size_t region = (sample * (size_t)units + (size_t)unit) * train_region(d->window);
+    const int64_t region = d->neuron.theta ? d->saved.begin[sample * (size_t)units + (size_t)unit] : 0;
     vf bias[MOST], u[MOST];
     vi age[MOST];
     UNROLL for (int k = 0; k < nv; k++) {
-        const int left = d->outputs - lane - k * WIDTH;
-        bias[k] = d->bias ? load_first(d->bias + lane + k * WIDTH, left) : all(0);
+        bias[k] = d->bias ? load_first(d->bias + lane + k * WIDTH, left(k)) : all(0);
         u[k] = all(0);
         age[k] = (vi){0} + 1;
     }
     float *saved_u = d->saved.u + region, *saved_theta = d->saved.theta + region;
     const vf tau = all(d->neuron.tau);
+    table thresholds;
+    if (d->neuron.theta) {
+        thresholds = open_table(d->neuron.theta, thetas);
+    }
+    if (d->common.index) {
+        const int32_t *start = d->common.start + b;
+        for (int32_t e = start[0]; e < start[1]; e++) {
+            const float *row = weight + (size_t)d->common.index[e] * (size_t)lanes;
+            UNROLL for (int k = 0; k < nv; k++) { bias[k] += load(row + k * WIDTH); }
+        }
+    }
     int count = 0;
     for (int t = 0; t < d->window; t++) {
         vf current[MOST];
@@ -59,24 +76,30 @@ INLINE void forward_sample(const train_forward *d, const float *weight, int unit
                 const float *row = weight + (size_t)*event * (size_t)lanes;
                 UNROLL for (int k = 0; k < nv; k++) { current[k] += load(row + k * WIDTH); }
             }
+            if (d->missing.index) {
+                start = d->missing.start + (size_t)b * (size_t)d->window + t;
+                event = d->missing.index + start[0];
+                for (end = d->missing.index + start[1]; event < end; event++) {
+                    const float *row = weight + (size_t)*event * (size_t)lanes;
+                    UNROLL for (int k = 0; k < nv; k++) { current[k] -= load(row + k * WIDTH); }
+                }
+            }
         } else {
             const float *row = d->currents + t * d->current_step + b * d->current_sample + lane;
             UNROLL for (int k = 0; k < nv; k++) {
-                current[k] = load_first(row + k * WIDTH, d->outputs - lane - k * WIDTH) + bias[k];
+                current[k] = load_first(row + k * WIDTH, left(k)) + bias[k];
             }
         }
         if (!d->neuron.theta) {
             float *row = d->out + ((size_t)t * batch + sample) * outputs + lane;
-            UNROLL for (int k = 0; k < nv; k++) {
-                store_first(row + k * WIDTH, current[k], d->outputs - lane - k * WIDTH);
-            }
+            UNROLL for (int k = 0; k < nv; k++) { store_first(row + k * WIDTH, current[k], left(k)); }
             continue;
         }
         uint8_t *bits = d->bits + (sample * (size_t)d->window + (size_t)t) * (size_t)d->row;
         UNROLL for (int k = 0; k < nv; k++) {
             u[k] = tau * u[k] + current[k];
-            const vf theta = look_up(d->neuron.theta, thetas, age[k]);
-            const mask fired = at_least(u[k], theta) & first_lanes(d->outputs - lane - k * WIDTH);
+            const vf theta = look_up(&thresholds, thetas, age[k]);
+            const mask fired = at_least(u[k], theta) & (full ? ALL_LANES : first_lanes(left(k)));
             store_bits(bits, lane + k * WIDTH, fired);
             store_packed(saved_u + count, fired, u[k]);
             store_packed(saved_theta + count, fired, theta);
@@ -91,27 +114,23 @@ INLINE void forward_sample(const train_forward *d, const float *weight, int unit
 }
 
 INLINE void forward_tile(const train_forward *d, const float *weight, int unit, int first, int last,
-                         const int nv) {
+                         const int nv, const int full) {
     const int thetas = d->neuron.thetas;
     if (thetas <= 8) {
         for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 8);
-        }
-    } else if (thetas <= 16) {
-        for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 16);
+            forward_sample(d, weight, unit, b, nv, 8, full);
         }
     } else if (thetas <= 32) {
         for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 32);
+            forward_sample(d, weight, unit, b, nv, 32, full);
         }
     } else if (thetas <= 64) {
         for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 64);
+            forward_sample(d, weight, unit, b, nv, 64, full);
         }
     } else {
         for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 65);
+            forward_sample(d, weight, unit, b, nv, 65, full);
         }
     }
 }
@@ -120,13 +139,18 @@ static void forward(const train_forward *d, int unit, int units, int first, int 
     if (d->in.index) {
         pack_columns(d->weight, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch);
     }
-    switch (units * UNIT / WIDTH) {
-    case 1: forward_tile(d, scratch, unit, first, last, 1); break;
-    case 2: forward_tile(d, scratch, unit, first, last, 2); break;
+    const int full = (unit + units) * UNIT <= d->outputs;
+    switch (units * UNIT / WIDTH * 2 + full) {
+    case 2: forward_tile(d, scratch, unit, first, last, 1, 0); break;
+    case 3: forward_tile(d, scratch, unit, first, last, 1, 1); break;
+    case 4: forward_tile(d, scratch, unit, first, last, 2, 0); break;
+    case 5: forward_tile(d, scratch, unit, first, last, 2, 1); break;
 #if WIDTH == 16
-    case 3: forward_tile(d, scratch, unit, first, last, 3); break;
+    case 6: forward_tile(d, scratch, unit, first, last, 3, 0); break;
+    case 7: forward_tile(d, scratch, unit, first, last, 3, 1); break;
 #endif
-    default: forward_tile(d, scratch, unit, first, last, 4); break;
+    case 8: forward_tile(d, scratch, unit, first, last, 4, 0); break;
+    default: forward_tile(d, scratch, unit, first, last, 4, 1); break;
     }
 }
 
@@ -162,8 +186,9 @@ INLINE void add_rows(vf *sum, const float *rows, const float *value, int count, 
     }
 }
 
-INLINE void backward_tile(const train_backward *d, int unit, int first, int last, float *scratch,
-                          const int nv) {
+INLINE void backward_tile(const train_backward *job, int unit, int first, int last, float *scratch,
+                          const int nv, const int full) {
+    const train_backward copy = *job, *const d = &copy;
     const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs), window = d->window;
     const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, above = (size_t)d->above;
     float *gradient = scratch;
@@ -181,18 +206,18 @@ INLINE void backward_tile(const train_backward *d, int unit, int first, int last
     UNROLL for (int k = 0; k < nv; k++) { total[k] = all(0); }
     for (int b = first; b < last; b++) {
         const size_t place = (size_t)b * (size_t)units + (size_t)unit;
-        const size_t region = place * train_region(window);
-        int left = d->bits ? d->saved.count[place] : 0;
+        const int64_t region = d->bits ? d->saved.begin[place] : 0;
+        int unread = d->bits ? d->saved.count[place] : 0;
         if (d->bits) {
-            gates(&d->rule, d->saved.u + region, d->saved.theta + region, left, gate, reset);
+            gates(&d->rule, d->saved.u + region, d->saved.theta + region, unread, gate, reset);
         }
         vf error[MOST], carried[MOST], sum[MOST];
         UNROLL for (int k = 0; k < nv; k++) { error[k] = carried[k] = sum[k] = all(0); }
         if (d->error_above && d->error_step == 0) {
             add_rows(error, weight, d->error_above + (size_t)b * above, d->above, nv);
         }
-        uint16_t *index = d->deltas.index ? d->deltas.index + region : NULL;
-        float *value = d->deltas.value ? d->deltas.value + region : NULL;
+        uint16_t *index = d->deltas.index ? d->deltas.index + d->deltas.begin[place] : NULL;
+        float *value = d->deltas.index ? d->deltas.value + d->deltas.begin[place] : NULL;
         for (int t = window - 1; t >= 0; t--) {
             const size_t step = (size_t)b * (size_t)window + (size_t)t;
             if (d->errors_above.start) {
@@ -213,23 +238,21 @@ INLINE void backward_tile(const train_backward *d, int unit, int first, int last
                 UNROLL for (int k = 0; k < nv; k++) {
                     const int n = lane + k * WIDTH;
                     error[k] = d->error_place ? load(row + d->error_place[n / UNIT] + n % UNIT)
-                                              : load_first(row + n, d->outputs - n);
+                                              : load_first(row + n, left(k));
                 }
             }
             if (!d->bits) {
                 float *row = d->error_out + ((size_t)t * batch + (size_t)b) * outputs + lane;
-                UNROLL for (int k = 0; k < nv; k++) {
-                    store_first(row + k * WIDTH, error[k], d->outputs - lane - k * WIDTH);
-                }
+                UNROLL for (int k = 0; k < nv; k++) { store_first(row + k * WIDTH, error[k], left(k)); }
                 continue;
             }
             const uint8_t *bits = d->bits + step * (size_t)d->row;
             mask spikes[MOST];
             UNROLL for (int k = 0; k < nv; k++) {
                 spikes[k] = load_bits(bits, lane + k * WIDTH);
-                left -= count_bits(spikes[k]);
+                unread -= count_bits(spikes[k]);
             }
-            int found = 0, at = left;
+            int found = 0, at = unread;
             UNROLL for (int k = 0; k < nv; k++) {
                 const mask fired = spikes[k];
                 vf inter = error[k];
@@ -253,7 +276,7 @@ INLINE void backward_tile(const train_backward *d, int unit, int first, int last
                 sum[k] += epsilon;
                 if (d->epsilon) {
                     float *row = d->epsilon + ((size_t)t * batch + (size_t)b) * outputs + lane;
-                    store_first(row + k * WIDTH, epsilon, d->outputs - lane - k * WIDTH);
+                    store_first(row + k * WIDTH, epsilon, left(k));
                 }
             }
             if (index) {
@@ -270,7 +293,7 @@ INLINE void backward_tile(const train_backward *d, int unit, int first, int last
             }
         }
         UNROLL for (int k = 0; k < nv; k++) {
-            const int n = d->outputs - lane - k * WIDTH;
+            const int n = left(k);
             if (d->epsilon_sum) {
                 store_first(d->epsilon_sum + (size_t)b * outputs + lane + k * WIDTH, sum[k], n);
             }
@@ -278,7 +301,7 @@ INLINE void backward_tile(const train_backward *d, int unit, int first, int last
         }
     }
     UNROLL for (int k = 0; k < nv; k++) {
-        const int n = d->outputs - lane - k * WIDTH;
+        const int n = left(k);
         if (d->bias_gradient) {
             store_first(d->bias_gradient + lane + k * WIDTH, total[k], n);
         }
@@ -290,13 +313,18 @@ INLINE void backward_tile(const train_backward *d, int unit, int first, int last
 }
 
 static void backward(const train_backward *d, int unit, int units, int first, int last, float *scratch) {
-    switch (units * UNIT / WIDTH) {
-    case 1: backward_tile(d, unit, first, last, scratch, 1); break;
-    case 2: backward_tile(d, unit, first, last, scratch, 2); break;
+    const int full = (unit + units) * UNIT <= d->outputs;
+    switch (units * UNIT / WIDTH * 2 + full) {
+    case 2: backward_tile(d, unit, first, last, scratch, 1, 0); break;
+    case 3: backward_tile(d, unit, first, last, scratch, 1, 1); break;
+    case 4: backward_tile(d, unit, first, last, scratch, 2, 0); break;
+    case 5: backward_tile(d, unit, first, last, scratch, 2, 1); break;
 #if WIDTH == 16
-    case 3: backward_tile(d, unit, first, last, scratch, 3); break;
+    case 6: backward_tile(d, unit, first, last, scratch, 3, 0); break;
+    case 7: backward_tile(d, unit, first, last, scratch, 3, 1); break;
 #endif
-    default: backward_tile(d, unit, first, last, scratch, 4); break;
+    case 8: backward_tile(d, unit, first, last, scratch, 4, 0); break;
+    default: backward_tile(d, unit, first, last, scratch, 4, 1); break;
     }
 }
 
@@ -324,6 +352,7 @@ static void gradient(const train_gradient *d, int first, float *scratch) {
         }
     }
     for (int i = 0; i < d->outputs; i += UNIT) {
+        float rows[UNIT * BLOCK];
         const int columns = d->outputs - i < UNIT ? d->outputs - i : UNIT;
         for (int c = 0; c < columns; c++) {
             vf sum[BLOCK_VECTORS];
@@ -335,12 +364,11 @@ static void gradient(const train_gradient *d, int first, float *scratch) {
                     sum[k] = multiply_add(x, load(row + k * WIDTH), sum[k]);
                 }
             }
-            UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) {
-                float lanes[WIDTH];
-                store(lanes, sum[k]);
-                for (int j = 0; j < WIDTH; j++) {
-                    block[(k * WIDTH + j) * UNIT + c] = lanes[j];
-                }
+            UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) { store(rows + c * BLOCK + k * WIDTH, sum[k]); }
+        }
+        for (int c = 0; c < columns; c += 4) {
+            for (int j = 0; j < BLOCK; j += 4) {
+                transpose_4(rows + c * BLOCK + j, BLOCK, block + j * UNIT + c, UNIT);
             }
         }
         for (int j = 0; j < valid; j++) {

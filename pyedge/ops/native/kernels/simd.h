@@ -159,32 +159,47 @@ INLINE vf load_packed(const float *p, mask m) {
 INLINE vf keep(mask m, vf v) { return choose(m, v, (vf){0}); }
 INLINE int count_bits(mask m) { return __builtin_popcount(m); }
 
-// table[index] by lane, 0 <= index < size; the table has 64 entries where size <= 64.
-INLINE vf look_up(const float *table, int size, vi index) {
+// A table of up to `size` entries, in registers where it fits into 64; the memory then has 64.
+typedef struct {
+    vf part[64 / WIDTH];
+    const float *memory;
+} table;
+
+INLINE table open_table(const float *memory, int size) {
+    table t;
+    t.memory = memory;
+    for (int k = 0; k < 64 / WIDTH; k++) {
+        t.part[k] = size <= 64 ? load(memory + k * WIDTH) : all(0);
+    }
+    return t;
+}
+
+// By lane, 0 <= index < size.
+INLINE vf look_up(const table *t, int size, vi index) {
 #if WIDTH == 16
     const __m512i at = (__m512i)index;
     if (size <= 16) {
-        return (vf)_mm512_permutexvar_ps(at, (__m512)load(table));
+        return (vf)_mm512_permutexvar_ps(at, (__m512)t->part[0]);
     }
     if (size <= 32) {
-        return (vf)_mm512_permutex2var_ps((__m512)load(table), at, (__m512)load(table + 16));
+        return (vf)_mm512_permutex2var_ps((__m512)t->part[0], at, (__m512)t->part[1]);
     }
     if (size <= 64) {
-        const __m512 low = _mm512_permutex2var_ps((__m512)load(table), at, (__m512)load(table + 16));
-        const __m512 high = _mm512_permutex2var_ps((__m512)load(table + 32), at, (__m512)load(table + 48));
+        const __m512 low = _mm512_permutex2var_ps((__m512)t->part[0], at, (__m512)t->part[1]);
+        const __m512 high = _mm512_permutex2var_ps((__m512)t->part[2], at, (__m512)t->part[3]);
         return (vf)_mm512_mask_blend_ps(_mm512_test_epi32_mask(at, _mm512_set1_epi32(32)), low, high);
     }
-    return (vf)_mm512_i32gather_ps(at, table, 4);
+    return (vf)_mm512_i32gather_ps(at, t->memory, 4);
 #elif defined(__AVX2__)
     if (size <= 8) {
-        return (vf)_mm256_permutevar8x32_ps((__m256)load(table), (__m256i)index);
+        return (vf)_mm256_permutevar8x32_ps((__m256)t->part[0], (__m256i)index);
     }
-    return (vf)_mm256_i32gather_ps(table, (__m256i)index, 4);
+    return (vf)_mm256_i32gather_ps(t->memory, (__m256i)index, 4);
 #else
     (void)size;
     vf v;
     for (int k = 0; k < WIDTH; k++) {
-        v[k] = table[index[k]];
+        v[k] = t->memory[index[k]];
     }
     return v;
 #endif
@@ -226,6 +241,23 @@ INLINE vf exponential(vf x) {
     p = multiply_add(p, r * r, r + all(1.0F));
     const vi power = ((vi)shifted - (vi)all(12582912.0F) + 127) << 23;
     return p * (vf)power;
+}
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
+
+// out[c * to + r] = in[r * from + c] for 4 rows and columns.
+INLINE void transpose_4(const float *in, size_t from, float *out, size_t to) {
+    const v4 a = *(const v4_any *)in, b = *(const v4_any *)(in + from);
+    const v4 c = *(const v4_any *)(in + 2 * from), d = *(const v4_any *)(in + 3 * from);
+    const v4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+             ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const v4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+             cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(v4_any *)out = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    *(v4_any *)(out + to) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    *(v4_any *)(out + 2 * to) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    *(v4_any *)(out + 3 * to) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
 #endif
