@@ -119,7 +119,7 @@ size_t train_conv_scratch(const train_conv *d) { return conv_layout(d).scratch; 
 
 static int block_units(const train_conv *d, int first) {
     const int left = d->out.channels - first;
-    return left > 32 && train_chosen()->tile_units >= 4 ? 4 : left > 16 ? 2 : 1;
+    return left > 48 && train_chosen()->tile_units >= 4 ? 4 : left > 16 ? 2 : 1;
 }
 
 // By blocks of output channels: (size, size * in.channels, lanes), 0 beyond the channels.
