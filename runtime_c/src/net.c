@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net.h"
 
+#include "kernels/spikes.h"
+
 /// A net ///
 
 static void copy_weights(edge_net_t *n, uint8_t *weights) {
@@ -99,8 +101,7 @@ static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
     }
     if (s->history) {
         const uint32_t t = s->n->step - 1u;
-        for (uint32_t k = 0; k < count; k++)
-            s->history[(size_t)list[k] * s->history_bytes + t / 8] |= (uint8_t)(1u << t % 8);
+        edge_mark_lines(s->history + t / 8, s->history_bytes, (uint8_t)(1u << t % 8), list, count);
     }
     s->spikes_in += count;
 }
@@ -114,15 +115,16 @@ static uint32_t spike_word(const uint8_t *spikes, uint32_t j, uint32_t lines) {
 }
 
 static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
-    uint16_t list[EDGE_ROWS];
+    uint16_t list[EDGE_ROWS + 32];
     uint32_t count = 0;
     for (uint32_t j = 0; j < s->y->fan_in; j += 32) {
-        for (uint32_t bits = spike_word(spikes, j, s->y->fan_in); bits; bits &= bits - 1) {
-            list[count++] = (uint16_t)(j + edge_lowest_bit(bits));
-            if (count == EDGE_ROWS) {
-                add_list(s, list, count);
-                count = 0;
-            }
+        const uint32_t bits = spike_word(spikes, j, s->y->fan_in);
+        if (!bits) continue;
+        count += edge_list_lines(list + count, j, bits);
+        if (count >= EDGE_ROWS) {
+            add_list(s, list, EDGE_ROWS);
+            count -= EDGE_ROWS;
+            memcpy(list, list + EDGE_ROWS, count * sizeof *list);
         }
     }
     if (count || s->leak) add_list(s, list, count);
@@ -153,23 +155,19 @@ static uint8_t linear_gate(const edge_layer_t *y, int32_t distance) {
     return (uint8_t)(lost < 255 ? 255 - lost : 0);
 }
 
-// Keeps what learning needs of neuron i, which fires now, `distance` above its threshold.
-static void record_spike(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, uint32_t i,
-                         int32_t distance) {
-    const uint32_t t = n->step - 1u, bytes = edge_history_bytes(&n->model);
-    const size_t at = (size_t)i * bytes + t / 8;
-    const uint8_t bit = (uint8_t)(1u << t % 8);
-    ((uint8_t *)edge_area(n, EDGE_LEARNING, seat->history))[at] |= bit;
-    if (!y->passes) return;
-    uint8_t *gate = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate);
-    if (y->surrogate == EDGE_GATE_RECTANGULAR && distance < y->gate_width) gate[at] |= bit;
-    if (y->capacity) {
-        uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + t + 1;
+// Keeps the surrogate of neurons that fire now, and counts them, in a layer with a capacity.
+static void record_capacity(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
+                            const edge_firing_t *f, uint32_t first, uint32_t fired) {
+    uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + f->t;
+    uint8_t *gates = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate);
+    for (; fired; fired &= fired - 1) {
         if (*next == y->capacity) {
             n->full = 1;
             return;
         }
-        if (y->surrogate == EDGE_GATE_LINEAR) gate[*next] = linear_gate(y, distance);
+        const uint32_t i = first + edge_lowest_bit(fired);
+        const int32_t theta = edge_theta(f->threshold, i, f->t - f->last[i]);
+        if (y->surrogate == EDGE_GATE_LINEAR) gates[*next] = linear_gate(y, f->u[i] - edge_ceiling(theta));
         ++*next;
     }
 }
@@ -178,30 +176,39 @@ static void record_spike(edge_net_t *n, const edge_layer_t *y, const edge_seat_t
 static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = s->y;
+    const uint32_t t = n->step, byte = (t - 1) / 8;
     const edge_threshold_t th = edge_layer_threshold(y);
-    uint16_t *last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, s->seat->last);
-    int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
-    const bool record = n->mode == EDGE_LEARN && y->history;
-    uint32_t spikes_out = 0;
+    edge_firing_t f;
+    f.u = s->u;
+    f.last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, s->seat->last);
+    f.threshold = &th;
+    f.t = t;
+    f.bytes = s->history_bytes;
+    f.bit = (uint8_t)(1u << (t - 1) % 8);
+    f.gate_width = y->gate_width;
+    const bool record = n->mode == EDGE_LEARN && y->history, counted = record && y->passes && y->capacity;
+    f.history = f.gates = NULL;
+    if (record) {
+        f.history = (uint8_t *)edge_area(n, EDGE_LEARNING, s->seat->history) + byte;
+        if (y->passes && y->surrogate == EDGE_GATE_RECTANGULAR)
+            f.gates = (uint8_t *)edge_area(n, EDGE_LEARNING, s->seat->gate) + byte;
+    }
     if (record && y->capacity) {
-        uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, s->seat->first) + n->step;
+        uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, s->seat->first) + t;
         first[0] = first[-1];
     }
+    int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
+    const edge_kernels_t *kernels = edge_kernels();
+    uint32_t spikes_out = 0;
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
-        const uint32_t neurons = y->fan_out - i < 32 ? y->fan_out - i : 32;
-        uint32_t fired = edge_kernels()->fire(s->u, last, &th, n->step, i, neurons);
+        const uint32_t left = y->fan_out - i;
+        const uint32_t fired = kernels->fire(s->u, f.last, &th, t, i, left < 32 ? left : 32);
         if (spikes) edge_store32(spikes + i / 8, fired);
-        for (; fired; fired &= fired - 1) {
-            const uint32_t k = i + edge_lowest_bit(fired);
-            if (record) {
-                const int32_t theta = edge_theta(&th, k, (uint32_t)n->step - last[k]);
-                record_spike(n, y, s->seat, k, s->u[k] - edge_ceiling(theta));
-            }
-            s->u[k] = 0;
-            last[k] = n->step;
-            if (counts) counts[k]++;
-            spikes_out++;
-        }
+        if (!fired) continue;
+        if (record) edge_mark_fired(&f, i, fired);
+        if (counted) record_capacity(n, y, s->seat, &f, i, fired);
+        spikes_out += edge_reset_fired(&f, i, fired);
+        for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
     }
     return spikes_out;
 }

@@ -19,11 +19,11 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
                      uint32_t first, uint32_t n) {
     const uint32_t fours = n & ~(uint32_t)3;
     if (th->theta0s || th->alpha > INT16_MAX || fours == 0)
-        return edge_portable_kernels()->fire(u, last, th, t, first, n);
+        return edge_portable_fire(u, last, th, t, first, n);
     const int32_t theta = th->theta0 + 255 - th->alpha * ((int32_t)t - 1 + th->ahead);
     const uint32_t fired = edge_dsp_fire(u + first, last + first, th->alpha, theta, fours);
     if (fours == n) return fired;
-    return fired | edge_portable_kernels()->fire(u, last, th, t, first + fours, n - fours) << fours;
+    return fired | edge_portable_fire(u, last, th, t, first + fours, n - fours) << fours;
 }
 
 // A row with more spikes than edge_dsp_update lists; it counts them times four.

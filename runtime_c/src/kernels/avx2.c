@@ -80,7 +80,7 @@ AVX2 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_thr
         const __m256i below = _mm256_cmpgt_epi32(least, load(u + i));
         fired |= ((uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)) ^ 0xFF) << k;
     }
-    if (k < n) fired |= edge_portable_kernels()->fire(u, last, th, t, first + k, n - k) << k;
+    if (k < n) fired |= edge_portable_fire(u, last, th, t, first + k, n - k) << k;
     return fired;
 }
 

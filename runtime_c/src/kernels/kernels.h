@@ -87,6 +87,10 @@ const edge_kernels_t *edge_arm_dsp_kernels(void);
 // The table of portable kernels. Returns it.
 const edge_kernels_t *edge_portable_kernels(void);
 
+// Its fire.
+uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                            uint32_t first, uint32_t n);
+
 // Moves four 8-bit weights by their packed sums and random word. Returns how many changed.
 uint32_t edge_move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_t a);
 

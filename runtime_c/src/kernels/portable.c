@@ -67,8 +67,8 @@ static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *
 }
 
 // A threshold is never negative, so a negative membrane potential never fires.
-static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
-                     uint32_t first, uint32_t n) {
+uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                            uint32_t first, uint32_t n) {
     uint32_t fired = 0;
     for (uint32_t k = 0; k < n; k++) {
         const uint32_t i = first + k;
@@ -230,6 +230,6 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
 }
 
 const edge_kernels_t *edge_portable_kernels(void) {
-    static const edge_kernels_t kernels = {0, add_rows, fire, update};
+    static const edge_kernels_t kernels = {0, add_rows, edge_portable_fire, update};
     return &kernels;
 }

@@ -1,0 +1,43 @@
+// What happens once a spike, in portable C: lists of lines, histories, resets.
+// SPDX-License-Identifier: Apache-2.0
+#include "spikes.h"
+
+uint32_t edge_list_lines(uint16_t *list, uint32_t line, uint32_t bits) {
+    uint16_t *next = list;
+    for (; bits; bits &= bits - 1) *next++ = (uint16_t)(line + edge_lowest_bit(bits));
+    return (uint32_t)(next - list);
+}
+
+void edge_mark_lines(uint8_t *history, uint32_t bytes, uint8_t bit, const uint16_t *list, uint32_t n) {
+    for (const uint16_t *const end = list + n; list < end; list++) history[(size_t)*list * bytes] |= bit;
+}
+
+uint32_t edge_reset_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
+    int32_t *const u = f->u;
+    uint16_t *const last = f->last;
+    const uint32_t t = f->t;
+    uint32_t spikes = 0;
+    for (; fired; fired &= fired - 1, spikes++) {
+        const uint32_t i = first + edge_lowest_bit(fired);
+        u[i] = 0;
+        last[i] = (uint16_t)t;
+    }
+    return spikes;
+}
+
+void edge_mark_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
+    // Copies: bytes may be written anywhere, and the compiler would read everything again.
+    const edge_threshold_t th = *f->threshold;
+    const int32_t *const u = f->u + first;
+    const uint16_t *const last = f->last + first;
+    const uint32_t bytes = f->bytes, t = f->t;
+    const uint8_t bit = f->bit;
+    uint8_t *const history = f->history + (size_t)first * bytes, *const gates = f->gates;
+    const int32_t width = f->gate_width;
+    for (; fired; fired &= fired - 1) {
+        const uint32_t k = edge_lowest_bit(fired);
+        history[k * bytes] |= bit;
+        if (gates && u[k] - edge_ceiling(edge_theta(&th, first + k, t - last[k])) < width)
+            gates[(first + k) * bytes] |= bit;
+    }
+}
