@@ -3,10 +3,10 @@
 import argparse
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pyedge.diagnostics import reversal, silence
 from pyedge.model import Network, Params
@@ -31,6 +31,7 @@ ARMS = (
     ("if_fixed", False),
     ("if_fixed", True),
     ("std_ed", False),
+    ("std_ed", True),
     ("lif_fixed", False),
     ("mpd_ed", False),
 )
@@ -81,8 +82,16 @@ def main() -> None:
     parser.add_argument("--probe", type=int, default=100, help="samples measured on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", default="numpy")
-    parser.add_argument("--out", default="docs/results/paper_problems.json")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/paper_problems.json"))
+    parser.add_argument("--page", action="store_true", help="only write the page of the results there are")
     options = parser.parse_args()
+    if not options.page:
+        measure(options)
+    options.out.with_suffix(".md").write_text(page(json.loads(options.out.read_text())))
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Trains every arm on every task; the results so far are on disk after each."""
     results = []
     for task, (samples, network, training) in TASKS.items():
         for arm, by_rate in ARMS:
@@ -104,16 +113,49 @@ def main() -> None:
                 ),
             )
             results.append({"task": task, "arm": name, "rows": run(recipe, options.probe)})
-            with open(options.out, "w") as file:
-                json.dump({"options": vars(options), "results": results}, file, indent=1)
-    for result in results:
-        first, last = result["rows"][0], result["rows"][-1]
-        silent = [np.round([v[0] for v in row["silent"].values()], 3).tolist() for row in (first, last)]
-        print(
-            f"{result['task'][:14]} {result['arm']:32} reversed {list(first['reversed'].values())} -> "
-            f"{list(last['reversed'].values())}; silent {silent[0]} -> {silent[1]}; "
-            f"accuracy {last.get('accuracy')}"
-        )
+            stated = {key: getattr(options, key) for key in ("epochs", "samples", "probe", "seed", "backend")}
+            options.out.write_text(json.dumps({"options": stated, "results": results}, indent=1))
+
+
+def page(found: dict[str, Any]) -> str:
+    """The results as a page: initialization and the last epoch of every arm."""
+    o = found["options"]
+    lines = [
+        "# Reversed gradients and silent neurons",
+        "",
+        f"`tools/paper_problems.py --epochs {o['epochs']} --samples {o['samples']} --probe {o['probe']} "
+        f"--seed {o['seed']} --backend {o['backend']}`",
+        "",
+        "Small trainings, meant to show the two problems, not the accuracy that a method can reach.",
+        "",
+        "*Reversed*: of the input spikes on positive weights that lead to an output spike, the share whose "
+        "time has the wrong sign (earlier input, later output), by layer that spikes enter. A kernel "
+        "that does not descend has none; rules of potentials take no derivative in time.",
+        "",
+        "*Silent*: share of neurons without a spike in a sample's window, by layer.",
+        "",
+        "Both at initialization -> after the last epoch, on training samples that are the same throughout.",
+    ]
+    for task in dict.fromkeys(r["task"] for r in found["results"]):
+        lines += [
+            "",
+            f"## {task}",
+            "",
+            "| method | reversed | silent | accuracy in training |",
+            "|---|---|---|---|",
+        ]
+        for result in found["results"]:
+            if result["task"] == task:
+                first, last = result["rows"][0], result["rows"][-1]
+                turned = " -> ".join(_list(row["reversed"].values()) for row in (first, last))
+                silent = " -> ".join(_list(v[0] for v in row["silent"].values()) for row in (first, last))
+                turned = turned if result["arm"].startswith(("alpha", "if", "std")) else "none"
+                lines.append(f"| {result['arm']} | {turned} | {silent} | {last['accuracy']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _list(values: Iterable[float]) -> str:
+    return ", ".join(f"{v:.2f}" for v in values)
 
 
 if __name__ == "__main__":
