@@ -22,7 +22,7 @@ from pyedge.boards.registry import board
 from pyedge.quant.model import InputKind, Integers
 
 BATCH_SECONDS = 600
-BUDGET = 4096
+BUDGET = 16384
 
 EXIT_REASONS = {
     2: "it cannot use its files",

@@ -5,6 +5,7 @@
 // weights before their update. A tile of outputs goes through up to four stages: its errors over time in the
 // error unit, those down into the layer below, its errors over time in the update unit, and the update of its
 // weights, row by row.
+#include "kernels/spikes.h"
 #include "net.h"
 
 enum { IDLE, EXPAND_DOWN, DOWN, EXPAND_UPDATE, UPDATE };
@@ -111,7 +112,6 @@ static int32_t through_gate(const lesson_t *s, int32_t ds, uint32_t gate) {
 
 // theta < 2^31, |eps| < 2^15, reset_mult < 2^16: the product is below 2^62, and ds - z fits 64 bits.
 static int32_t after_reset(const edge_layer_t *y, int32_t d, int32_t theta, int32_t eps) {
-    if (eps == 0 || y->reset_mult == 0) return d;
     return edge_sat(d - edge_round64((int64_t)theta * eps * y->reset_mult, y->reset_shift), 32767);
 }
 
@@ -125,14 +125,9 @@ static int32_t in_update_unit(const lesson_t *s, int32_t e) {
 // step 1) that was zero.
 static void spread(const edge_layer_t *y, int32_t e, uint32_t t, uint32_t before, int16_t *column,
                    uint32_t stride) {
-    if (y->neuron == EDGE_IF) {
-        for (uint32_t at = t; at > before; at--) column[(size_t)(at - 1) * stride] = (int16_t)e;
-        return;
-    }
-    const uint32_t first = t - before < 8 ? before : t - 8;
-    int32_t magnitude = e < 0 ? -e : e;
-    for (uint32_t at = t; at > first && magnitude; at--, magnitude >>= 1)
-        column[(size_t)(at - 1) * stride] = (int16_t)(e < 0 ? -magnitude : magnitude);
+    const bool lif = y->neuron != EDGE_IF;
+    const uint32_t steps = lif && t - before > 8 ? 8 : t - before;
+    edge_spread(column + (size_t)(t - 1) * stride, stride, e, steps, lif);
 }
 
 // The larger of a magnitude and that of x.
@@ -157,7 +152,7 @@ static uint32_t spike_errors(const lesson_t *s, uint32_t i, int32_t score_error,
     if (t == 0) return 0;
 
     int32_t d = y->last ? score_error : constant ? from_readout(s, i, t) : 0;
-    int32_t e_later = 0;
+    int32_t e_later = 0, unit = 0;
     uint32_t t_later = 0, largest = 0;
     while (t) {
         const uint32_t before = spike_up_to(history, t - 1);
@@ -169,12 +164,13 @@ static uint32_t spike_errors(const lesson_t *s, uint32_t i, int32_t score_error,
             const uint32_t back = t_later - t - 1;
             eps = back <= 7 ? trunc_shift(e_later, back) : 0;
         }
-        const int32_t ds = after_reset(y, d, edge_theta(&s->threshold, i, t - before), eps);
+        const bool reset = eps != 0 && y->reset_mult != 0;
+        const int32_t ds = reset ? after_reset(y, d, edge_theta(&s->threshold, i, t - before), eps) : d;
         const uint32_t gate = y->surrogate == EDGE_GATE_RECTANGULAR
                                   ? gates[row + (t - 1) / 8] >> (t - 1) % 8 & 1u
                                   : gates[index];
         const int32_t e = through_gate(s, ds, gate);
-        const int32_t unit = update_unit ? in_update_unit(s, e) : e;
+        if (e != e_later) unit = update_unit ? in_update_unit(s, e) : e;
         if (unit) {
             spread(y, unit, t, before, column, stride);
             largest = larger(largest, unit);
@@ -306,7 +302,7 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     if (n->at == 0) {
         n->largest = 0;
         memset(n->bounds, 0, sizeof n->bounds);
-        memset(tile, 0, 2 * (size_t)tw * (is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
+        edge_clear(tile, 2 * (size_t)tw * (is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
         if (cursor && cursor != cursor_of(s, 0)) memcpy(cursor, cursor_of(s, 0), 4 * (size_t)window);
     }
     do {

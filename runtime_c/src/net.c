@@ -40,25 +40,29 @@ int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *are
 
 /// A window ///
 
+// Areas are multiples of eight bytes.
+static void clear_histories(edge_net_t *n, uint32_t offset, uint32_t neurons) {
+    const size_t size = (size_t)neurons * edge_history_bytes(&n->model);
+    edge_clear(edge_area(n, EDGE_LEARNING, offset), (size + 3) / 4 * 4);
+}
+
 static void begin_window(edge_net_t *n) {
     n->step = 0;
     n->over = 0;
     n->full = 0;
     // Membranes, last spikes and counts.
-    memset(n->arena, 0, n->areas[EDGE_SPIKES]);
+    edge_clear(n->arena, n->areas[EDGE_SPIKES]);
     if (n->mode != EDGE_LEARN) return;
     const edge_learning_t at = edge_plan_learning(&n->model);
     edge_walk_t walk = {0, 0, 0, 0, 0};
     walk.learning = at.layers;
-    const uint32_t bytes = edge_history_bytes(&n->model);
     if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
-        memset(edge_area(n, EDGE_LEARNING, at.inputs), 0, (size_t)n->model.inputs * bytes);
+        clear_histories(n, at.inputs, n->model.inputs);
     for (uint32_t l = 0; l < n->model.layers; l++) {
         const edge_layer_t y = edge_model_layer(&n->model, l);
         const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
-        if (y.history) memset(edge_area(n, EDGE_LEARNING, seat.history), 0, (size_t)y.fan_out * bytes);
-        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR)
-            memset(edge_area(n, EDGE_LEARNING, seat.gate), 0, (size_t)y.fan_out * bytes);
+        if (y.history) clear_histories(n, seat.history, y.fan_out);
+        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR) clear_histories(n, seat.gate, y.fan_out);
         if (y.capacity) *(uint32_t *)edge_area(n, EDGE_LEARNING, seat.first) = 0;
     }
 }

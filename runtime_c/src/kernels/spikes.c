@@ -41,3 +41,28 @@ void edge_mark_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
             gates[(first + k) * bytes] |= bit;
     }
 }
+
+void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved) {
+    uint32_t magnitude = (uint32_t)(e < 0 ? -e : e);
+    if (halved && magnitude < (uint32_t)1 << steps) steps = magnitude ? edge_highest_bit(magnitude) + 1 : 0;
+    const uint32_t shift = halved;
+    if (e < 0) {
+        for (; steps; steps--, eps -= stride, magnitude >>= shift) *eps = (int16_t) - (int32_t)magnitude;
+    } else {
+        for (; steps; steps--, eps -= stride, magnitude >>= shift) *eps = (int16_t)magnitude;
+    }
+}
+
+void edge_clear(void *p, size_t size) {
+    uint32_t *word = (uint32_t *)p;
+    uint32_t *const end = word + size / 4;
+    for (; end - word >= 8; word += 8) {
+        word[0] = word[1] = word[2] = word[3] = 0;
+        word[4] = word[5] = word[6] = word[7] = 0;
+#if defined(__GNUC__)
+        // Else it becomes a call of memset, which small C libraries write byte by byte.
+        __asm__ volatile("" ::: "memory");
+#endif
+    }
+    while (word < end) *word++ = 0;
+}

@@ -3,6 +3,8 @@
 #ifndef EDGE_SPIKES_H
 #define EDGE_SPIKES_H
 
+#include <stdbool.h>
+
 #include "kernels.h"
 
 // Writes the numbers of the set bits, from `line` on. Returns how many.
@@ -29,5 +31,12 @@ uint32_t edge_reset_fired(const edge_firing_t *f, uint32_t first, uint32_t fired
 
 // Keeps their spikes and gates for learning; before their reset.
 void edge_mark_fired(const edge_firing_t *f, uint32_t first, uint32_t fired);
+
+// Writes e to *eps and back in time, `stride` apart: `steps` times as it is, or halved towards 0 from step to step
+// until nothing is left.
+void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved);
+
+// Clears words: `size` bytes, a multiple of 4.
+void edge_clear(void *p, size_t size);
 
 #endif
