@@ -338,6 +338,8 @@ def open_trained(path: Path) -> Trained:
     """What `save` wrote; `path` is the file, or the run's folder. Raises CheckpointError or ConfigError."""
     file = path / "model.npz" if path.is_dir() else path
     network, params, extra = load_model(file)
+    if "samples" in extra.get("recipe", {}):
+        raise ConfigError(f"{file} is a model of images or events; this takes models of EMG")
     missing = {"encoder", "recipe", "wearer", "classes"} - extra.keys()
     if missing:
         raise ConfigError(f"{file} was not written by `pyedge train`: it lacks {', '.join(sorted(missing))}")

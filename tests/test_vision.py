@@ -17,6 +17,7 @@ from pyedge.model import load_model
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.recipe import RecipeError, build, markdown, plain
 from pyedge.rules import MPDED, STDED, AlphaED
+from pyedge.task import open_trained
 from pyedge.vision import NetworkTable, SampleTable, TrainingTable, VisionRecipe
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +124,8 @@ def test_a_run_learns_and_resumes_to_the_same_bits(small_data, tmp_path):
     net, params, extra = load_model(tmp_path / "cut/model.npz")
     assert net == vision.network_of(SMALL) and set(params) == set(whole.params)
     assert build(VisionRecipe, extra["recipe"]) == SMALL
+    with pytest.raises(ConfigError, match="images or events"):
+        open_trained(tmp_path / "cut")
     running = whole.params["batch_norm1.mean"]
     assert np.abs(running).max() > 0, "running statistics are part of the parameters"
 
