@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyedge.align import LogLikelihood, fit_alignment
-from pyedge.datasets import Recording, Trial
+from pyedge.datasets import Recording
 from pyedge.encode import Alignment, EncoderConfig, Rows, encode, steps_completed
 from pyedge.errors import ConfigError, DataError
 from pyedge.link import Board
+from pyedge.link.board import Window
 from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel, Integers
 from pyedge.runtime import Model, Net
@@ -185,49 +187,36 @@ class HostLearner:
             self.net.learn(label)
 
 
-class BoardLearner:
-    """A board as a learner: it keeps windows of the raw samples it is sent, and learns them itself.
+class Stretch(NamedTuple):
+    """Samples start .. stop - 1 of a recording: one window, or the live windows of a labelled gesture."""
 
-    `keep_trial` and `keep_window` stand in for keep: a board encodes for itself.
+    recording: Recording
+    start: int
+    stop: int
+    label: int
+    fresh: bool = False  # the stream begins with it; else it had been running
+
+
+class BoardLearner:
+    """A board as a learner: it gets raw samples only, and encodes, keeps and learns by itself.
+
+    sends : for each window that `keep` will name, the stretch of samples to send; None where the window
+            before came from the same stretch, which the board has then kept already.
     """
 
     def __init__(self, board: Board, encoder: EncoderConfig, steps: int) -> None:
         self.board, self.encoder, self.steps = board, encoder, steps
+        self.sends: Iterator[Stretch | None] = iter(())
 
     def keep(self, rows: Rows, label: int) -> None:
-        """Nothing: the window was kept when its samples were sent."""
+        stretch = next(self.sends)
+        if stretch is not None:
+            for _ in self._windows(stretch):
+                self.board.keep(stretch.label)
 
-    def keep_trial(self, recording: Recording, trial: Trial, skip: int) -> int:
-        """Send a labelled gesture as the band would record it, and keep its live windows. Returns how many.
-
-        The windows are those that live_windows and window_rows cut with this skip (samples) and the image's
-        stride. Samples before the trial that a log encoder's moving mean looks back to are sent too.
-        """
-        return self._keep(recording, trial.start + skip, trial.stop, trial.label)
-
-    def keep_window(self, recording: Recording, start: int, stop: int, label: int) -> None:
-        """Send and keep one window, samples start .. stop - 1 of a recording."""
-        if self._keep(recording, start, stop, label, most=1) != 1:
-            raise DataError(f"samples {start} .. {stop - 1} are not one window of {self.steps} steps")
-
-    def _keep(self, recording: Recording, start: int, stop: int, label: int, most: int | None = None) -> int:
-        hop, stride = self.encoder.hop, self.encoder.stride
-        first_end = steps_completed(self.encoder, start + self.steps * hop + self._primer)
-        strides = -(-(self.encoder.hops - 1) // stride) if self.encoder.log else 0
-        begin = (first_end - self.steps - strides * stride) * hop
-        if begin < 0:
-            raise DataError(f"sample {start} is too near the recording's start; skip more of it")
-        self.board.reset("stream")
-        kept = 0
-        for number, _ in enumerate(self.board.stream(recording.emg[begin:stop])):
-            if number >= strides and (most is None or kept < most):
-                self.board.keep(label)
-                kept += 1
-        return kept
-
-    @property
-    def _primer(self) -> int:
-        return int(self.encoder.kind == "difference")  # its first sample is only a reference
+    def watch(self, stretch: Stretch) -> list[int]:
+        """Send a stretch as `keep` does: the classes that the board sees in its windows."""
+        return [window.label for window in self._windows(stretch)]
 
     def fit(self, repetitions: int) -> Alignment:
         return self.board.fit(repetitions)
@@ -235,6 +224,29 @@ class BoardLearner:
     def rehearse(self, windows: Sequence[int], decay: int) -> None:
         self.board.rate(decay)
         self.board.rehearse(windows)
+
+    def _windows(self, stretch: Stretch) -> Iterator[Window]:
+        """Send a stretch as a running band would record it: its windows, as live_windows cuts them.
+
+        Unless afresh, the stream starts as many whole strides earlier as a log encoder's moving mean
+        looks back (and the sample before, for its first difference); the windows of those are dropped.
+        Raises DataError for a stretch too short for a window, or too near to its recording's start.
+        """
+        hop, stride = self.encoder.hop, self.encoder.stride
+        begin, early = stretch.start, 0
+        if not stretch.fresh:
+            early = -(-self.encoder.hops // stride) if self.encoder.log else 0
+            first_end = steps_completed(self.encoder, stretch.start + self.steps * hop)
+            begin = (first_end - self.steps - early * stride) * hop
+        if begin < 0:
+            raise DataError(f"sample {stretch.start} is too near the recording's start; skip more of it")
+        if steps_completed(self.encoder, stretch.stop - begin) < self.steps:
+            raise DataError(
+                f"samples {begin} .. {stretch.stop - 1} do not make a window of {self.steps} steps; "
+                "a board has no silence to add: leave short trials out"
+            )
+        self.board.reset("stream")
+        yield from islice(self.board.stream(stretch.recording.emg[begin : stretch.stop]), early, None)
 
 
 def _encoder(encoder: EncoderConfig | None) -> EncoderConfig:

@@ -45,6 +45,7 @@ class Side(NamedTuple):
     rows: Rows  # (n, rows, row_values)
     labels: Labels  # (n,)
     windows: Windows
+    fresh: bool = False  # the encoder's stream began with each window; else with its recording
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Task:
         whole = self.recipe.cut.trials == "whole"
         fresh = whole and self.encoder.kind in ("difference", "delta")
         rows = window_rows(self.encoder, windows, self.recipe.network.steps, fresh)
-        return Side(rows, np.ascontiguousarray(windows.label), windows)
+        return Side(rows, np.ascontiguousarray(windows.label), windows, fresh)
 
     def stage(self, stage: Stage) -> Side:
         """The windows that a stage trains on."""

@@ -1,15 +1,23 @@
 """A wearer's new session: a model learns from its first repetitions, anywhere, and is judged on the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyedge.adapt import BoardLearner, HostLearner, Policy, Progress, ReferenceLearner, adapt, remembered
-from pyedge.datasets import Recording
-from pyedge.encode import Alignment, EncoderConfig, Rows, encode, steps_completed
+from pyedge.adapt import (
+    BoardLearner,
+    HostLearner,
+    Policy,
+    Progress,
+    ReferenceLearner,
+    Stretch,
+    adapt,
+    remembered,
+)
+from pyedge.encode import Alignment, EncoderConfig, encode
 from pyedge.errors import ConfigError
 from pyedge.evaluation import Outcome
 from pyedge.link import Board
@@ -42,7 +50,7 @@ def lessons_of(task: Task, policy: Policy, repetitions: int | None = None) -> Le
     new, test = task.new(k)
     old = task.old()
     picks = remembered(old.labels, len(task.classes), policy)
-    kept = Side(old.rows[picks], old.labels[picks], old.windows.take(picks))
+    kept = Side(old.rows[picks], old.labels[picks], old.windows.take(picks), old.fresh)
     return Lessons(new, kept, test, k, task.classes)
 
 
@@ -127,10 +135,10 @@ class BoardStudent:
         """Deploys the image."""
         board.deploy(image)
         self.name, self.board = board.info.name, board
-        self.learner = _Sender(board, encoder, Model(image).window)
+        self.learner = BoardLearner(board, encoder, Model(image).window)
 
     def learn(self, lessons: Lessons, policy: Policy, on_pass: OnPass | None = None) -> int:
-        self.learner.sends = [*_by_trial(lessons.new), *_by_window(lessons.old)]
+        self.learner.sends = iter([*_by_trial(lessons.new), *_by_window(lessons.old)])
         return _adapt(self.learner, lessons, policy, on_pass)
 
     def predict(self, side: Side, tick: Tick) -> Predicted:
@@ -152,19 +160,13 @@ class BoardStudent:
         return self.board.weights_hash()
 
 
-class Stretch(NamedTuple):
-    """Samples start .. stop - 1 of a recording: one window, or the windows of a trial."""
-
-    recording: Recording
-    start: int
-    stop: int
-    label: int
-
-
 def _by_window(side: Side) -> list[Stretch]:
     w = side.windows
     columns = (w.recording, w.start, w.stop, w.label)
-    return [Stretch(w.recordings[r], int(a), int(b), int(y)) for r, a, b, y in zip(*columns, strict=True)]
+    return [
+        Stretch(w.recordings[r], int(a), int(b), int(y), side.fresh)
+        for r, a, b, y in zip(*columns, strict=True)
+    ]
 
 
 def _by_trial(side: Side) -> list[Stretch | None]:
@@ -174,29 +176,6 @@ def _by_trial(side: Side) -> list[Stretch | None]:
     last = np.diff(ids, append=-1) != 0
     stops = iter([each[n].stop for n in np.flatnonzero(last)])
     return [s._replace(stop=next(stops)) if f else None for s, f in zip(each, first, strict=True)]
-
-
-class _Sender(BoardLearner):
-    """A board learner that sends its samples when it is told to keep a window."""
-
-    sends: Sequence[Stretch | None] = ()
-    _next = 0
-
-    def keep(self, rows: Rows, label: int) -> None:
-        stretch = self.sends[self._next]
-        self._next += 1
-        if stretch is not None:
-            self._keep(*stretch)
-
-    def watch(self, stretch: Stretch) -> list[int]:
-        """Send a stretch as keep does: what the board says of each of its windows."""
-        hop, stride = self.encoder.hop, self.encoder.stride
-        first_end = steps_completed(self.encoder, stretch.start + self.steps * hop + self._primer)
-        strides = -(-(self.encoder.hops - 1) // stride) if self.encoder.log else 0
-        begin = (first_end - self.steps - strides * stride) * hop
-        self.board.reset("stream")
-        samples = stretch.recording.emg[begin : stretch.stop]
-        return [window.label for window in self.board.stream(samples)][strides:]
 
 
 class Adapted(NamedTuple):
