@@ -1,6 +1,9 @@
 """Laws of the measurements of reversed gradients and silent neurons."""
 
+import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +90,10 @@ def test_every_method_trains_the_first_layer(name):
     loss = EnhancedSpikeCount(4, 1) if m.readout == "spiking" else TET()
     grads = net.backward(params, record, loss(record.outputs, labels).error, m.rule)
     assert all(np.abs(g).max() > 0 for g in grads.values())
+
+
+def test_the_page_of_results_says_what_was_measured():
+    root = Path(__file__).parent.parent
+    tool = runpy.run_path(str(root / "tools/paper_problems.py"))
+    found = json.loads((root / "docs/results/paper_problems.json").read_text())
+    assert tool["page"](found) == (root / "docs/results/paper_problems.md").read_text()
