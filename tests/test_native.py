@@ -1,0 +1,336 @@
+"""Law: the native backend gives NumPy's spikes and gradients on any network and processor (about 10 s)."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, reject, settings
+from hypothesis import strategies as st
+
+from pyedge.errors import ConfigError
+from pyedge.layers import Conv, Dense, MaxPool, MeanPool, Spiking
+from pyedge.losses import TET, CountCrossEntropy, ScoreCrossEntropy
+from pyedge.model import Activity, Input, Network, dense_network
+from pyedge.neuron import IF, LIF
+from pyedge.ops import NUMPY, Geometry, backend, native
+from pyedge.ops.native import OPS, lazy
+from pyedge.optim import SGD, AdamW
+from pyedge.rules import MPDED, Surrogate, stbp
+from pyedge.rules.surrogate import DEFAULT_WIDTHS
+from pyedge.trainer import TrainConfig, fit
+
+SETS = ("plain", "avx2", "avx512")
+HERE = [name for name in SETS if native.use_isa(name)]
+native.use_isa(HERE[-1])
+
+KINDS = st.sampled_from(("spikes", "frames", "static"))
+NEURONS = st.sampled_from((LIF(), LIF(alpha=0.0), LIF(0.75, 1.5, 0.125), IF(), IF(2.0, 0.25)))
+# A constant surrogate with the reset's part as it is lets errors, and rounding, grow with every spike.
+RULES = st.builds(
+    lambda shape, width, reset: MPDED(Surrogate(shape, width), reset=reset),
+    st.sampled_from(sorted(DEFAULT_WIDTHS)),
+    st.sampled_from((None, 0.75)),
+    st.sampled_from(("on", "off", "threshold")),
+).filter(lambda rule: rule.surrogate.shape != "constant" or rule.reset != "on")
+
+
+@pytest.fixture(params=HERE)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    native.use_isa(request.param)
+    yield request.param
+    native.use_isa(HERE[-1])
+
+
+@st.composite
+def dense_networks(draw: st.DrawFn) -> Network:
+    window = draw(st.sampled_from((1, 2, 5, 8, 13, 39, 70)))
+    hidden = draw(st.lists(st.sampled_from((1, 15, 16, 33, 70, 130)), min_size=1, max_size=2))
+    source = Input(draw(KINDS), (draw(st.sampled_from((3, 17, 300))),))
+    return dense_network(source, hidden, draw(st.integers(2, 18)), window, "linear", draw(NEURONS))
+
+
+@st.composite
+def conv_networks(draw: st.DrawFn) -> Network:
+    channels = st.sampled_from((1, 3, 12, 16, 32, 40, 64))
+    shape = (draw(st.integers(4, 9)), draw(st.integers(4, 9)), draw(st.integers(1, 3)))
+    size = draw(st.sampled_from((1, 2, 3, 5)))
+    padding = draw(st.sampled_from((None, 0, 1))) if size < 5 else None
+    if size == 1:
+        padding = 0
+    spiking = Spiking(draw(NEURONS))
+    pool = draw(st.sampled_from(((), (MaxPool(2),), (MeanPool(2),), (MaxPool(3),))))
+    layers = (
+        Conv(draw(channels), size, padding=padding, bias=draw(st.booleans())),
+        spiking,
+        *pool,
+        Conv(draw(channels), 3),
+        spiking,
+        *draw(st.sampled_from(((), (MaxPool(2),)))),
+    )
+    head = draw(st.sampled_from(((Dense(5),), (Dense(20), spiking, Dense(5)))))
+    try:
+        return Network(Input(draw(KINDS), shape), (*layers, *head), draw(st.sampled_from((1, 4, 5, 20))))
+    except ConfigError:  # too small for its convolutions and poolings
+        reject()
+
+
+def dyadic(network: Network, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Weights of few bits, so that float32 sums of them are exact in any order; as large as fresh ones."""
+    return {
+        name: (np.rint(p * 32 + rng.integers(-2, 5, p.shape)) / 32).astype(np.float32)
+        for name, p in network.init(0).items()
+    }
+
+
+def inputs(network: Network, rng: np.random.Generator, batch: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    shape = network.input.shape
+    labels = rng.integers(0, network.classes, batch)
+    if network.input.kind == "static":
+        return rng.integers(-2, 9, (batch, *shape)) / 8, labels
+    if network.input.kind == "frames":
+        return rng.integers(-4, 9, (network.window, batch, *shape)) / 8, labels
+    return rng.random((network.window, batch, *shape)) < 0.3, labels
+
+
+def spikes_of(network: Network, record) -> list[np.ndarray]:
+    return [np.asarray(run.fired) for run in network.runs(record).values()]
+
+
+def gradients(network, params, record, loss, rule, labels, **options):
+    """From errors rounded to 12 bits, so that both sides start from the same."""
+    error = np.rint(loss(record.outputs, labels).error * 4096) / 4096
+    return network.backward(params, record, error, rule, **options)
+
+
+def is_true(condition: bool) -> None:
+    assert condition
+
+
+def assert_same_training(network, params, x, labels, loss, rule, tolerance, given=is_true, **options) -> None:
+    """Spikes are equal; gradients are exact within tolerance of their tensor's largest (or a tenth of all's),
+    and NumPy's own rounding in float32."""
+    wide = {name: p.astype(np.float64) for name, p in params.items()}
+    narrow, ours, exact = (
+        network.forward(params, x),
+        network.forward(params, x, ops=OPS),
+        network.forward(wide, x),
+    )
+    for a, b in zip(spikes_of(network, narrow), spikes_of(network, ours), strict=True):
+        np.testing.assert_array_equal(a, b)
+    rates, theirs = network.firing_rates(ours), network.firing_rates(narrow)
+    assert all(abs(rates[name] - theirs[name]) < 1e-12 for name in rates)
+    pairs = zip(spikes_of(network, narrow), spikes_of(network, exact), strict=True)
+    given(all((a == b).all() for a, b in pairs))  # thresholds such as 2/3 round differently in float64
+    expected = gradients(network, wide, exact, loss, rule, labels, **options)
+    found = gradients(network, params, ours, loss, rule, labels, **options)
+    reference = gradients(network, params, narrow, loss, rule, labels, **options)
+    assert expected.keys() == found.keys()
+    largest = max(np.abs(g).max() for g in expected.values())
+    for name, g in expected.items():
+        assert found[name].dtype == np.float32
+        allowed = tolerance * max(np.abs(g).max(), largest / 10) + np.abs(reference[name] - g).max()
+        assert np.abs(found[name] - g).max() <= allowed, name
+
+
+@settings(max_examples=60)
+@given(dense_networks(), RULES, st.sampled_from((TET(), TET(0.05), ScoreCrossEntropy())), st.integers(0, 99))
+def test_dense_networks_train_as_in_numpy(network, rule, loss, seed):
+    rng = np.random.default_rng(seed)
+    assert_same_training(network, dyadic(network, rng), *inputs(network, rng), loss, rule, 1e-6, assume)
+
+
+@settings(max_examples=60)
+@given(conv_networks(), RULES, st.integers(0, 99))
+def test_convolutional_networks_train_as_in_numpy(network, rule, seed):
+    rng = np.random.default_rng(seed)
+    assert_same_training(network, dyadic(network, rng), *inputs(network, rng), TET(), rule, 1e-6, assume)
+
+
+SMALL = Network(
+    Input("spikes", (8, 7, 2)),
+    (Conv(20, 3), Spiking(), MaxPool(2), Conv(64, 3), Spiking(), Dense(70), Spiking(), Dense(4)),
+    6,
+)
+DENSE = dense_network(Input("spikes", (40,)), (130, 33), 4, 13)
+
+
+@pytest.mark.parametrize("network", (SMALL, DENSE), ids=("conv", "dense"))
+def test_every_instruction_set_does(isa, network):
+    rng = np.random.default_rng(1)
+    assert native.isa() == isa
+    for shape in DEFAULT_WIDTHS:
+        rule = MPDED(Surrogate(shape))
+        assert_same_training(network, dyadic(network, rng), *inputs(network, rng), TET(), rule, 1e-6)
+
+
+@pytest.mark.parametrize("network", (SMALL, DENSE), ids=("conv", "dense"))
+def test_ordinary_weights_agree_to_rounding_where_spikes_do(network):
+    rng = np.random.default_rng(2)
+    assert_same_training(network, network.init(3), *inputs(network, rng), TET(), MPDED(), 2e-5)
+
+
+@pytest.mark.parametrize("network", (SMALL, DENSE), ids=("conv", "dense"))
+def test_a_spiking_readout_a_penalty_and_frozen_layers_do(network):
+    rng = np.random.default_rng(3)
+    spiking = replace(network, layers=(*network.layers, Spiking()))
+    loss, options = CountCrossEntropy(), {"activity": Activity(0.5, 0.01), "learn": [network.names[0]]}
+    x, labels = inputs(spiking, rng)
+    assert_same_training(spiking, dyadic(spiking, rng), x, labels, loss, MPDED(), 1e-6, **options)
+    assert_same_training(spiking, dyadic(spiking, rng), x, labels, loss, MPDED(), 1e-6)
+
+
+@pytest.mark.parametrize("network", (SMALL, DENSE), ids=("conv", "dense"))
+def test_the_number_of_threads_changes_no_bit(network):
+    rng = np.random.default_rng(4)
+    params, (x, labels) = network.init(5), inputs(network, rng, batch=11)
+    results = []
+    for threads in (1, 2, 3, 5):
+        native.use_threads(threads)
+        record = network.forward(params, x, ops=OPS)
+        results.append(
+            (np.asarray(record.outputs), gradients(network, params, record, TET(), MPDED(), labels))
+        )
+    native.use_threads(0)
+    for outputs, found in results[1:]:
+        np.testing.assert_array_equal(outputs, results[0][0])
+        assert all(np.array_equal(found[name], g) for name, g in results[0][1].items())
+
+
+class Mine(LIF):
+    """A user's own kind of neuron."""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    (
+        ({"rule": stbp()}, "backward pass of MPDED"),
+        ({"rule": MPDED(recursion="printed")}, "backward pass of MPDED"),
+        ({"rule": MPDED(lambda z: 1 / (1 + z * z))}, "backward pass of MPDED"),
+        ({"neuron": Mine()}, "neurons of kind Mine"),
+        ({"stride": 2}, "stride 2"),
+        ({"dtype": np.float64}, "float64"),
+    ),
+    ids=("stbp", "printed", "own surrogate", "own neuron", "stride", "float64"),
+)
+def test_what_it_does_not_know_is_numpys_and_said(change, said, caplog):
+    rng = np.random.default_rng(6)
+    spiking = Spiking(change.get("neuron", LIF()))
+    layers = (Conv(6, 3, change.get("stride", 1)), spiking, MaxPool(2), Dense(9), spiking, Dense(3))
+    network = Network(Input("spikes", (8, 8, 2)), layers, 4)
+    params = {k: p.astype(change.get("dtype", np.float32)) for k, p in dyadic(network, rng).items()}
+    (x, labels), rule = inputs(network, rng), change.get("rule", MPDED())
+    ops = native.NativeOps()
+    with caplog.at_level(logging.WARNING, "pyedge.ops.native"):
+        ours, reference = network.forward(params, x, ops=ops), network.forward(params, x)
+        found = gradients(network, params, ours, TET(), rule, labels)
+    expected = gradients(network, params, reference, TET(), rule, labels)
+    for a, b in zip(spikes_of(network, ours), spikes_of(network, reference), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name, g in expected.items():
+        assert np.abs(found[name] - g).max() <= 2e-6 * np.abs(g).max() + 1e-12, name
+    assert said in caplog.text
+    assert len(caplog.messages) == len(set(caplog.messages))
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 200)), st.floats(0, 1), st.integers(0, 99)
+)
+def test_packed_spikes_stand_for_the_array(shape, rate, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.random(shape) < rate
+    packed = lazy.Spikes.pack(x)
+    which = rng.integers(0, shape[1], 5)
+    np.testing.assert_array_equal(np.asarray(packed), x)
+    np.testing.assert_array_equal(np.asarray(packed.take(which, 1)), x.take(which, 1))
+    np.testing.assert_array_equal(np.asarray(packed[:, 1:3]), x[:, 1:3])
+    np.testing.assert_array_equal(packed.reshape(shape[0], shape[1], -1, 1), x[..., None])
+    np.testing.assert_array_equal(packed + 1, x + 1)
+    assert abs(packed.mean() - x.mean()) < 1e-12 and packed.astype(bool) is packed
+    t, b, n = np.nonzero(x)
+    order = np.lexsort((n, t, b))
+    np.testing.assert_array_equal(packed.bits.index[: packed.bits.count], n[order])
+
+
+@given(st.tuples(*(st.integers(2, 7),) * 2, st.integers(1, 40)), st.sampled_from((2, 3)), st.integers(0, 99))
+def test_max_pooling_is_or_and_the_first_spike_wins(shape, size, seed):
+    assume(min(shape[:2]) >= size)
+    rng = np.random.default_rng(seed)
+    x = rng.random((3, 2, *shape)) < 0.4
+    ours, reference = OPS.max_pool(lazy.Spikes.pack(x), size), NUMPY.max_pool(x, size)
+    np.testing.assert_array_equal(np.asarray(ours.out), reference.out)
+    error = rng.standard_normal(reference.out.shape).astype(np.float32)
+    below = NUMPY.max_pool_error(reference, error, shape, size)
+    np.testing.assert_array_equal(np.asarray(OPS.max_pool_error(ours, error, shape, size)), below)
+
+
+@pytest.mark.parametrize("width", (3, 70))
+def test_weight_gradients_by_inputs_and_by_errors_are_the_same(isa, width):
+    rng = np.random.default_rng(7)
+    x = lazy.Spikes.pack(rng.random((13, 5, 70)) < 0.2)
+    weight = (rng.integers(-8, 12, (70, width)) / 16).astype(np.float32)
+    error = rng.standard_normal((13, 5, width)).astype(np.float32)
+    run = OPS.neuron(LIF(), OPS.linear(x, weight, None), 13)
+    by_inputs, by_errors = (OPS.rule(MPDED(), run, LIF(), error) for _ in range(2))
+    assert by_errors.events.value.size  # known, so that they are used
+    found = by_errors.weight_gradient(x)
+    expected = NUMPY.linear_weight_gradient(x.array, np.asarray(by_inputs))
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(by_inputs.weight_gradient(x), expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        by_inputs.bias_gradient, np.asarray(by_errors).sum((0, 1)), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("padding", (0, 1, 2))
+def test_convolutions_of_floats_are_numpys(isa, padding):
+    rng, g = np.random.default_rng(8), Geometry(3, 1, padding)
+    x = rng.integers(-3, 4, (2, 3, 6, 5, 4)).astype(np.float32)
+    weight = rng.integers(-8, 9, (3, 3, 4, 20)).astype(np.float32)
+    out = np.asarray(OPS.conv(x, weight, None, g))
+    np.testing.assert_array_equal(out, NUMPY.conv(x, weight, None, g))
+    error = rng.integers(-4, 5, out.shape).astype(np.float32)
+    np.testing.assert_array_equal(
+        OPS.conv_weight_gradient(x, error, g), NUMPY.conv_weight_gradient(x, error, g)
+    )
+    np.testing.assert_array_equal(OPS.bias_gradient(error), NUMPY.bias_gradient(error))
+    np.testing.assert_array_equal(
+        np.asarray(OPS.conv_input_error(error, weight, x.shape[2:], g, None)),
+        NUMPY.conv_input_error(error, weight, x.shape[2:], g, None),
+    )
+
+
+@given(st.integers(1, 200_000), st.sampled_from((0.0, 0.01)), st.sampled_from((1.0, 0.37)), st.integers(0, 9))
+@settings(max_examples=10)
+def test_adamw_gives_the_very_bits(size, decay, clip, seed):
+    rng = np.random.default_rng(seed)
+    params = {
+        "dense1.weight": rng.standard_normal(size).astype(np.float32),
+        "dense1.bias": np.ones(3, np.float32),
+    }
+    optimizer = AdamW(weight_decay=decay)
+    ours = theirs = params, optimizer.init(params)
+    for _ in range(3):
+        grads = {name: rng.standard_normal(p.shape).astype(np.float32) for name, p in params.items()}
+        ours = OPS.update(optimizer, ours[0], grads, ours[1], 0.7, clip)
+        theirs = NUMPY.update(optimizer, theirs[0], grads, theirs[1], 0.7, clip)
+    for a, b in zip(ours, theirs, strict=True):
+        assert all(np.array_equal(a[name], b[name]) for name in b)
+    assert OPS.finite(ours[0]["dense1.weight"])
+    assert abs(OPS.norm(grads.values()) / NUMPY.norm(grads.values()) - 1) < 1e-5
+    grads["dense1.weight"][size // 2] = np.inf
+    assert not np.isfinite(OPS.norm(grads.values())) and not OPS.finite(grads["dense1.weight"])
+
+
+@pytest.mark.parametrize("optimizer", (AdamW(1e-2), SGD(0.5)), ids=("adamw", "sgd"))
+def test_training_is_repeatable_and_learns(optimizer):
+    rng = np.random.default_rng(9)
+    labels = rng.integers(0, 3, 90)
+    x = rng.random((8, 90, 12)) < 0.1 + 0.5 * np.eye(3)[labels].repeat(4, axis=1)
+    network = dense_network(Input("spikes", (12,)), (24,), 3, 8)
+    config = TrainConfig(epochs=12, batch=16, optimizer=optimizer, backend="native", keep="best")
+    first, second = (fit(network, config, (x, labels), (x, labels)) for _ in range(2))
+    assert all(np.array_equal(first.params[name], p) for name, p in second.params.items())
+    assert first.history[-1]["validation_accuracy"] > 0.9
+    assert backend("auto") is OPS
