@@ -7,6 +7,7 @@ is the test.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,8 +21,8 @@ from pyedge import baselines
 from pyedge.adapt import HostLearner, Policy, adapt, remembered
 from pyedge.calibrate import calibrate
 from pyedge.checkpoint import write_atomically
-from pyedge.datasets import REACTION_S, load
 from pyedge.datasets import describe as describe_set
+from pyedge.datasets import load
 from pyedge.encode import encode
 from pyedge.image import write
 from pyedge.model import Params
@@ -189,6 +190,63 @@ def by_person(rows: Sequence[dict[str, Any]], what: str) -> np.ndarray:
     return np.array([np.mean([r[what] for r in rows if r["person"] == p]) for p in people])
 
 
+PAGE = """# Learning on the wrist
+
+`{command}`
+
+{set}, {count} people, seeds {seeds}. Sessions before {new_session} are old; k labelled repetitions of each
+gesture of session {new_session} teach, its unseen remainder is the test: windows of 250 ms every 125 ms. Share of
+right windows (plain; classes are balanced), mean over people of their means over seeds. Networks run and learn
+in the C runtime, 8-bit integers, one window at a time. Settings were chosen on session 2
+([decision 6](../decisions/0006-adaptation.md)).
+
+{means}
+
+Largest loss: by how much the person who lost most ended below where they started. "rows": on the means of the
+encoder's rows, which look 100 ms further back than the 250 ms, as the network does.
+
+## Everybody
+
+Network, all layers learn, mean over seeds; beside it the best classical baseline of each person, in hindsight.
+
+{everybody}
+"""
+
+
+def page(command: str, what: dict[str, Any], lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
+    """The results as a page of docs/results."""
+    ks, keys = what["k"], ("before", "after", "worst", "largest_loss")
+    means = []
+    for model in dict.fromkeys(line["model"] for line in lines):
+        mine = [line for k in ks for line in lines if line["model"] == model and line["k"] == k]
+        means.append([model, *(f"{x[key]:.3f}" if key in x else "" for x in mine for key in keys)])
+    everybody = []
+    for person in what["people"]:
+        cells = [person]
+        for k in ks:
+            mine = [r for r in rows if r["person"] == person and r["k"] == k]
+            network = [r for r in mine if r["model"] == "all layers"]
+            best = max((r["after"] for r in mine if "before" not in r), default=float("nan"))
+            cells += [f"{np.mean([r[key] for r in network]):.3f}" for key in ("before", "after")] + [
+                f"{best:.3f}"
+            ]
+        everybody.append(cells)
+    return PAGE.format(
+        command=command,
+        count=len(what["people"]),
+        means=table(["", *(f"k = {k}: {key.replace('_', ' ')}" for k in ks for key in keys)], means),
+        everybody=table(
+            ["person", *(f"k = {k}: {key}" for k in ks for key in ("before", "after", "best baseline"))],
+            everybody,
+        ),
+        **{key: what[key] for key in ("set", "seeds", "new_session")},
+    )
+
+
+def table(head: list[str], cells: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -206,7 +264,8 @@ def main() -> None:
     parser.add_argument("--quantize", default="{}", help="JSON of the recipe's [quantize] keys")
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs/wrist_adaptation"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write every figure there")
+    parser.add_argument("--page", type=Path, help="write the tables there, as Markdown")
     options = parser.parse_args()
 
     stated = plain(read(options.recipe))
@@ -237,16 +296,21 @@ def main() -> None:
     lines = summary(rows)
     for line in lines:
         print(*(f"{key} {value}" for key, value in line.items()), sep="  ")
+    what = {
+        "set": options.set,
+        "people": people,
+        "seeds": options.seeds,
+        "k": options.k,
+        "new_session": options.new_session,
+        "policy": vars(policy),
+        "recipe": plain(base),
+    }
     if options.json:
-        what = {
-            "set": options.set,
-            "people": people,
-            "seeds": options.seeds,
-            "new_session": options.new_session,
-        }
-        what |= {"policy": vars(policy), "recipe": plain(base), "reaction_s": REACTION_S}
         body = json.dumps({"what": what, "summary": lines, "rows": rows}, indent=1)
         write_atomically(options.json, lambda file: file.write(body.encode()))
+    if options.page:
+        text = page(f"python tools/wrist_adaptation.py {' '.join(sys.argv[1:])}", what, lines, rows)
+        write_atomically(options.page, lambda file: file.write(text.encode()))
 
 
 if __name__ == "__main__":
