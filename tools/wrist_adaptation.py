@@ -195,9 +195,9 @@ PAGE = """# Learning on the wrist
 `{command}`
 
 {set}, {count} people, seeds {seeds}. Sessions before {new_session} are old; k labelled repetitions of each
-gesture of session {new_session} teach, its unseen remainder is the test: windows of 250 ms every 125 ms. Share of
-right windows (plain; classes are balanced), mean over people of their means over seeds. Networks run and learn
-in the C runtime, 8-bit integers, one window at a time. Settings were chosen on session 2
+gesture of session {new_session} teach, its unseen remainder is the test: windows of 250 ms every 125 ms.
+Share of right windows (plain; classes are balanced), mean over people of their means over seeds. Networks run
+and learn in the C runtime, 8-bit integers, one window at a time. Settings were chosen on session 2
 ([decision 6](../decisions/0006-adaptation.md)).
 
 {means}
@@ -207,7 +207,7 @@ encoder's rows, which look 100 ms further back than the 250 ms, as the network d
 
 ## Everybody
 
-Network, all layers learn, mean over seeds; beside it the best classical baseline of each person, in hindsight.
+Network, all layers learn, mean over seeds; beside it each person's best classical baseline, in hindsight.
 
 {everybody}
 """
