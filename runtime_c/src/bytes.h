@@ -91,6 +91,10 @@ static inline int32_t edge_round32(int32_t x, uint32_t n) {
     return x >= 0 ? (int32_t)magnitude : -(int32_t)magnitude;
 }
 
+static inline int32_t edge_sat32(int32_t x, int32_t bound) {
+    return x > bound ? bound : x < -bound ? -bound : x;
+}
+
 static inline int32_t edge_sat(int64_t x, int32_t bound) {
     return x > bound ? bound : x < -bound ? -bound : (int32_t)x;
 }

@@ -89,7 +89,7 @@ static int32_t dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32
 
 // What section 3.2 leaves of a sum that came down.
 static int32_t arrived(const edge_layer_t *y, int32_t inter) {
-    return edge_sat(edge_round32(inter, y->down_shift), 32767);
+    return edge_sat32(edge_round32(inter, y->down_shift), 32767);
 }
 
 // Section 3.2 for neuron i of the layer below the readout, at step t (any for a linear readout).
@@ -102,12 +102,9 @@ static int32_t from_readout(const lesson_t *s, uint32_t i, uint32_t t) {
     return arrived(&s->y, dot(s->above_weights + row, s->above.bits, eps, s->above.fan_out));
 }
 
-// The surrogate of section 3.3: what passes of ds. gate: 1 or 0 for a rectangular one, G for a linear one.
-static int32_t through_gate(const lesson_t *s, int32_t ds, uint32_t gate) {
-    const int32_t passed = s->y.surrogate == EDGE_GATE_RECTANGULAR
-                               ? (gate ? ds : 0)
-                               : edge_round32(ds * (int32_t)(gate + gate / 128), 8);
-    return edge_sat(passed, s->error_limit);
+// The linear surrogate of section 3.3: what a gate G lets pass of ds.
+static int32_t through_gate(int32_t ds, uint32_t gate) {
+    return edge_round32(ds * (int32_t)(gate + gate / 128), 8);
 }
 
 // theta < 2^31, |eps| < 2^15, reset_mult < 2^16: the product is below 2^62, and ds - z fits 64 bits.
@@ -118,7 +115,7 @@ static int32_t after_reset(const edge_layer_t *y, int32_t d, int32_t theta, int3
 static int32_t in_update_unit(const lesson_t *s, int32_t e) {
     const int32_t r = s->y.rate_shift + s->n->rate_decay;
     if (r < 0) return edge_sat((int64_t)e * ((int32_t)1 << -r), s->update_limit);
-    return edge_sat(edge_round32(e, r < 31 ? (uint32_t)r : 31), s->update_limit);
+    return edge_sat32(edge_round32(e, r < 31 ? (uint32_t)r : 31), s->update_limit);
 }
 
 // Section 3.4: writes e back in time from step t to the step after `before`, into one column of eps (row 0 is
@@ -145,39 +142,39 @@ static uint32_t spike_errors(const lesson_t *s, uint32_t i, int32_t score_error,
     const edge_layer_t *y = &s->y;
     const size_t row = (size_t)i * s->history_bytes;
     const uint8_t *history = (const uint8_t *)learning(s, s->seat.history) + row;
-    const uint8_t *gates = (const uint8_t *)learning(s, s->seat.gate);
-    const int32_t *sums = (const int32_t *)learning(s, s->seat.sums);
-    const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above));
     uint32_t t = spike_up_to(history, s->n->model.window);
     if (t == 0) return 0;
 
+    const bool rectangular = y->surrogate == EDGE_GATE_RECTANGULAR, lif = y->neuron == EDGE_LIF;
+    const uint8_t *gates = (const uint8_t *)learning(s, s->seat.gate) + (rectangular ? row : 0);
+    const int32_t *sums = (const int32_t *)learning(s, s->seat.sums), limit = s->error_limit;
+    const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above));
     int32_t d = y->last ? score_error : constant ? from_readout(s, i, t) : 0;
     int32_t e_later = 0, unit = 0;
     uint32_t t_later = 0, largest = 0;
-    while (t) {
-        const uint32_t before = spike_up_to(history, t - 1);
-        const uint32_t index = cursor ? cursor[t - 1]++ : 0;
+    for (uint32_t before; t; t = before) {
+        const uint32_t at = t - 1, index = cursor ? cursor[at]++ : 0;
+        before = spike_up_to(history, at);
         if (!constant) d = y->sums ? arrived(y, sums[index]) : from_readout(s, i, t);
-
-        int32_t eps = e_later;
-        if (t_later && y->neuron == EDGE_LIF) {
-            const uint32_t back = t_later - t - 1;
-            eps = back <= 7 ? trunc_shift(e_later, back) : 0;
+        int32_t e = 0;
+        if (!rectangular || gates[at / 8] >> at % 8 & 1) {
+            int32_t eps = e_later;
+            if (t_later && lif && y->reset_mult) {
+                const uint32_t back = t_later - t - 1;
+                eps = back <= 7 ? trunc_shift(e_later, back) : 0;
+            }
+            int32_t ds = d;
+            if (eps && y->reset_mult) ds = after_reset(y, d, edge_theta(&s->threshold, i, t - before), eps);
+            e = edge_sat32(rectangular ? ds : through_gate(ds, gates[index]), limit);
         }
-        const bool reset = eps != 0 && y->reset_mult != 0;
-        const int32_t ds = reset ? after_reset(y, d, edge_theta(&s->threshold, i, t - before), eps) : d;
-        const uint32_t gate = y->surrogate == EDGE_GATE_RECTANGULAR
-                                  ? gates[row + (t - 1) / 8] >> (t - 1) % 8 & 1u
-                                  : gates[index];
-        const int32_t e = through_gate(s, ds, gate);
         if (e != e_later) unit = update_unit ? in_update_unit(s, e) : e;
         if (unit) {
-            spread(y, unit, t, before, column, stride);
+            const uint32_t steps = lif && t - before > 8 ? 8 : t - before;
+            edge_spread(column + (size_t)at * stride, stride, unit, steps, lif);
             largest = larger(largest, unit);
         }
         e_later = e;
         t_later = t;
-        t = before;
     }
     return largest;
 }
