@@ -95,19 +95,41 @@ AVX2_INLINE uint64_t spikes_of(const uint8_t *history, size_t there) {
     return bits;
 }
 
-// Adds the eps row of the lowest spike of `bits` to the sums and takes it away. Without a spike it adds nothing, and
+// Adds the eps row of the lowest spike of `bits` to the sums and takes it away. Without a spike it adds zeros, and
 // without a branch: most rows have none to four, in an order that no processor can guess.
-AVX2_INLINE uint64_t add_lowest(__m256i *sums, const uint32_t *eps, uint64_t bits, const uint32_t V) {
-    const uint32_t *row = eps + (size_t)(_tzcnt_u64(bits) & 63) * (8 * V);
-    const __m256i there = _mm256_set1_epi64x(bits ? -1 : 0);
-    for (uint32_t v = 0; v < V; v++) {
-        sums[v] = _mm256_add_epi32(sums[v], _mm256_and_si256(there, load(row + 8 * v)));
-    }
+AVX2_INLINE uint64_t add_lowest(__m256i *sums, const uint32_t *eps, uint32_t words, uint64_t bits,
+                                const uint32_t V) {
+    static const uint32_t zeros[EDGE_MAX_TILE / 2];
+    const uint32_t *row = eps + (size_t)_tzcnt_u64(bits) * words;
+    row = bits ? row : zeros;
+    for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_add_epi16(sums[v], load(row + 8 * v));
     return bits & (bits - 1);
 }
 
-// One tile of 16 V outputs; `flat` as in the tile. The arithmetic is update_row's: two words of a group test their bits
-// 15 at once.
+// Moves sixteen weights up or down where bit 15 of S + r is set. Returns how many changed.
+AVX2_INLINE uint32_t move_sixteen(uint8_t *w, __m256i sums, __m256i hits) {
+    // In a row of eps the two in the middle of four outputs stand the other way round.
+    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    const __m256i ones = _mm256_or_si256(_mm256_srai_epi16(sums, 15), _mm256_set1_epi16(1));
+    const __m256i wide = _mm256_and_si256(_mm256_srai_epi16(hits, 15), ones);
+    const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    const __m128i before = _mm_loadu_si128((const __m128i *)(const void *)w);
+    const __m128i after = _mm_adds_epi8(before, _mm_shuffle_epi8(packed, order));
+    _mm_storeu_si128((__m128i *)(void *)w, after);
+    const uint32_t same = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(before, after));
+    return (uint32_t)__builtin_popcount(same ^ 0xFFFF);
+}
+
+// The same where only the first `n` of them exist.
+AVX2_INLINE uint32_t move_some(uint8_t *w, uint32_t n, __m256i sums, __m256i hits) {
+    uint8_t copy[16] = {0};
+    for (uint32_t k = 0; k < n; k += 4) memcpy(copy + k, w + k, 4);
+    const uint32_t moved = move_sixteen(copy, sums, hits);
+    for (uint32_t k = 0; k < n; k += 4) memcpy(w + k, copy + k, 4);
+    return moved;
+}
+
+// Up to 16 V outputs of a tile; `flat` as in the tile.
 AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
                                      uint32_t to, const uint32_t V, const bool flat) {
     const __m256i keep = _mm256_set1_epi32(0x7FFF7FFF), signs = _mm256_set1_epi32((int32_t)0x80008000);
@@ -117,7 +139,7 @@ AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t 
     for (uint32_t h = 0; h < (V + 1) / 2; h++) {
         keys[h] = _mm256_permutevar8x32_epi32(load(tile->column_keys + 8 * h), order);
     }
-    const uint32_t bytes = tile->history_bytes, tail = bytes % 8;
+    const uint32_t bytes = tile->history_bytes, tail = bytes % 8, words = tile->words, groups = tile->groups;
     const uint64_t last = tail ? ((uint64_t)1 << 8 * tail) - 1 : ~(uint64_t)0;
     const uint8_t *history = tile->history + (size_t)from * bytes, *end = tile->history + (size_t)to * bytes;
     edge_moves_t moves = {0, 0};
@@ -126,18 +148,18 @@ AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t 
         uint32_t spikes = 0;
         for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_setzero_si256();
         const uint32_t *eps = tile->eps;
-        for (uint32_t b = 0; b < bytes; b += 8, eps += 64 * 8 * V) {
+        for (uint32_t b = 0; b < bytes; b += 8, eps += 64 * (size_t)words) {
             uint64_t bits = spikes_of(history + b, (size_t)(end - history) - b);
             if (bytes - b < 8) bits &= last;
             spikes += (uint32_t)__builtin_popcountll(bits);
             if (flat) continue;
-            for (uint32_t k = 0; k < 4; k++) bits = add_lowest(sums, eps, bits, V);
-            while (bits) bits = add_lowest(sums, eps, bits, V);
+            for (uint32_t k = 0; k < 3; k++) bits = add_lowest(sums, eps, words, bits, V);
+            while (bits) bits = add_lowest(sums, eps, words, bits, V);
         }
         if (spikes == 0) continue;
         if (flat) {
-            const __m256i count = _mm256_set1_epi32((int32_t)spikes);
-            for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_mullo_epi32(count, load(tile->eps + 8 * v));
+            const __m256i count = _mm256_set1_epi16((int16_t)spikes);
+            for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_mullo_epi16(count, load(tile->eps + 8 * v));
             spikes = 1;
         }
         moves.spikes += spikes;
@@ -150,26 +172,49 @@ AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t 
             const __m256i r02 = _mm256_and_si256(_mm256_srli_epi32(a, 1), keep);
             const __m256i r13 =
                 _mm256_and_si256(_mm256_or_si256(_mm256_srli_epi32(a, 9), _mm256_slli_epi32(a, 23)), keep);
-            hits[2 * h] = _mm256_add_epi32(sums[2 * h], _mm256_unpacklo_epi32(r02, r13));
+            hits[2 * h] = _mm256_add_epi16(sums[2 * h], _mm256_unpacklo_epi32(r02, r13));
             any = _mm256_or_si256(any, hits[2 * h]);
             if (2 * h + 1 == V) break;
-            hits[2 * h + 1] = _mm256_add_epi32(sums[2 * h + 1], _mm256_unpackhi_epi32(r02, r13));
+            hits[2 * h + 1] = _mm256_add_epi16(sums[2 * h + 1], _mm256_unpackhi_epi32(r02, r13));
             any = _mm256_or_si256(any, hits[2 * h + 1]);
         }
         if (_mm256_testz_si256(any, signs)) continue;
 
         uint8_t *row = w + (size_t)j * m4;
         for (uint32_t v = 0; v < V; v++) {
-            const __m256i hit = _mm256_cmpeq_epi32(_mm256_and_si256(hits[v], signs), _mm256_setzero_si256());
-            uint32_t words = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(hit)) ^ 0xFF;
-            if (!words) continue;
-            uint32_t pairs[8];
-            store(pairs, sums[v]);
-            for (uint32_t g = 0; g < 4; g++, words >>= 2) {
-                if (!(words & 3)) continue;
-                moves.moved += edge_move_group(row + 16 * v + 4 * g, pairs[2 * g], pairs[2 * g + 1],
-                                               edge_random(row_key, tile->column_keys[4 * v + g]));
+            if (4 * v + 4 <= groups)
+                moves.moved += move_sixteen(row + 16 * v, sums[v], hits[v]);
+            else if (4 * v < groups)
+                moves.moved += move_some(row + 16 * v, 4 * groups - 16 * v, sums[v], hits[v]);
+        }
+    }
+    return moves;
+}
+
+// Tiles of less than sixteen outputs.
+static edge_moves_t update_narrow(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
+                                  uint32_t to) {
+    edge_moves_t moves = {0, 0};
+    for (uint32_t j = from; j < to; j++) {
+        const uint8_t *history = tile->history + (size_t)j * tile->history_bytes;
+        uint32_t low[4] = {0}, high[4] = {0}, spikes = 0;
+        for (uint32_t t = 0; t < 8 * tile->history_bytes; t++) {
+            if (!(history[t / 8] >> t % 8 & 1)) continue;
+            const uint32_t *eps = tile->eps + (tile->flat ? 0 : (size_t)t * tile->words);
+            for (uint32_t k = 0; k < tile->words; k++) {
+                low[k] += eps[k];
+                high[k] += eps[k] >> 16;
             }
+            spikes++;
+        }
+        if (spikes == 0) continue;
+        moves.spikes += tile->flat ? 1 : spikes;
+        const uint32_t row_key = edge_hash(tile->row_seed + 2 * j) | 1;
+        for (uint32_t i = 0; i < 4 * tile->groups; i++) {
+            const uint32_t word = (i & 2 ? high : low)[i / 4 * 2 + i % 2];
+            const uint32_t a = edge_rotate_right(edge_random(row_key, tile->column_keys[i / 4]), i % 4 * 8);
+            const int32_t sum = edge_signed16((uint16_t)(word & 0xFFFF));
+            moves.moved += edge_move(w + (size_t)j * m4 + i, 8, NULL, sum, a & 0xFFFF);
         }
     }
     return moves;
@@ -177,19 +222,20 @@ AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t 
 
 AVX2 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
                                 uint32_t to) {
-    switch (tile->words + (tile->flat != 0)) {
-    case 8: return update_tile(w, m4, tile, from, to, 1, false);
-    case 9: return update_tile(w, m4, tile, from, to, 1, true);
-    case 16: return update_tile(w, m4, tile, from, to, 2, false);
-    case 17: return update_tile(w, m4, tile, from, to, 2, true);
-    case 32: return update_tile(w, m4, tile, from, to, 4, false);
-    case 33: return update_tile(w, m4, tile, from, to, 4, true);
-    default: return edge_portable_kernels()->update(w, m4, tile, from, to);
+    if (tile->words < 8) return update_narrow(w, m4, tile, from, to);
+    switch ((tile->groups + 3) / 4 * 2 + (tile->flat != 0)) {
+    case 2: return update_tile(w, m4, tile, from, to, 1, false);
+    case 3: return update_tile(w, m4, tile, from, to, 1, true);
+    case 4: return update_tile(w, m4, tile, from, to, 2, false);
+    case 5: return update_tile(w, m4, tile, from, to, 2, true);
+    case 6:
+    case 8: return update_tile(w, m4, tile, from, to, 4, false);
+    default: return update_tile(w, m4, tile, from, to, 4, true);
     }
 }
 
 const edge_kernels_t *edge_avx2_kernels(void) {
-    static const edge_kernels_t kernels = {0, add_rows, fire, update};
+    static const edge_kernels_t kernels = {1, add_rows, fire, update};
     return &kernels;
 }
 #else
