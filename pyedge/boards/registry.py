@@ -50,6 +50,19 @@ BOARDS: dict[str, BoardSpec] = {
             ring=256,
             clock_hz=25_000_000,
         ),
+        BoardSpec(
+            name="mps2-an385",
+            title="ARM MPS2 with AN385: Cortex-M3, 4 MB of code memory, 4 MB of RAM",
+            core="cortex-m3",
+            machine="mps2-an385",
+            emulator="qemu-system-arm",
+            prefix="arm-none-eabi-",
+            flash=256 * KIB,
+            bank=4 * MIB - 256 * KIB,
+            ram=4 * MIB,
+            ring=256,
+            clock_hz=25_000_000,
+        ),
     )
 }
 

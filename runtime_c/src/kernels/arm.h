@@ -4,8 +4,11 @@
 #define EDGE_ARM_H
 
 #if defined(__ARM_ARCH_PROFILE) && defined(__ARMEL__) && !defined(EDGE_PORTABLE)
-#if __ARM_ARCH_PROFILE == 'M' && defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
-#define EDGE_ARM_DSP 1
+#if __ARM_ARCH_PROFILE == 'M' && defined(__thumb2__)
+#define EDGE_ARM_THUMB2 1  // M3, M4, M7, M33, and what comes after them
+#if defined(__ARM_FEATURE_DSP)
+#define EDGE_ARM_DSP 1  // all but M3 and those built without
+#endif
 #endif
 #endif
 

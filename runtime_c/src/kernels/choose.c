@@ -8,8 +8,8 @@ const edge_kernels_t *edge_kernels(void) {
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
     return there ? edge_avx2_kernels() : edge_portable_kernels();
 }
-#elif defined(EDGE_ARM_DSP)
-const edge_kernels_t *edge_kernels(void) { return edge_arm_dsp_kernels(); }
+#elif defined(EDGE_ARM_THUMB2)
+const edge_kernels_t *edge_kernels(void) { return edge_arm_kernels(); }
 #else
 const edge_kernels_t *edge_kernels(void) { return edge_portable_kernels(); }
 #endif

@@ -78,8 +78,8 @@ const edge_kernels_t *edge_kernels(void);
 const edge_kernels_t *edge_avx2_kernels(void);
 #endif
 
-#ifdef EDGE_ARM_DSP
-const edge_kernels_t *edge_arm_dsp_kernels(void);
+#ifdef EDGE_ARM_THUMB2
+const edge_kernels_t *edge_arm_kernels(void);
 #endif
 
 /// Portable C, also for what no core needs faster ///

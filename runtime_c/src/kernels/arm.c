@@ -1,33 +1,41 @@
-// The kernels of Cortex-M with DSP instructions (M4, M7, M33): assembly, and what it leaves to portable C.
+// The kernels of Thumb-2 cores (Cortex-M3, M4, M7, M33): assembly, and what it leaves to portable C.
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels.h"
 
+#ifdef EDGE_ARM_THUMB2
 #ifdef EDGE_ARM_DSP
-// In arm_dsp_forward.S.
-void edge_dsp_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
-                       uint32_t leak);
-uint32_t edge_dsp_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n);
+#define LANES 1
+#define LARGEST_ALPHA INT16_MAX
+#else
+#define LANES 0
+#define LARGEST_ALPHA INT32_MAX
+#endif
 
-// In arm_dsp_update.S.
-edge_moves_t edge_dsp_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
+// In arm_forward.S.
+void edge_arm_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
+                       uint32_t leak);
+uint32_t edge_arm_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n);
+
+// In arm_update.S.
+edge_moves_t edge_arm_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
 
 // Called from there.
-void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
+void edge_arm_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
                          uint32_t row_seed);
 
 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                      uint32_t first, uint32_t n) {
     const uint32_t fours = n & ~(uint32_t)3;
-    if (th->theta0s || th->alpha > INT16_MAX || fours == 0)
+    if (th->theta0s || th->alpha > LARGEST_ALPHA || fours == 0)
         return edge_portable_fire(u, last, th, t, first, n);
     const int32_t theta = th->theta0 + 255 - th->alpha * ((int32_t)t - 1 + th->ahead);
-    const uint32_t fired = edge_dsp_fire(u + first, last + first, th->alpha, theta, fours);
+    const uint32_t fired = edge_arm_fire(u + first, last + first, th->alpha, theta, fours);
     if (fours == n) return fired;
     return fired | edge_portable_fire(u, last, th, t, first + fours, n - fours) << fours;
 }
 
-// A row with more spikes than edge_dsp_update lists; it counts them times four.
-void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
+// A row with more spikes than edge_arm_update lists; it counts them times four.
+void edge_arm_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *history, edge_moves_t *moves,
                          uint32_t row_seed) {
     const uint32_t row_key = edge_hash(row_seed) | 1;
     int32_t sums[EDGE_MAX_TILE] = {0};
@@ -37,8 +45,10 @@ void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *h
             const uint32_t step = tile->flat ? 0 : 8 * b + edge_lowest_bit(bits);
             const uint32_t *eps = tile->eps + (size_t)step * tile->words;
             for (uint32_t i = 0; i < 2 * tile->groups; i++) {
-                sums[2 * i] += edge_signed16((uint16_t)(eps[i] & 0xFFFF));
-                sums[2 * i + 1] += edge_signed16((uint16_t)(eps[i] >> 16));
+                const int32_t low = edge_signed16((uint16_t)(eps[i] & 0xFFFF));
+                const uint32_t borrowed = LANES ? 0 : (uint32_t)low;
+                sums[2 * i] += low;
+                sums[2 * i + 1] += edge_signed16((uint16_t)((eps[i] - borrowed) >> 16));
             }
         }
     }
@@ -52,11 +62,12 @@ void edge_dsp_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *h
     }
 }
 
-const edge_kernels_t *edge_arm_dsp_kernels(void) {
-    static const edge_kernels_t kernels = {1, edge_dsp_add_rows, fire, edge_dsp_update};
+const edge_kernels_t *edge_arm_kernels(void) {
+    static const edge_kernels_t kernels = {
+        .lanes = LANES, .add_rows = edge_arm_add_rows, .fire = fire, .update = edge_arm_update};
     return &kernels;
 }
 #else
 // An empty translation unit is not C.
-typedef int edge_no_arm_dsp_t;
+typedef int edge_no_arm_t;
 #endif

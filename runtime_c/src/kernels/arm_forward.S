@@ -1,8 +1,8 @@
-// Rows of weights into membranes, for Cortex-M with DSP instructions (M4, M7, M33): docs/decisions/0004-arm-kernels.md.
+// Rows of weights into membranes, and thresholds, for Thumb-2 cores: docs/decisions/0004-arm-kernels.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "arm.h"
 
-#ifdef EDGE_ARM_DSP
+#ifdef EDGE_ARM_THUMB2
     .syntax unified
     .thumb
 
@@ -13,12 +13,15 @@
 #define W 276       // the tile's weights in row 0
 #define ENTRY 280   // where the spikes after the first begin
 #define REST 284    // outputs beyond tiles of 16
-#define FRAME 288
-#define ROW 22      // halfwords of add_sixteen
+#define WIDEN 288
+#define FRAME 296
 #define N_ARGUMENT (FRAME + 36)
 #define LEAK_ARGUMENT (FRAME + 40)
 
-// acc.even, acc.odd += the four weights in w, as 16-bit lanes.
+#ifdef EDGE_ARM_DSP
+#define ROW 22          // halfwords of add_sixteen
+
+// even, odd += the four weights in w, as 16-bit lanes.
 .macro add_word even, odd, w
     sxtab16 \even, \even, \w
     sxtab16 \odd, \odd, \w, ror #8
@@ -28,6 +31,75 @@
     sxtb16  \even, \w
     sxtb16  \odd, \w, ror #8
 .endm
+
+// Four membranes at lr: leaked, plus the sums. r12: the leak.
+.macro widen even, odd
+    ldm     lr, {r8-r11}
+    asr     r8, r8, r12
+    asr     r9, r9, r12
+    asr     r10, r10, r12
+    asr     r11, r11, r12
+    sxtah   r8, r8, \even
+    sxtah   r9, r9, \odd
+    add     r10, r10, \even, asr #16
+    add     r11, r11, \odd, asr #16
+    stm     lr!, {r8-r11}
+.endm
+
+#else
+#define ROW 38
+
+// Weights are seen as b = w + 128, so that no lane borrows: even holds b0 + 65536 b2, odd holds b1 + 256 b2 + 65536 b3.
+.macro add_word even, odd, w
+    eor.w   \w, \w, #0x80808080
+    add.w   \odd, \odd, \w, lsr #8
+    and.w   \w, \w, #0x00FF00FF
+    add.w   \even, \even, \w
+.endm
+
+.macro first_word even, odd, w
+    eor     \w, \w, #0x80808080
+    lsr     \odd, \w, #8
+    and     \even, \w, #0x00FF00FF
+.endm
+
+// r12: 128 times the spikes.
+.macro leaked u
+    rsb     \u, r12, \u, asr #1
+.endm
+
+.macro kept u
+    sub     \u, \u, r12
+.endm
+
+.macro widen_as way, even, odd
+    ldm     lr, {r8-r11}
+    \way    r8
+    \way    r9
+    \way    r10
+    \way    r11
+    add     r8, r8, \even
+    lsr     \even, \even, #16
+    sub     r8, r8, \even, lsl #16
+    add     r10, r10, \even
+    sub     \odd, \odd, \even, lsl #8
+    add     r9, r9, \odd
+    lsr     \odd, \odd, #16
+    sub     r9, r9, \odd, lsl #16
+    add     r11, r11, \odd
+    stm     lr!, {r8-r11}
+.endm
+
+.macro widen even, odd
+    ldr     r8, [sp, #WIDEN]
+    cmp     r8, #0
+    bne     2f
+    widen_as kept, \even, \odd
+    b       3f
+2:  widen_as leaked, \even, \odd
+3:
+.endm
+#endif
 
 // The address of the next row: offset + weights.
 .macro next_row row
@@ -45,24 +117,10 @@
     next_row r8
 .endm
 
-// Four membranes at lr: shifted by r12, plus two pairs of lanes.
-.macro widen even, odd
-    ldm     lr, {r8-r11}
-    asr     r8, r8, r12
-    asr     r9, r9, r12
-    asr     r10, r10, r12
-    asr     r11, r11, r12
-    sxtah   r8, r8, \even
-    sxtah   r9, r9, \odd
-    add     r10, r10, \even, asr #16
-    add     r11, r11, \odd, asr #16
-    stm     lr!, {r8-r11}
-.endm
-
-// void edge_dsp_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n, uint32_t leak)
+// void edge_arm_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n, uint32_t leak)
 //
 // A tile of 16 outputs in eight registers of two 16-bit lanes: 64 * 128 fits.
-FUNCTION edge_dsp_add_rows
+FUNCTION edge_arm_add_rows
     push    {r4-r11, lr}
     sub     sp, sp, #FRAME
     ldr     r4, [sp, #N_ARGUMENT]
@@ -72,6 +130,10 @@ FUNCTION edge_dsp_add_rows
     bic     r5, r2, #15
     add     r5, r0, r5, lsl #2
     strd    r0, r5, [sp, #U]
+#ifndef EDGE_ARM_DSP
+    str     r12, [sp, #WIDEN]
+    lsl     r12, r4, #7
+#endif
     strd    r12, r1, [sp, #LEAK]
     and     r6, r2, #15
     str     r6, [sp, #REST]
@@ -90,7 +152,7 @@ FUNCTION edge_dsp_add_rows
     // The spikes after the first enter the loop of four where the last will end it.
     subs    r8, r4, #1
     it      eq
-    moveq   r9, #4 * ROW + 1    // past the loop and its branch
+    moveq   r9, #4 * ROW + 2    // past the loop and its branch
     itttt   ne
     rsbne   r9, r8, #0
     andne   r9, r9, #3
@@ -119,13 +181,24 @@ FUNCTION edge_dsp_add_rows
     add_sixteen
     add_sixteen
     add_sixteen
-    bcc     .Lfour
+    bcc.w   .Lfour
     ldr     lr, [sp, #U]
     ldr     r12, [sp, #LEAK]
+#ifdef EDGE_ARM_DSP
     widen   r0, r1
     widen   r2, r3
     widen   r4, r5
     widen   r6, r7
+#else
+    ldr     r8, [sp, #WIDEN]
+    cmp     r8, #0
+    beq     .Lkept
+    widen_as leaked, r0, r1
+    widen_as leaked, r2, r3
+    widen_as leaked, r4, r5
+    widen_as leaked, r6, r7
+.Lwidened:
+#endif
     str     lr, [sp, #U]
     ldr     r8, [sp, #U_END]
     ldr     r12, [sp, #W]
@@ -177,6 +250,15 @@ FUNCTION edge_dsp_add_rows
     add     sp, sp, #FRAME
     pop     {r4-r11, pc}
 
+#ifndef EDGE_ARM_DSP
+.Lkept:
+    widen_as kept, r0, r1
+    widen_as kept, r2, r3
+    widen_as kept, r4, r5
+    widen_as kept, r6, r7
+    b       .Lwidened
+#endif
+
 .Lleak_only:
     cmp     r12, #0
     beq     .Ldone
@@ -189,23 +271,34 @@ FUNCTION edge_dsp_add_rows
     subs    r2, r2, #4
     bne     0b
     b       .Ldone
-END edge_dsp_add_rows
+END edge_arm_add_rows
 
-// uint32_t edge_dsp_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n)
+// uint32_t edge_arm_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n)
 //
-// The neurons that fire, as bits; n 4 .. 32, a multiple of 4. alpha < 2^15. theta + alpha * last: a threshold (not yet
+// The neurons that fire, as bits; n 4 .. 32, a multiple of 4. alpha < 2^15 with DSP. theta + alpha * last: a threshold (not yet
 // held at 0) + 255. Most fours have none that fires: then every u - floor((threshold + 255) / 256) is negative.
-FUNCTION edge_dsp_fire
+FUNCTION edge_arm_fire
     push    {r4-r11, lr}
     ldr     lr, [sp, #36]
     mov     r12, #0
 .Lsilent:
     ldm     r0!, {r4-r7}
+#ifdef EDGE_ARM_DSP
     ldrd    r8, r10, [r1], #8
     smlatb  r9, r8, r2, r3
     smlabb  r8, r8, r2, r3
     smlatb  r11, r10, r2, r3
     smlabb  r10, r10, r2, r3
+#else
+    ldrh    r8, [r1], #2
+    ldrh    r9, [r1], #2
+    ldrh    r10, [r1], #2
+    ldrh    r11, [r1], #2
+    mla     r8, r8, r2, r3
+    mla     r9, r9, r2, r3
+    mla     r10, r10, r2, r3
+    mla     r11, r11, r2, r3
+#endif
     sub     r8, r4, r8, asr #8
     sub     r9, r5, r9, asr #8
     sub     r10, r6, r10, asr #8
@@ -238,5 +331,5 @@ FUNCTION edge_dsp_fire
     ror     r8, r8, lr      // by what is left: the whole is rotated back at the end
     orr     r12, r12, r8
     b       .Lnext
-END edge_dsp_fire
+END edge_arm_fire
 #endif

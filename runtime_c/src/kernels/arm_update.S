@@ -1,8 +1,8 @@
-// The update of a tile of 8-bit weights, for Cortex-M with DSP instructions: docs/decisions/0004-arm-kernels.md.
+// The update of a tile of 8-bit weights, for Thumb-2 cores: docs/decisions/0004-arm-kernels.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "arm.h"
 
-#ifdef EDGE_ARM_DSP
+#ifdef EDGE_ARM_THUMB2
     .syntax unified
     .thumb
 
@@ -41,10 +41,17 @@
 #define MOVED 476
 #define SPIKES 480      // times 4
 #define TILE 484
-#define TABLES 488      // for 1 .. 4 spikes: c and 2 c of 16 groups
+#define LINK 488
+#define TABLES 496      // for 1 .. 4 spikes: two words for each of 16 groups
 #define FRAME (TABLES + 512 + 4)
 #define FROM_ARGUMENT (FRAME + 36)
 #define TO_ARGUMENT (FRAME + 40)
+
+#ifdef EDGE_ARM_DSP
+#define ADD_PAIR sadd16 // lanes
+#else
+#define ADD_PAIR add    // low + 65536 high
+#endif
 
 // Offsets of the spikes in the bits of r8, the first on top.
 .macro list_spikes
@@ -64,31 +71,57 @@
     ldr     r8, [sp, #4 * \k]
     add     r8, r8, r12
     ldm     r8!, {r9, r10, r11, lr}
-    sadd16  r0, r0, r9
-    sadd16  r1, r1, r10
-    sadd16  r2, r2, r11
-    sadd16  r3, r3, lr
+    ADD_PAIR r0, r0, r9
+    ADD_PAIR r1, r1, r10
+    ADD_PAIR r2, r2, r11
+    ADD_PAIR r3, r3, lr
     ldm     r8, {r9, r10, r11, lr}
-    sadd16  r4, r4, r9
-    sadd16  r5, r5, r10
-    sadd16  r6, r6, r11
-    sadd16  r7, r7, lr
+    ADD_PAIR r4, r4, r9
+    ADD_PAIR r5, r5, r10
+    ADD_PAIR r6, r6, r11
+    ADD_PAIR r7, r7, lr
 .endm
 
 // Sums are made in general where, on the average, bounds in units of 32 times spikes exceed 2^(FAST_BOUND - 2).
 #define FAST_BOUND 7
 
-// c and 2 c of four outputs, for a number of spikes, into a table; bounds times spikes in units of 32 below 256.
+// Two words of four outputs for a number of spikes, into a table; bounds times spikes in units of 32, below 256.
 .macro bound sums, table
+#ifdef EDGE_ARM_DSP
+    // c and 2 c
     add     r1, \sums, r4
     bic     r1, r1, r4
     lsr     r1, r1, #2
     lsl     r2, r1, #1
+#else
+    // c up to 2^k: 128 + 2^k - 1, and 127 - (2^k - 1)
+    and     r2, r4, \sums, lsr #2
+    and     r1, r4, r2, lsr #1
+    orr     r2, r2, r1
+    and     r1, r4, r2, lsr #2
+    orr     r2, r2, r1
+    and     r1, r4, r2, lsr #2
+    orr     r2, r2, r1
+    orr     r1, r2, #0x80808080
+    eor     r2, r2, #0x7F7F7F7F
+#endif
 .if \table
     strd    r1, r2, [lr, #\table]
 .else
     strd    r1, r2, [lr], #8
 .endif
+.endm
+
+// Bit 7 of a byte of the random word: it is within c of an end.
+.macro near word, a, b
+#ifdef EDGE_ARM_DSP
+    uadd8   \word, \word, \a      // byte + c
+    uhsub8  \word, \word, \b      // is below 2 c
+#else
+    eor     \word, \word, \word, lsr #1
+    and     \word, \word, \b      // 0: the bits from k up are equal
+    sub     \word, \a, \word
+#endif
 .endm
 
 // Whether a weight of two groups moves: bit 15 of some lane of S + r.
@@ -100,13 +133,13 @@
     eor     r10, r10, r10, lsr #16
     and     r11, lr, r9, ror #9
     and     r9, lr, r9, lsr #1
-    sadd16  r11, r11, \a13
-    sadd16  r9, r9, \a02
+    ADD_PAIR r11, r11, \a13
+    ADD_PAIR r9, r9, \a02
     orr     r9, r9, r11
     and     r11, lr, r10, ror #9
     and     r10, lr, r10, lsr #1
-    sadd16  r11, r11, \b13
-    sadd16  r10, r10, \b02
+    ADD_PAIR r11, r11, \b13
+    ADD_PAIR r10, r10, \b02
     orr     r9, r9, r11
     orr     r9, r9, r10
     bics    r9, r9, lr
@@ -123,8 +156,8 @@
 0:
 .endm
 
-// edge_moves_t edge_dsp_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to)
-FUNCTION edge_dsp_update
+// edge_moves_t edge_arm_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to)
+FUNCTION edge_arm_update
     push    {r4-r11, lr}
     sub     sp, sp, #FRAME
     mov     r4, #0
@@ -176,16 +209,31 @@ FUNCTION edge_dsp_update
 
     // A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|. With |S| <= 128 c its high byte, which is a byte of the
     // random word, is then within c of an end. c of an output stands where that byte does.
+#ifdef EDGE_ARM_DSP
     mov     r11, #0
+#else
+    mov     r11, #0x00FF00FF
+#endif
     mov     r10, #0         // OR of the bounds
     mov     r9, #0          // sum
+#ifdef EDGE_ARM_DSP
     mov     r4, #0x03030303
+#else
+    mov     r4, #0x3F3F3F3F
+#endif
     mov     r5, #0xC0C0C0C0
     add     lr, sp, #TABLES
     add     r6, r12, r7, lsl #2
 0:  ldr     r0, [r12], #4
     ror     r0, r0, #24
+#ifdef EDGE_ARM_DSP
     usada8  r9, r0, r11, r9
+#else
+    and     r1, r0, #0x00FF00FF
+    add     r9, r9, r1
+    and     r1, r11, r0, lsr #8
+    add     r9, r9, r1
+#endif
     orr     r10, r10, r0
     bound   r0, 0
     add     r3, r0, r0, lsl #1
@@ -197,6 +245,10 @@ FUNCTION edge_dsp_update
     cmp     r12, r6
     bne     0b
     // Spikes for which few sums are made, on the average.
+#ifndef EDGE_ARM_DSP
+    add     r9, r9, r9, lsl #16
+    lsr     r9, r9, #16
+#endif
     orr     r9, r9, #1
     lsl     r7, r7, #FAST_BOUND
     udiv    r8, r7, r9
@@ -294,15 +346,11 @@ FUNCTION edge_dsp_update
     eor     r2, r2, r2, lsr #16
     eor     r3, r3, r3, lsr #16
     ldm     r6!, {r5, r7, r9, r10}
-    uadd8   r0, r0, r5
-    uadd8   r1, r1, r9
-    uhsub8  r0, r0, r7      // bit 7: the byte + c is below 2 c
-    uhsub8  r1, r1, r10
+    near    r0, r5, r7
+    near    r1, r9, r10
     ldm     r6!, {r5, r7, r9, r10}
-    uadd8   r2, r2, r5
-    uadd8   r3, r3, r9
-    uhsub8  r2, r2, r7
-    uhsub8  r3, r3, r10
+    near    r2, r5, r7
+    near    r3, r9, r10
     orr     r5, r0, r1
     orr     r7, r2, r3
     orr     r5, r5, r7
@@ -358,17 +406,17 @@ FUNCTION edge_dsp_update
 0:  ldr     r9, [sp, r8]
     add     r9, r9, r12
     ldm     r9!, {r10, r11}
-    sadd16  r0, r0, r10
-    sadd16  r1, r1, r11
+    ADD_PAIR r0, r0, r10
+    ADD_PAIR r1, r1, r11
     ldm     r9!, {r10, r11}
-    sadd16  r2, r2, r10
-    sadd16  r3, r3, r11
+    ADD_PAIR r2, r2, r10
+    ADD_PAIR r3, r3, r11
     ldm     r9!, {r10, r11}
-    sadd16  r4, r4, r10
-    sadd16  r5, r5, r11
+    ADD_PAIR r4, r4, r10
+    ADD_PAIR r5, r5, r11
     ldm     r9!, {r10, r11}
-    sadd16  r6, r6, r10
-    sadd16  r7, r7, r11
+    ADD_PAIR r6, r6, r10
+    ADD_PAIR r7, r7, r11
     sub     r8, r8, #4
     cmp     r8, #16
     bhs     0b
@@ -435,7 +483,7 @@ FUNCTION edge_dsp_update
     ldr     r3, [sp, #HISTORY_BYTES]
     sub     r2, r2, r3
     add     r3, sp, #MOVED
-    bl      edge_dsp_update_row
+    bl      edge_arm_update_row
     b       .Lnext
 
 // The sums of the group whose key is at r8 - 4, and its move. Keeps r4, r6, r7, r8 and r12.
@@ -452,8 +500,8 @@ FUNCTION edge_dsp_update
 0:  ldr     r2, [r5], #4
     add     r2, r2, r9
     ldrd    r2, r3, [r2, #-8]
-    sadd16  r0, r0, r2
-    sadd16  r1, r1, r3
+    ADD_PAIR r0, r0, r2
+    ADD_PAIR r1, r1, r3
     subs    r10, r10, #4
     bne     0b
 
@@ -463,11 +511,12 @@ FUNCTION edge_dsp_update
     ldr     r9, [r8, #-4]
     ldr     r11, [sp, #MASK]
     mul     r9, r9, r12
+#ifdef EDGE_ARM_DSP
     eor     r9, r9, r9, lsr #16
     and     r10, r11, r9, ror #9
     and     r9, r11, r9, lsr #1
-    sadd16  r10, r10, r1
-    sadd16  r9, r9, r0
+    ADD_PAIR r10, r10, r1
+    ADD_PAIR r9, r9, r0
     bic     r10, r10, r11
     bic     r9, r9, r11
     orrs    r2, r9, r10
@@ -491,6 +540,28 @@ FUNCTION edge_dsp_update
     usada8  r10, r9, r3, r10
     str     r10, [sp, #MOVED]
 0:  bx      lr
+#else
+    eor     r3, r9, r9, lsr #16
+    and     r10, r11, r3, ror #9
+    and     r9, r11, r3, lsr #1
+    add     r10, r10, r1
+    add     r9, r9, r0
+    orr     r9, r9, r10
+    bics    r9, r9, r11
+    it      eq
+    bxeq    lr
+    str     lr, [sp, #LINK]
+    mov     r2, r1
+    mov     r1, r0
+    ldr     r0, [sp, #WEIGHTS]
+    add     r0, r0, r8
+    bl      edge_move_group
+    ldr     r1, [sp, #MOVED]
+    add     r1, r1, r0
+    str     r1, [sp, #MOVED]
+    ldr     r12, [sp, #ROW_KEY]
+    ldr     pc, [sp, #LINK]
+#endif
     .ltorg
-END edge_dsp_update
+END edge_arm_update
 #endif
