@@ -83,6 +83,7 @@ def write_atomically(path: Path, save: Any) -> None:
                 save(file)
                 file.flush()
                 os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)  # temporary files are for their owner alone
                 os.replace(file.name, path)
             except BaseException:
                 os.unlink(file.name)
