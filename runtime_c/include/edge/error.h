@@ -25,7 +25,11 @@ extern "C" {
     X(EDGE_ERR_CAPACITY, -14, "more spikes than the image's capacity; nothing was learned")              \
     X(EDGE_ERR_STATE, -15, "the saved state belongs to another model or is damaged; nothing was loaded") \
     X(EDGE_ERR_OVERRUN, -16, "samples were lost because the ring was full; poll more often")             \
-    X(EDGE_ERR_ENCODER, -17, "the image has no encoder; step the net with encoded inputs")
+    X(EDGE_ERR_ENCODER, -17, "the image has no encoder; step the net with encoded inputs")               \
+    X(EDGE_ERR_EMPTY, -18, "nothing is stored for this image; commit a state first")                     \
+    X(EDGE_ERR_FLASH, -19, "the flash failed or did not keep what was written; it may be worn out")      \
+    X(EDGE_ERR_ROOM, -20, "the flash has no room for two states; see edge_store_sectors")                \
+    X(EDGE_ERR_TRIAL, -21, "no state is on trial; write one first")
 
 enum edge_error {
 #define EDGE_ERROR_ENUM(name, code, text) name = code,

@@ -1,0 +1,536 @@
+// The store on simulated flash: power cut at every operation, twice, torn in every way; worn, failing and random flash.
+//
+// Usage: test_store [full]. A case is one history with its cuts; what it must leave is known from a model of the store: the old state or the new,
+// whole, with its sequence.
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edge/store.h"
+#include "small_image.h"
+
+#define CHECK(condition)                                                                \
+    do {                                                                                \
+        if (!(condition)) {                                                             \
+            fprintf(stderr, "%s:%d: %s\n%s\n", __FILE__, __LINE__, #condition, replay); \
+            exit(1);                                                                    \
+        }                                                                               \
+    } while (0)
+
+enum { LARGEST = 64 * 1024, LARGEST_BUFFER = 512, NEVER = -1 };
+
+static char replay[200];  // what the case under way is
+
+/// Simulated flash ///
+
+// How an operation that power cut short leaves its unit or sector.
+enum torn { NOTHING, SOME_BITS, FIRST_BYTES, ALL_BUT_ONE_BIT, EVERYTHING, TORN };
+
+typedef struct {
+    edge_flash_t port;
+    uint8_t bytes[LARGEST];
+    uint32_t erases[LARGEST / 64];
+    int operations;  // units programmed and sectors erased
+    int cut_at;      // the operation that power cuts short, or NEVER
+    enum torn torn;
+    bool torn_whole;                                // and yet every bit of the unit came right
+    bool off;                                       // no power
+    bool program_fails, erase_fails, program_lies;  // in the sector `bad`
+    uint32_t bad;
+    int read_fails;  // one read of so many fails; 0: none
+    uint32_t random;
+} flash_t;
+
+static uint32_t draw(flash_t *f) { return next_random(&f->random) >> 8; }
+
+static bool power_fails(flash_t *f) {
+    if (f->operations++ == f->cut_at) f->off = true;
+    return f->off;
+}
+
+static void tear_program(flash_t *f, uint8_t *to, const uint8_t *from) {
+    const uint32_t unit = f->port.unit, stop = draw(f) % (unit * 8);
+    for (uint32_t k = 0; k < unit; k++) {
+        uint8_t keep = 0;  // bits that stay set
+        if (f->torn == NOTHING) keep = 0xFF;
+        if (f->torn == SOME_BITS) keep = (uint8_t)draw(f);
+        if (f->torn == FIRST_BYTES && k * 8 >= stop) keep = 0xFF;
+        to[k] &= (uint8_t)(from[k] | keep);
+    }
+    if (f->torn != ALL_BUT_ONE_BIT) return;
+    for (uint32_t k = 0; k < unit * 8; k++) {
+        const uint32_t bit = (stop + k) % (unit * 8);
+        if (from[bit / 8] >> bit % 8 & 1) continue;
+        to[bit / 8] |= (uint8_t)(1u << bit % 8);
+        return;
+    }
+}
+
+// An erase clears to zeros first, then sets: whatever bits are there when power goes.
+static void tear_erase(flash_t *f, uint8_t *sector) {
+    const uint32_t size = f->port.sector_size, stop = draw(f) % size;
+    for (uint32_t k = 0; k < size; k++) {
+        if (f->torn == SOME_BITS) sector[k] = (uint8_t)draw(f);
+        if (f->torn == FIRST_BYTES) sector[k] = k < stop ? 0xFF : (uint8_t)(sector[k] | draw(f));
+        if (f->torn == ALL_BUT_ONE_BIT) sector[k] = k == stop ? 0xFE : 0xFF;
+        if (f->torn == EVERYTHING) sector[k] = k < stop ? 0 : sector[k];
+    }
+}
+
+static int flash_read(void *context, uint32_t address, void *bytes, uint32_t size) {
+    flash_t *f = context;
+    CHECK(size && size <= sizeof f->bytes && address <= f->port.sectors * f->port.sector_size - size);
+    if (f->off || (f->read_fails && draw(f) % (uint32_t)f->read_fails == 0)) return -1;
+    memcpy(bytes, f->bytes + address, size);
+    return 0;
+}
+
+static int flash_program(void *context, uint32_t address, const void *bytes, uint32_t size) {
+    flash_t *f = context;
+    const uint32_t unit = f->port.unit, sector = address / f->port.sector_size;
+    CHECK(size && address % unit == 0 && size % unit == 0 && sector < f->port.sectors);
+    CHECK((address + size - 1) / f->port.sector_size == sector);
+    if (!f->off && f->program_fails && sector == f->bad) return -1;
+    for (uint32_t at = 0; at < size; at += unit) {
+        if (f->off) return -1;
+        for (uint32_t k = 0; k < unit; k++) CHECK(f->bytes[address + at + k] == 0xFF);
+        if (power_fails(f)) {
+            tear_program(f, f->bytes + address + at, (const uint8_t *)bytes + at);
+            f->torn_whole = memcmp(f->bytes + address + at, (const uint8_t *)bytes + at, unit) == 0;
+            return -1;
+        }
+        memcpy(f->bytes + address + at, (const uint8_t *)bytes + at, unit);
+        // A worn cell that does not clear any more, in every seventh unit.
+        if (f->program_lies && sector == f->bad && (address + at) / unit % 7 == 5)
+            f->bytes[address + at] |= 1;
+    }
+    return 0;
+}
+
+static int flash_erase(void *context, uint32_t address) {
+    flash_t *f = context;
+    CHECK(address % f->port.sector_size == 0 && address / f->port.sector_size < f->port.sectors);
+    if (f->off || (f->erase_fails && address / f->port.sector_size == f->bad)) return -1;
+    if (power_fails(f)) {
+        tear_erase(f, f->bytes + address);
+        return -1;
+    }
+    memset(f->bytes + address, 0xFF, f->port.sector_size);
+    f->erases[address / f->port.sector_size]++;
+    return 0;
+}
+
+static int flash_sync(void *context) { return ((flash_t *)context)->off ? -1 : 0; }
+
+typedef struct {
+    uint32_t sectors, sector_size, unit, buffer;
+} geometry_t;
+
+static void flash_new(flash_t *f, const geometry_t *g, uint32_t seed) {
+    memset(f, 0, sizeof *f);
+    f->port = (edge_flash_t){f,          flash_read, flash_program,  flash_erase,
+                             flash_sync, g->sectors, g->sector_size, g->unit};
+    f->cut_at = NEVER;
+    f->random = seed;
+    memset(f->bytes, 0xFF, sizeof f->bytes);
+}
+
+static void power_on(flash_t *f) {
+    f->off = false;
+    f->cut_at = NEVER;
+    f->operations = 0;
+}
+
+/// A board: a net, a store, and what the store must hold ///
+
+static uint8_t *image;
+static size_t image_size;
+
+typedef struct {
+    edge_model_t model;
+    edge_net_t net;
+    edge_store_t store;
+    uint8_t *weights, *arena;
+    uint8_t *buffer;
+    uint32_t buffer_size;
+} board_t;
+
+// State number k of the net: weights, update number, rate decay and alignment follow from it.
+static void become(board_t *b, uint32_t k, edge_alignment_t *alignment) {
+    uint32_t random = k * 2654435761u + 1;
+    memcpy(b->weights, image + 272, edge_model_weights_size(&b->model));
+    for (int w = 0; w < 16 * 12; w++) b->weights[w] = (uint8_t)(next_random(&random) >> 24);
+    b->net.update = 1000 + k;
+    b->net.rate_decay = (uint8_t)(k % 16);
+    for (int c = 0; c < EDGE_MAX_CHANNELS; c++)
+        alignment->gain[c] = (int8_t)((int)((k * 7 + (uint32_t)c) % 256) - 128);
+    alignment->rotation = (int8_t)((int)(k % 256) - 128);
+}
+
+static bool is_state(board_t *b, uint32_t k, const edge_alignment_t *found) {
+    static uint8_t weights[1 << 12];
+    edge_alignment_t wanted;
+    const size_t size = edge_model_weights_size(&b->model);
+    const uint32_t update = b->net.update, decay = b->net.rate_decay;
+    memcpy(weights, b->weights, size);
+    become(b, k, &wanted);
+    const bool same = memcmp(weights, b->weights, size) == 0 && update == b->net.update &&
+                      decay == b->net.rate_decay && memcmp(&wanted, found, sizeof wanted) == 0;
+    memcpy(b->weights, weights, size);
+    b->net.update = update;
+    b->net.rate_decay = (uint8_t)decay;
+    return same;
+}
+
+static void board_start(board_t *b, uint32_t buffer_size) {
+    CHECK(edge_model_open(&b->model, image, image_size) == 0);
+    b->weights = malloc(edge_model_weights_size(&b->model));
+    b->arena = malloc(edge_model_arena_size(&b->model, EDGE_LEARN));
+    b->buffer = malloc(buffer_size);
+    b->buffer_size = buffer_size;
+    CHECK(edge_net_init(&b->net, &b->model, b->weights, b->arena,
+                        edge_model_arena_size(&b->model, EDGE_LEARN), EDGE_LEARN) == 0);
+}
+
+static void board_stop(board_t *b) {
+    free(b->weights);
+    free(b->arena);
+    free(b->buffer);
+}
+
+static int restart(board_t *b, const edge_flash_t *port) {
+    memset(b->buffer, 0xA5, b->buffer_size);
+    CHECK(edge_store_init(&b->store, port, b->buffer, b->buffer_size) == 0);
+    return edge_store_open(&b->store, &b->net);
+}
+
+// What a store holds: number of the confirmed state, 0 for none, and its sequence.
+typedef struct {
+    uint32_t state, sequence;
+} held_t;
+
+// The store, opened anew, holds `held`.
+static void check_holds(board_t *b, const flash_t *f, const held_t *held) {
+    edge_alignment_t alignment;
+    const int opened = restart(b, &f->port);
+    const uint32_t sequence = edge_store_sequence(&b->store);
+    CHECK(sequence == held->sequence && edge_store_trial(&b->store) == 0);
+    CHECK(opened == (held->state ? 0 : EDGE_ERR_EMPTY));
+    become(b, 9999, &alignment);
+    CHECK(edge_store_load(&b->store, &b->net, &alignment) == opened);
+    CHECK(is_state(b, held->state ? held->state : 9999, &alignment));
+}
+
+/// Histories ///
+
+// W writes a new state on trial, C confirms it, L loads, R restarts. Runs until power fails. Returns the number of operations, or NEVER if power failed.
+static int run(board_t *b, flash_t *f, const char *history, uint32_t *state, held_t *held) {
+    edge_alignment_t alignment;
+    held_t trial = {0, 0};
+    for (const char *h = history; *h; h++) {
+        int result = 0;
+        if (*h == 'W') {
+            become(b, ++*state, &alignment);
+            result = edge_store_write(&b->store, &b->net, &alignment);
+            trial.state = result ? 0 : *state;
+            trial.sequence = edge_store_trial(&b->store);
+            if (!result) CHECK(trial.sequence > held->sequence);
+        } else if (*h == 'C') {
+            const int units = (8 + (int)f->port.unit - 1) / (int)f->port.unit, from = f->operations;
+            result = edge_store_confirm(&b->store);
+            if (!trial.state) CHECK(result == EDGE_ERR_TRIAL);
+            // Confirmed is what has the last unit of its mark, to the last bit.
+            if (!result || (f->off && f->operations == from + units && f->torn_whole)) *held = trial;
+            trial.state = 0;
+            if (result == EDGE_ERR_TRIAL) result = 0;
+        } else if (*h == 'L') {
+            result = edge_store_load(&b->store, &b->net, &alignment);
+            CHECK(result == (held->state ? 0 : EDGE_ERR_EMPTY));
+            if (!result) CHECK(is_state(b, held->state, &alignment));
+            trial.state = result = 0;
+        } else {
+            check_holds(b, f, held);
+            trial.state = 0;
+        }
+        if (f->off) return NEVER;
+        CHECK(result == 0);
+        CHECK(edge_store_sequence(&b->store) == held->sequence);
+    }
+    return f->operations;
+}
+
+static unsigned long cases, cuts;
+
+// Every cut of a history, and every cut (or one of `stride`) of what is done afterwards.
+static void cut_everywhere(const geometry_t *g, const char *history, const char *after, int first_stride,
+                           int second_stride) {
+    static flash_t f, half, start;
+    board_t b;
+    uint32_t state;
+    held_t held;
+    board_start(&b, g->buffer);
+    flash_new(&start, g, 1);
+    for (int first = 0;; first += first_stride) {
+        bool over = false;
+        for (int torn = 0; torn < TORN && !over; torn++) {
+            snprintf(replay, sizeof replay, "geometry %u x %u unit %u, history %s, cut %d torn %d",
+                     g->sectors, g->sector_size, g->unit, history, first, torn);
+            f = start;
+            f.port.context = &f;
+            f.random = (uint32_t)(first * TORN + torn + 1);
+            f.cut_at = first;
+            f.torn = (enum torn)torn;
+            state = 0;
+            held = (held_t){0, 0};
+            (void)restart(&b, &f.port);
+            over = run(&b, &f, history, &state, &held) != NEVER;
+            if (over) break;
+            power_on(&f);
+            check_holds(&b, &f, &held);
+            cases++;
+            cuts++;
+            // Opening twice finds the same.
+            check_holds(&b, &f, &held);
+            half = f;
+            const uint32_t state_then = state;
+            const held_t held_then = held;
+            for (int second = second_stride ? (first + torn) % second_stride : NEVER;;
+                 second += second_stride) {
+                f = half;
+                f.port.context = &f;
+                f.cut_at = second;
+                f.torn = (enum torn)((second + first) % TORN);
+                state = state_then;
+                held = held_then;
+                snprintf(replay + strlen(replay) % 120, 60, " then %s cut %d", after, second);
+                (void)restart(&b, &f.port);
+                const bool done = run(&b, &f, after, &state, &held) != NEVER;
+                if (!done) {
+                    power_on(&f);
+                    check_holds(&b, &f, &held);
+                    cases++;
+                    cuts += 2;
+                }
+                // Whatever happened, the store goes on.
+                f.cut_at = NEVER;
+                CHECK(run(&b, &f, "WCLR", &state, &held) != NEVER && held.state == state);
+                uint32_t erases;
+                CHECK(edge_store_wear(&b.store, b.store.live / b.store.slots * b.store.bank_sectors,
+                                      &erases) == 0);
+                if (done) break;
+            }
+        }
+        if (over) break;
+    }
+    board_stop(&b);
+}
+
+/// Wear, failing flash, random flash ///
+
+static void wear_is_spread(const geometry_t *g) {
+    static flash_t f;
+    board_t b;
+    uint32_t state = 0, least = UINT32_MAX, most = 0, counted;
+    held_t held = {0, 0};
+    snprintf(replay, sizeof replay, "wear, %u x %u unit %u", g->sectors, g->sector_size, g->unit);
+    board_start(&b, g->buffer);
+    flash_new(&f, g, 7);
+    (void)restart(&b, &f.port);
+    for (int k = 0; k < 400; k++) CHECK(run(&b, &f, k % 5 ? "WC" : "WRWC", &state, &held) != NEVER);
+    const uint32_t used = b.store.banks * b.store.bank_sectors;
+    for (uint32_t sector = 0; sector < used; sector++) {
+        CHECK(edge_store_wear(&b.store, sector, &counted) == 0);
+        // A sector's first count starts from the highest of all.
+        CHECK(counted >= f.erases[sector] && counted <= f.erases[sector] + used);
+        if (counted < least) least = counted;
+        if (counted > most) most = counted;
+    }
+    CHECK(most - least <= 2);
+    CHECK(edge_store_wear(&b.store, g->sectors, &counted) == EDGE_ERR_ARGUMENT);
+    board_stop(&b);
+}
+
+static void survives_bad_sectors(const geometry_t *g) {
+    static flash_t f;
+    board_t b;
+    for (int kind = 0; kind < 3; kind++) {
+        for (uint32_t bad = 0; bad < g->sectors; bad++) {
+            uint32_t state = 0;
+            held_t held = {0, 0};
+            snprintf(replay, sizeof replay, "bad sector %u of %u x %u, kind %d", bad, g->sectors,
+                     g->sector_size, kind);
+            board_start(&b, g->buffer);
+            flash_new(&f, g, 7);
+            (void)restart(&b, &f.port);
+            CHECK(run(&b, &f, "WCWC", &state, &held) != NEVER);
+            f.program_fails = kind == 0;
+            f.program_lies = kind == 1;
+            f.erase_fails = kind == 2;
+            f.bad = bad;
+            edge_alignment_t alignment;
+            for (int k = 0; k < 40; k++) {
+                become(&b, ++state, &alignment);
+                const int result = edge_store_write(&b.store, &b.net, &alignment);
+                CHECK(result == 0 || result == EDGE_ERR_FLASH);
+                if (b.store.banks > 2) CHECK(result == 0);
+                const uint32_t sequence = edge_store_trial(&b.store);
+                if (result == 0 && k % 2 && edge_store_confirm(&b.store) == 0)
+                    held = (held_t){state, sequence};
+                check_holds(&b, &f, &held);
+            }
+            board_stop(&b);
+        }
+    }
+}
+
+// Any bytes: open, load and write answer, inside the region (flash_read and flash_program check it) and inside their memory (sanitizers do).
+static void survives_random_flash(const geometry_t *g, uint32_t rounds) {
+    static flash_t f;
+    board_t b;
+    edge_alignment_t alignment;
+    board_start(&b, g->buffer);
+    for (uint32_t k = 0; k < rounds; k++) {
+        uint32_t state = 0;
+        held_t held = {0, 0};
+        flash_new(&f, g, k + 1);
+        snprintf(replay, sizeof replay, "random flash %u of %u x %u", k, g->sectors, g->sector_size);
+        const uint32_t size = g->sectors * g->sector_size;
+        if (k % 4 == 0) {
+            for (uint32_t at = 0; at < size; at++) f.bytes[at] = (uint8_t)draw(&f);
+        } else {
+            (void)restart(&b, &f.port);
+            CHECK(run(&b, &f, "WCWCWCW", &state, &held) != NEVER);
+            for (uint32_t n = 1 + draw(&f) % 20; n; n--)
+                f.bytes[draw(&f) % (k % 4 == 1 ? 1024u % size + 64 : size)] ^= (uint8_t)(1u << draw(&f) % 8);
+            if (k % 4 == 3) f.read_fails = 2 + (int)(draw(&f) % 100);
+        }
+        const int opened = restart(&b, &f.port);
+        CHECK(opened == 0 || opened == EDGE_ERR_EMPTY);
+        const int loaded = edge_store_load(&b.store, &b.net, &alignment);
+        CHECK(loaded == 0 || loaded == EDGE_ERR_EMPTY || loaded == EDGE_ERR_FLASH);
+        if (loaded == 0) {
+            bool known = false;
+            for (uint32_t n = 1; n <= state; n++) known = known || is_state(&b, n, &alignment);
+            CHECK(known);
+        }
+        for (int n = 0; n < 6; n++) {
+            become(&b, ++state, &alignment);
+            const int written = edge_store_write(&b.store, &b.net, &alignment);
+            CHECK(written == 0 || (written == EDGE_ERR_FLASH && f.read_fails));
+            if (written) continue;
+            const int confirmed = edge_store_confirm(&b.store);
+            CHECK(confirmed == 0 || (confirmed == EDGE_ERR_FLASH && f.read_fails));
+            if (f.read_fails) continue;
+            held = (held_t){state, edge_store_sequence(&b.store)};
+            check_holds(&b, &f, &held);
+        }
+    }
+    board_stop(&b);
+}
+
+// One bit of the newest state, anywhere in it: the one before counts.
+static void falls_back(const geometry_t *g) {
+    static flash_t f;
+    board_t b;
+    board_start(&b, g->buffer);
+    for (uint32_t k = 0; k < 60; k++) {
+        uint32_t state = 0;
+        held_t held = {0, 0}, before;
+        snprintf(replay, sizeof replay, "bit %u of the newest state, %u x %u", k, g->sectors, g->sector_size);
+        flash_new(&f, g, k + 1);
+        (void)restart(&b, &f.port);
+        CHECK(run(&b, &f, "WCWC", &state, &held) != NEVER);
+        before = held;
+        CHECK(run(&b, &f, "WC", &state, &held) != NEVER && held.state == 3);
+        const uint32_t data =
+            b.store.live % b.store.slots * b.store.slot_size + (g->unit > 32 ? g->unit : 32) + draw(&f) % 300;
+        const uint32_t header = g->sector_size - b.store.sector_data;
+        const uint32_t sector =
+            b.store.live / b.store.slots * b.store.bank_sectors + data / b.store.sector_data;
+        f.bytes[sector * g->sector_size + header + data % b.store.sector_data] ^=
+            (uint8_t)(1u << draw(&f) % 8);
+        check_holds(&b, &f, &before);
+    }
+    board_stop(&b);
+}
+
+// A state with weights that no net could have, and right checksums: the net gets its image's own weights.
+static void refuses_forged_weights(void) {
+    static const geometry_t g = {4, 2048, 8, 64};
+    static flash_t f;
+    board_t b;
+    edge_alignment_t alignment;
+    board_start(&b, g.buffer);
+    flash_new(&f, &g, 1);
+    (void)restart(&b, &f.port);
+    become(&b, 1, &alignment);
+    b.weights[16 * 12 + 7] = 1;  // pads a row
+    CHECK(edge_store_write(&b.store, &b.net, &alignment) == 0 && edge_store_confirm(&b.store) == 0);
+    b.weights[16 * 12 + 7] = 0;
+    CHECK(restart(&b, &f.port) == 0);
+    CHECK(edge_store_load(&b.store, &b.net, &alignment) == EDGE_ERR_FLASH);
+    CHECK(memcmp(b.weights, image + 272, edge_model_weights_size(&b.model)) == 0 &&
+          edge_net_updates(&b.net) == 0);
+    board_stop(&b);
+}
+
+static void refuses_by_name(void) {
+    static const geometry_t g = {4, 2048, 8, 64};
+    static flash_t f;
+    board_t b;
+    uint32_t erases;
+    board_start(&b, g.buffer);
+    flash_new(&f, &g, 1);
+    edge_flash_t bad = f.port;
+    CHECK(edge_store_init(&b.store, NULL, b.buffer, 64) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_init(&b.store, &bad, b.buffer, 31) == EDGE_ERR_ARGUMENT);
+    bad.unit = 3;
+    CHECK(edge_store_init(&b.store, &bad, b.buffer, 64) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_sectors(&bad, &b.net) == 0);
+    bad = f.port;
+    bad.sectors = 1;
+    CHECK(edge_store_init(&b.store, &bad, b.buffer, 64) == EDGE_ERR_ARGUMENT);
+    bad.sectors = 3;
+    bad.sector_size = 256;
+    CHECK(edge_store_sectors(&bad, &b.net) == 4);
+    CHECK(edge_store_init(&b.store, &bad, b.buffer, 64) == 0);
+    CHECK(edge_store_open(&b.store, &b.net) == EDGE_ERR_ROOM);
+    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_ROOM);
+    CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL);
+    CHECK(restart(&b, &f.port) == EDGE_ERR_EMPTY);
+    CHECK(edge_store_wear(&b.store, 0, &erases) == EDGE_ERR_EMPTY);
+    CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_EMPTY);
+    CHECK(edge_store_open(&b.store, NULL) == EDGE_ERR_ARGUMENT);
+    board_stop(&b);
+}
+
+int main(int argc, char **argv) {
+    static const geometry_t geometries[] = {
+        {3, 4096, 4, 256},    // sectors of 4 KB, words
+        {5, 2048, 8, 64},     // double words
+        {6, 1024, 2, 32},     // half words
+        {4, 16384, 32, 64},   // flash words of 256 bits
+        {6, 256, 1, 37},      // a state is larger than a sector
+        {3, 4096, 256, 256},  // pages
+    };
+    const int count = (int)(sizeof geometries / sizeof *geometries);
+    const bool full = argc > 1 && strcmp(argv[1], "full") == 0;
+    static uint8_t memory[1024] __attribute__((aligned(8)));
+    image = memory;
+    image_size = small_image(image);
+    refuses_by_name();
+    refuses_forged_weights();
+    for (int k = 0; k < count; k++) {
+        const geometry_t *g = geometries + k;
+        const int quick = g->unit >= 32 ? 1 : g->unit >= 8 ? 3 : 7;
+        cut_everywhere(g, "WCWWCRWLCWC", "WC", full ? 1 : quick, full ? quick * 3 - 2 : quick * 11);
+        cut_everywhere(g, "WCWCWCWCWCWCWCWCWCWC", "WRWC", full ? quick : quick * 7, full ? quick * 7 : 0);
+        falls_back(g);
+        wear_is_spread(g);
+        survives_bad_sectors(g);
+        survives_random_flash(g, full ? 2000 : 100);
+    }
+    printf("%lu cases, %lu power cuts, 0 states lost\n", cases, cuts);
+    return 0;
+}
