@@ -19,7 +19,8 @@ def scale_to_rate(network: Network, params: Mapping[str, Array], x: Array, spike
     What scales currents last before the neurons is scaled: batch norm's gamma and beta, or the gain and
     offset of standardized weights, or weights and bias. Counted over the window's last third, by bisection
     between 0.01 and 100, as in the lineage. Neurons that no such layer feeds stay as they are.
-    x : a batch, as the network takes it. Source: Zhu et al., NeurIPS 2023.
+    Raises ConfigError where no such factor exists: with an adaptive threshold that reaches 0, neurons fire by
+    themselves. x : a batch, as the network takes it. Source: Zhu et al., NeurIPS 2023.
     """
     if not 0 < spikes <= network.window:
         raise ConfigError(
@@ -47,7 +48,10 @@ def _through(
             x, _ = layer.forward(own, x, how)
         following = layers[i + 1] if i + 1 < len(layers) else None
         if isinstance(layer, Dense | Conv | BatchNorm) and isinstance(following, Spiking):
-            factor = _factor(following.neuron, x, how, rate)
+            try:
+                factor = _factor(following.neuron, x, how, rate)
+            except ConfigError as error:
+                raise ConfigError(f"layer {name}: {error}") from None
             own = {k: v * v.dtype.type(factor) if k in _scaled(own) else v for k, v in own.items()}
             x = x * x.dtype.type(factor)
         done |= prefixed(name, own)
@@ -69,13 +73,23 @@ def _scaled(params: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _factor(neuron: Neuron, current: Array, how: Forward, rate: float) -> float:
-    """What the currents must be multiplied by for that many spikes a neuron and step in the last third."""
+    """What the currents must be multiplied by for that many spikes a neuron and step in the last third.
+
+    Where fewer come of any factor (most currents are negative), for nine tenths of those that can.
+    """
+
+    def found(factor: float) -> float:
+        fired = how.ops.neuron(neuron, current * current.dtype.type(factor), how.window).fired
+        return float(fired[how.window * 2 // 3 :].mean())
+
+    rate = min(rate, 0.9 * found(MOST))
+    if found(LEAST) > rate:
+        raise ConfigError(
+            f"its neurons fire {found(LEAST):.3f} times a step without input, and {rate:.3f} is wanted: "
+            "an adaptive threshold needs no initial rate"
+        )
     low, high = LEAST, MOST
     while high / low > RATIO:
         middle = (low * high) ** 0.5
-        fired = how.ops.neuron(neuron, current * current.dtype.type(middle), how.window).fired
-        if float(fired[how.window * 2 // 3 :].mean()) > rate:
-            high = middle
-        else:
-            low = middle
+        low, high = (low, middle) if found(middle) > rate else (middle, high)
     return (low * high) ** 0.5

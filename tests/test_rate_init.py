@@ -61,6 +61,14 @@ def test_blocks_are_reached():
     assert all(0.05 < rate < 0.4 for name, rate in rates.items()), rates
 
 
+def test_neurons_that_fire_by_themselves_are_named():
+    m = method("std_ed")
+    net = build("4C3-8", Input("static", (8, 8, 1)), 4, 5, Style(m.neuron, m.pool, m.norm, readout="spiking"))
+    x = np.random.default_rng(1).normal(size=(9, 8, 8, 1))
+    with pytest.raises(ConfigError, match=r"layer conv1: .*adaptive threshold"):
+        scale_to_rate(net, net.init(0, np.float64), x, 0.6)
+
+
 def test_an_impossible_rate_is_refused():
     net = build("4C3-8", Input("static", (8, 8, 1)), 4, 5)
     with pytest.raises(ConfigError, match="at most one a step"):

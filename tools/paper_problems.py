@@ -31,7 +31,6 @@ ARMS = (
     ("if_fixed", False),
     ("if_fixed", True),
     ("std_ed", False),
-    ("std_ed", True),
     ("lif_fixed", False),
     ("mpd_ed", False),
 )
