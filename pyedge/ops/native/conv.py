@@ -1,6 +1,7 @@
 """Convolutions and pooling in the native backend; images are (height, width, channels)."""
 
 from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class ConvCurrents(Lazy):
     def run_into(self, to: dict[str, Any], window: int) -> None:
         _, batch, *rest = self.shape
         neurons = ffi.new(
-            "train_forward *", {"window": window, "batch": batch, "outputs": int(np.prod(rest)), **to}
+            "train_forward *", {"window": window, "batch": batch, "outputs": int(prod(rest)), **to}
         )
         self._run({"neurons": neurons})
 
@@ -94,7 +95,7 @@ def input_error(error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry"
 
 
 class ConvErrors(Lazy):
-    """dL/dx of a convolution; the neurons below take it unwritten, sample by sample. bonus : added everywhere."""
+    """dL/dx of a convolution; the neurons below take it unwritten, sample by sample. bonus : added to all."""
 
     dtype = FLOAT
 
@@ -219,7 +220,7 @@ class Winners(Lazy):
 def max_pool(x: Spikes, size: int) -> Pooled:
     window, batch, h, w, c = x.shape
     shape = (window, batch, h // size, w // size, c)
-    features = int(np.prod(shape[2:]))
+    features = int(prod(shape[2:]))
     out = np.empty((batch, window, row_bytes(features)), np.uint8)
     winners = np.empty_like(x.bits.bits)
     with POOL as pool:

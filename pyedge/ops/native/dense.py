@@ -1,6 +1,7 @@
 """Dense layers in the native backend."""
 
 from copy import copy
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class _Below(Lazy):
     def _make(self) -> Array:
         window, batch = self.shape[:2]
         out = np.empty(self.shape, np.float32)
-        features = int(np.prod(self.shape[2:]))
+        features = int(prod(self.shape[2:]))
         job = {
             "window": window,
             "batch": batch,

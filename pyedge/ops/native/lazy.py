@@ -6,6 +6,7 @@ rules and losses work; the backend's own operations take what it is made of inst
 
 from collections.abc import Callable
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Lazy(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return int(prod(self.shape))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -65,7 +66,7 @@ class Lazy(np.lib.mixins.NDArrayOperatorsMixin):
     def _full(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """The shape with its -1, if any, worked out."""
         wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        known = -int(np.prod(wanted))
+        known = -int(prod(wanted))
         return tuple(self.size // known if n == -1 and known else int(n) for n in wanted)
 
 
@@ -166,7 +167,7 @@ class Spikes(Lazy):
     def pack(cls, x: Array) -> "Spikes":
         """From bool, (T, batch, ...)."""
         window, batch = x.shape[:2]
-        count = int(np.prod(x.shape[2:]))
+        count = int(prod(x.shape[2:]))
         x = np.ascontiguousarray(x)
         bits = np.empty((batch, window, row_bytes(count)), np.uint8)
         with POOL as pool:
@@ -213,6 +214,9 @@ class Spikes(Lazy):
         return Spikes(Bits(bits, self.bits.features), (self.shape[0], len(bits), *self.shape[2:]))
 
 
+_ARRAYS = {f"{kind} *": f"{kind}[]" for kind in ("float", "uint8_t", "uint16_t", "int32_t", "int64_t")}
+
+
 def pointer(kind: str, array: Array | None) -> Any:
-    """The address of a contiguous array; the caller keeps the array alive."""
-    return ffi.NULL if array is None else ffi.cast(kind, array.__array_interface__["data"][0])
+    """A contiguous array as the kernels take it; what it is put into does not keep it alive."""
+    return ffi.NULL if array is None else ffi.from_buffer(_ARRAYS[kind], array)

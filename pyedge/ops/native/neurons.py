@@ -1,12 +1,14 @@
 """Layers of neurons in the native backend: a window forward, and the error of MPD-ED backward."""
 
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyedge._train import ffi, lib
 from pyedge.ops.native.lazy import UNIT, Bits, Later, Lazy, Spikes, pointer, row_bytes
+from pyedge.ops.native.memory import roomy
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps
 
@@ -24,7 +26,7 @@ class Saved:
     def __init__(self, window: int, batch: int, features: int) -> None:
         units = -(-features // UNIT)
         size = batch * units * (UNIT * window + UNIT)
-        self.u, self.theta = np.empty(size, np.float32), np.empty(size, np.float32)
+        self.u, self.theta = roomy(size, np.float32), roomy(size, np.float32)
         self.begin, self.count = np.empty(batch * units, np.int64), np.empty(batch * units, np.int32)
 
     @property
@@ -55,7 +57,7 @@ def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
     from pyedge.neuron import Spike
 
     shape = (window, *current.shape[1:])
-    batch, features = shape[1], int(np.prod(shape[2:]))
+    batch, features = shape[1], int(prod(shape[2:]))
     table = neuron.params(window, current.dtype)
     theta = np.zeros(max(64, window + 1), np.float32)
     theta[: window + 1] = table.theta
@@ -230,7 +232,7 @@ class Epsilon(Lazy):
             units = -(-self.features // UNIT)
             size = batch * units * (UNIT * window + UNIT)
             count, begin = np.empty(batch * units * window, np.uint16), np.empty(batch * units, np.int64)
-            index, value = np.empty(size, np.uint16), np.empty(size, np.float32)
+            index, value = roomy(size, np.uint16), roomy(size, np.float32)
             deltas = {
                 "begin": pointer("int64_t *", begin),
                 "count": pointer("uint16_t *", count),
