@@ -235,7 +235,7 @@ AVX2 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile
 }
 
 const edge_kernels_t *edge_avx2_kernels(void) {
-    static const edge_kernels_t kernels = {1, add_rows, fire, update};
+    static const edge_kernels_t kernels = {1, add_rows, fire, update, edge_avx2_errors};
     return &kernels;
 }
 #else

@@ -4,8 +4,8 @@
 
 #ifdef EDGE_AVX2
 const edge_kernels_t *edge_kernels(void) {
-    const int there =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+    const int there = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
     return there ? edge_avx2_kernels() : edge_portable_kernels();
 }
 #elif defined(EDGE_ARM_THUMB2)

@@ -49,6 +49,19 @@ typedef struct edge_moves {
     uint32_t spikes;  // of the rows
 } edge_moves_t;
 
+// What the errors of a hidden LIF layer below a linear readout are made of, in the update unit (docs/arithmetic.md 3.3 to
+// 3.5), where eps has lanes.
+typedef struct edge_errors {
+    const uint8_t *history;  // spikes, rows of history_bytes, at most 8
+    const uint8_t *gates;    // bits as in the history; with a cursor, bytes, and eight bytes can be read from each
+    uint32_t *cursor;        // the index of the next neuron's spike at each step, moved on; NULL for bits
+    const edge_threshold_t *threshold;
+    uint32_t history_bytes, window, reset_mult, reset_shift;
+    int32_t error_limit, update_limit;
+    int32_t rate;     // r, -15 .. 31
+    uint32_t stride;  // of eps, from step to step
+} edge_errors_t;
+
 typedef struct edge_kernels {
     // How a word of eps holds a pair of int16: 1 as two lanes, 0 packed as low + 65536 high, so that plain adds do.
     uint32_t lanes;
@@ -67,6 +80,10 @@ typedef struct edge_kernels {
     // 3.7).
     // w: first weight of row 0 in the tile; m4: bytes from row to row.
     edge_moves_t (*update)(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
+
+    // All steps of eps of neurons first .. first + 7, the first step at *eps. d: their errors from above. largest:
+    // receives their largest magnitudes. NULL where eps has no lanes.
+    void (*errors)(const edge_errors_t *e, uint32_t first, const int32_t *d, int16_t *eps, uint32_t *largest);
 } edge_kernels_t;
 
 // The kernels of this machine. Returns a constant table.
@@ -76,6 +93,7 @@ const edge_kernels_t *edge_kernels(void);
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE)
 #define EDGE_AVX2 1
 const edge_kernels_t *edge_avx2_kernels(void);
+void edge_avx2_errors(const edge_errors_t *e, uint32_t first, const int32_t *d, int16_t *eps, uint32_t *largest);
 #endif
 
 #ifdef EDGE_ARM_THUMB2
