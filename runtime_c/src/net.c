@@ -209,9 +209,8 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
         const uint32_t fired = kernels->fire(s->u, f.last, &th, t, i, left < 32 ? left : 32);
         if (spikes) edge_store32(spikes + i / 8, fired);
         if (!fired) continue;
-        if (record) edge_mark_fired(&f, i, fired);
         if (counted) record_capacity(n, y, s->seat, &f, i, fired);
-        spikes_out += edge_reset_fired(&f, i, fired);
+        spikes_out += edge_restart_fired(&f, i, fired);
         for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
     }
     return spikes_out;

@@ -53,15 +53,15 @@
 #define ADD_PAIR add    // low + 65536 high
 #endif
 
-// Offsets of the spikes in the bits of r8, the first on top.
+// Offsets of the spikes in the bits of r2, the first on top.
 .macro list_spikes
-    cmp     r8, #0
-    beq     1f
-0:  clz     r9, r8
+    rbit    r2, r2
+    cbz     r2, 1f
+0:  clz     r9, r2
     lsr     r10, r7, r9
     mla     r9, r9, r4, r6
     str     r9, [r5], #4
-    bics    r8, r8, r10
+    bics    r2, r2, r10
     bne     0b
 1:
 .endm
@@ -286,8 +286,7 @@ FUNCTION edge_arm_update
     subs    r3, r3, #4
     blo     .Lbytes
 .Lword:
-    ldr     r8, [r0], #4
-    rbit    r8, r8
+    ldr     r2, [r0], #4
     list_spikes
     add     r6, r6, r4, lsl #5
     subs    r3, r3, #4
@@ -300,12 +299,12 @@ FUNCTION edge_arm_update
     adds    r3, r3, #4
     beq     .Llisted
 .Lbyte:
-    ldrb    r8, [r0], #1
-    rbit    r8, r8
+    ldrb    r2, [r0], #1
     list_spikes
-    add     r6, r6, r4, lsl #3
     subs    r3, r3, #1
-    bne     .Lbyte
+    beq     .Llisted
+    add     r6, r6, r4, lsl #3
+    b       .Lbyte
 .Llisted:
     subs    r5, r5, r11
     beq     .Lnext
@@ -327,7 +326,9 @@ FUNCTION edge_arm_update
     ldr     r6, [sp, #FAST]
     eor     r1, r1, r1, lsr #16
     orr     r12, r1, #1
+#ifndef EDGE_ARM_DSP
     str     r12, [sp, #ROW_KEY]
+#endif
     cmp     r5, r6
     bgt     .Lgeneral
 
@@ -384,6 +385,7 @@ FUNCTION edge_arm_update
 
 // Every sum. First the eps of four groups in registers, then their random words.
 .Lgeneral:
+    str     r12, [sp, #ROW_KEY]
     cmp     r6, #0
     blt     .Lsmall
     adr     r0, .Lentries
@@ -474,9 +476,8 @@ FUNCTION edge_arm_update
 .Llong_row:
     str     r1, [sp]
     ldr     r0, [sp, #KEYS]
+    ldr     r2, [sp, #WEIGHTS]
     add     r0, r0, #4
-    add     r0, r0, r2
-    ldr     r2, [sp, #M4]
     add     r0, r0, r2
     ldr     r1, [sp, #TILE]
     ldr     r2, [sp, #HISTORY]

@@ -12,34 +12,28 @@ void edge_mark_lines(uint8_t *history, uint32_t bytes, uint8_t bit, const uint16
     for (const uint16_t *const end = list + n; list < end; list++) history[(size_t)*list * bytes] |= bit;
 }
 
-uint32_t edge_reset_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
-    int32_t *const u = f->u;
-    uint16_t *const last = f->last;
-    const uint32_t t = f->t;
-    uint32_t spikes = 0;
-    for (; fired; fired &= fired - 1, spikes++) {
-        const uint32_t i = first + edge_lowest_bit(fired);
-        u[i] = 0;
-        last[i] = (uint16_t)t;
-    }
-    return spikes;
-}
-
-void edge_mark_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
+uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
     // Copies: bytes may be written anywhere, and the compiler would read everything again.
     const edge_threshold_t th = *f->threshold;
-    const int32_t *const u = f->u + first;
-    const uint16_t *const last = f->last + first;
     const uint32_t bytes = f->bytes, t = f->t;
     const uint8_t bit = f->bit;
-    uint8_t *const history = f->history + (size_t)first * bytes, *const gates = f->gates;
-    const int32_t width = f->gate_width;
-    for (; fired; fired &= fired - 1) {
-        const uint32_t k = edge_lowest_bit(fired);
-        history[k * bytes] |= bit;
-        if (gates && u[k] - edge_ceiling(edge_theta(&th, first + k, t - last[k])) < width)
-            gates[(first + k) * bytes] |= bit;
+    const int32_t width = f->gate_width, decayed = th.theta0 - th.alpha * ((int32_t)t - 1 + th.ahead);
+    int32_t *const u = f->u + first;
+    uint16_t *const last = f->last + first;
+    uint8_t *const history = f->history, *const gates = f->gates;
+    uint32_t spikes = 0;
+    for (; fired; fired &= fired - 1, spikes++) {
+        const uint32_t k = edge_lowest_bit(fired), at = (first + k) * bytes;
+        if (history) history[at] |= bit;
+        if (gates) {
+            int32_t theta = decayed + th.alpha * last[k];
+            if (th.theta0s) theta = edge_theta(&th, first + k, t - last[k]);
+            if (u[k] - edge_ceiling(theta > 0 ? theta : 0) < width) gates[at] |= bit;
+        }
+        u[k] = 0;
+        last[k] = (uint16_t)t;
     }
+    return spikes;
 }
 
 void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved) {

@@ -19,18 +19,15 @@ typedef struct edge_firing {
     uint16_t *last;  // step of the last spike
     const edge_threshold_t *threshold;
     uint32_t t;
-    uint8_t *history;  // input-major spikes, from the byte of step t; rows of `bytes`
+    uint8_t *history;  // input-major spikes, from the byte of step t; rows of `bytes`; or NULL
     uint8_t *gates;    // of a rectangular surrogate, likewise, or NULL
     uint32_t bytes;
     uint8_t bit;  // of step t
     int32_t gate_width;
 } edge_firing_t;
 
-// Neurons `first` + the bits of `fired` start again at 0. Returns how many.
-uint32_t edge_reset_fired(const edge_firing_t *f, uint32_t first, uint32_t fired);
-
-// Keeps their spikes and gates for learning; before their reset.
-void edge_mark_fired(const edge_firing_t *f, uint32_t first, uint32_t fired);
+// Neurons `first` + the bits of `fired` start again at 0; what learning needs of them is kept. Returns how many.
+uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fired);
 
 // Writes e to *eps and back in time, `stride` apart: `steps` times as it is, or halved towards 0 from step to step
 // until nothing is left.
