@@ -156,7 +156,11 @@ class Training:
     activity_target: float = key(0.0, "firing rate that costs nothing", low=0, high=1)
     teacher: bool = key(False, "spiking readout: teacher spike for a silent target")
     dtype: str = key("float32", "precision", choices=("float32", "float64"))
-    backend: str = key("numpy", "what computes", choices=("numpy", "native", "torch"))
+    backend: str = key(
+        "numpy",
+        "what computes; auto: native where it was built, else numpy",
+        choices=("auto", "numpy", "native"),
+    )
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,11 @@ class TrainingTable:
     batch: int = key(64, "samples an update", low=1)
     patience: int = key(0, "epochs without a better validation accuracy before it stops; 0: never", low=0)
     keep: str = key("last", "parameters kept: the last, or the best on validation", choices=("last", "best"))
-    backend: str = key("numpy", "what computes", choices=("numpy", "native", "torch"))
+    backend: str = key(
+        "auto",
+        "what computes; auto: native where it was built, else numpy",
+        choices=("auto", "numpy", "native"),
+    )
 
 
 @dataclass(frozen=True)

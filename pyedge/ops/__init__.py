@@ -1,4 +1,4 @@
-"""The trainer's heavy work as one interface, `Ops`: what a backend (numpy, native, torch) must provide.
+"""The trainer's heavy work as one interface, `Ops`: what a backend (numpy, native) must provide.
 
 Layouts, for every backend
 --------------------------
@@ -154,7 +154,6 @@ NUMPY = NumpyOps()
 _BACKENDS: dict[str, Callable[[], Ops]] = {
     "numpy": lambda: NUMPY,
     "native": lambda: import_module("pyedge.ops.native").OPS,
-    "torch": lambda: import_module("pyedge.ops.torch_ops").OPS,
     "auto": lambda: _native_or(NUMPY),
 }
 
