@@ -58,7 +58,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
         "--repetitions", type=int, help="labelled repetitions of each gesture; default: the recipe's"
     )
     parser.add_argument(
-        "--passes", type=int, default=10, help="times that each is learned; default: %(default)s"
+        "--passes", type=int, default=20, help="times that each is learned; default: %(default)s"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a small network, hardly trained and judged: for tests"
