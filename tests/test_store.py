@@ -305,13 +305,30 @@ def test_flash_holds_the_bytes_of_the_page(
 
 
 def test_the_vectors_of_the_page() -> None:
-    blocks = re.findall(r"(?:^    [0-9a-f ]+\n)+", PAGE.split("## 6. Test vectors")[1], re.M)
+    blocks = re.findall(r"(?:^    [0-9a-f ]+\n)+", PAGE.split("## 7. Test vectors")[1], re.M)
     sector, whole = (bytes.fromhex(block) for block in blocks)
     assert sector == struct.pack("<4sIII", b"EDGF", 1, 1, 0xFFFFFFFE)
     layout = Layout(Flash(4, 512, 4), 0)
     alignment = Alignment(-3, (1, 2) + (0,) * 62)
     assert whole == record(layout, 1, 0x12345678, 0, b"", alignment, True)
     assert layout.bank_sectors * 512 + 16 == 528 and 528 + len(whole) - 8 == 628
+
+
+def test_the_firmware_of_the_page_compiles(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```c\n(.*?)```", PAGE, re.S)
+    (tmp_path / "firmware.c").write_text(code)
+    build = [
+        "gcc",
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f"-I{ROOT}/runtime_c/include",
+        "-c",
+        "firmware.c",
+    ]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_states_of_another_image_are_not_seen() -> None:

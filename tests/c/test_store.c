@@ -38,6 +38,8 @@ typedef struct {
     bool off;                                       // no power
     bool program_fails, erase_fails, program_lies;  // in the sector `bad`
     uint32_t bad;
+    int sync_fails;  // one sync of so many fails; 0: none
+    int read_lies;   // one read of so many has a wrong bit; 0: none
     int read_fails;  // one read of so many fails; 0: none
     uint32_t random;
 } flash_t;
@@ -83,6 +85,7 @@ static int flash_read(void *context, uint32_t address, void *bytes, uint32_t siz
     CHECK(size && size <= sizeof f->bytes && address <= f->port.sectors * f->port.sector_size - size);
     if (f->off || (f->read_fails && draw(f) % (uint32_t)f->read_fails == 0)) return -1;
     memcpy(bytes, f->bytes + address, size);
+    if (f->read_lies && draw(f) % (uint32_t)f->read_lies == 0) *(uint8_t *)bytes ^= 1;
     return 0;
 }
 
@@ -121,7 +124,10 @@ static int flash_erase(void *context, uint32_t address) {
     return 0;
 }
 
-static int flash_sync(void *context) { return ((flash_t *)context)->off ? -1 : 0; }
+static int flash_sync(void *context) {
+    flash_t *f = context;
+    return f->off || (f->sync_fails && draw(f) % (uint32_t)f->sync_fails == 0) ? -1 : 0;
+}
 
 typedef struct {
     uint32_t sectors, sector_size, unit, buffer;
@@ -407,7 +413,11 @@ static void survives_random_flash(const geometry_t *g, uint32_t rounds) {
         }
         const int opened = restart(&b, &f.port);
         CHECK(opened == 0 || opened == EDGE_ERR_EMPTY);
+        if (k % 4 == 2) f.read_lies = 2 + (int)(draw(&f) % 30);
         const int loaded = edge_store_load(&b.store, &b.net, &alignment);
+        f.read_lies = 0;
+        if (k % 4 == 2) f.sync_fails = 1 + (int)(draw(&f) % 8);
+        const bool fails = f.read_fails || f.sync_fails;
         CHECK(loaded == 0 || loaded == EDGE_ERR_EMPTY || loaded == EDGE_ERR_FLASH);
         if (loaded == 0) {
             bool known = false;
@@ -417,11 +427,11 @@ static void survives_random_flash(const geometry_t *g, uint32_t rounds) {
         for (int n = 0; n < 6; n++) {
             become(&b, ++state, &alignment);
             const int written = edge_store_write(&b.store, &b.net, &alignment);
-            CHECK(written == 0 || (written == EDGE_ERR_FLASH && f.read_fails));
+            CHECK(written == 0 || (written == EDGE_ERR_FLASH && fails));
             if (written) continue;
             const int confirmed = edge_store_confirm(&b.store);
-            CHECK(confirmed == 0 || (confirmed == EDGE_ERR_FLASH && f.read_fails));
-            if (f.read_fails) continue;
+            CHECK(confirmed == 0 || (confirmed == EDGE_ERR_FLASH && fails));
+            if (fails) continue;
             held = (held_t){state, edge_store_sequence(&b.store)};
             check_holds(&b, &f, &held);
         }
@@ -475,33 +485,127 @@ static void refuses_forged_weights(void) {
     board_stop(&b);
 }
 
+// Every call that cannot be carried out says why.
 static void refuses_by_name(void) {
     static const geometry_t g = {4, 2048, 8, 64};
     static flash_t f;
     board_t b;
     uint32_t erases;
+    snprintf(replay, sizeof replay, "wrong use");
     board_start(&b, g.buffer);
     flash_new(&f, &g, 1);
-    edge_flash_t bad = f.port;
+    const edge_flash_t good = f.port;
+    edge_flash_t bad[12];
+    for (int k = 0; k < 12; k++) bad[k] = good;
+    bad[0].read = NULL;
+    bad[1].program = NULL;
+    bad[2].erase = NULL;
+    bad[3].unit = 0;
+    bad[4].unit = 3;
+    bad[5].unit = 512;
+    bad[6].sectors = 1;
+    bad[7].sectors = 65536;
+    bad[8].sector_size = 2044;
+    bad[9].sector_size = 56;
+    bad[10].unit = bad[10].sector_size = 128;
+    bad[11].sector_size = 0x40000000;
+    for (int k = 0; k < 12; k++) {
+        CHECK(edge_store_init(&b.store, &bad[k], b.buffer, 64) == EDGE_ERR_ARGUMENT);
+        CHECK(edge_store_sectors(&bad[k], &b.net) == 0);
+    }
+    CHECK(edge_store_sectors(NULL, &b.net) == 0 && edge_store_sectors(&good, NULL) == 0);
+    CHECK(edge_store_init(NULL, &good, b.buffer, 64) == EDGE_ERR_ARGUMENT);
     CHECK(edge_store_init(&b.store, NULL, b.buffer, 64) == EDGE_ERR_ARGUMENT);
-    CHECK(edge_store_init(&b.store, &bad, b.buffer, 31) == EDGE_ERR_ARGUMENT);
-    bad.unit = 3;
-    CHECK(edge_store_init(&b.store, &bad, b.buffer, 64) == EDGE_ERR_ARGUMENT);
-    CHECK(edge_store_sectors(&bad, &b.net) == 0);
-    bad = f.port;
-    bad.sectors = 1;
-    CHECK(edge_store_init(&b.store, &bad, b.buffer, 64) == EDGE_ERR_ARGUMENT);
-    bad.sectors = 3;
-    bad.sector_size = 256;
-    CHECK(edge_store_sectors(&bad, &b.net) == 4);
-    CHECK(edge_store_init(&b.store, &bad, b.buffer, 64) == 0);
+    CHECK(edge_store_init(&b.store, &good, NULL, 64) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_init(&b.store, &good, b.buffer, 31) == EDGE_ERR_ARGUMENT);
+    bad[0] = good;
+    bad[0].unit = 128;
+    CHECK(edge_store_init(&b.store, &bad[0], b.buffer, 64) == EDGE_ERR_ARGUMENT);
+
+    bad[0] = good;
+    bad[0].sectors = 3;
+    bad[0].sector_size = 256;
+    CHECK(edge_store_sectors(&bad[0], &b.net) == 4);
+    CHECK(edge_store_init(&b.store, &bad[0], b.buffer, 64) == 0);
     CHECK(edge_store_open(&b.store, &b.net) == EDGE_ERR_ROOM);
     CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_ROOM);
+    CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_ROOM);
     CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL);
-    CHECK(restart(&b, &f.port) == EDGE_ERR_EMPTY);
+
+    CHECK(restart(&b, &good) == EDGE_ERR_EMPTY);
     CHECK(edge_store_wear(&b.store, 0, &erases) == EDGE_ERR_EMPTY);
+    CHECK(edge_store_wear(&b.store, 4, &erases) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_wear(&b.store, 0, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_wear(NULL, 0, &erases) == EDGE_ERR_ARGUMENT);
     CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_EMPTY);
+    CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL && edge_store_confirm(NULL) == EDGE_ERR_TRIAL);
+    CHECK(edge_store_sequence(NULL) == 0 && edge_store_trial(NULL) == 0);
     CHECK(edge_store_open(&b.store, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_open(NULL, &b.net) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_write(&b.store, NULL, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_load(NULL, &b.net, NULL) == EDGE_ERR_ARGUMENT);
+    memset(&b.store, 0, sizeof b.store);
+    CHECK(edge_store_open(&b.store, &b.net) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_ARGUMENT);
+
+    // While a window is being learned.
+    CHECK(restart(&b, &good) == EDGE_ERR_EMPTY);
+    const uint8_t spikes[2] = {0xFF, 0xFF};
+    for (int t = 0; t < 10; t++) CHECK(edge_net_step(&b.net, spikes) == 0);
+    CHECK(edge_net_learn_begin(&b.net, 1) == 0);
+    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_BUSY);
+    CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_BUSY);
+    board_stop(&b);
+}
+
+// A net that does not learn keeps its alignment; the link's port commits and rolls back; a port without sync will do.
+static void keeps_an_alignment_alone(void) {
+    static const geometry_t g = {3, 512, 4, 64};
+    static flash_t f;
+    board_t b;
+    edge_alignment_t alignment = {-3, {1, 2}}, found;
+    edge_bank_port_t bank;
+    board_start(&b, g.buffer);
+    flash_new(&f, &g, 1);
+    f.port.sync = NULL;
+    CHECK(edge_net_init(&b.net, &b.model, NULL, b.arena, edge_model_arena_size(&b.model, EDGE_INFER),
+                        EDGE_INFER) == 0);
+    CHECK(restart(&b, &f.port) == EDGE_ERR_EMPTY);
+    edge_store_bank(&b.store, &bank);
+    CHECK(bank.rollback(bank.context, &b.net, &found) == EDGE_LINK_ERR_BANK);
+    CHECK(bank.commit(bank.context, &b.net, &alignment) == 0);
+    CHECK(restart(&b, &f.port) == 0);
+    CHECK(bank.rollback(bank.context, &b.net, &found) == 0 && memcmp(&found, &alignment, sizeof found) == 0);
+    CHECK(bank.commit(bank.context, &b.net, NULL) == 0);
+    CHECK(bank.rollback(bank.context, &b.net, &found) == 0 && found.rotation == 0 && found.gain[0] == 0);
+    f.off = true;
+    CHECK(bank.commit(bank.context, &b.net, &alignment) == EDGE_ERR_FLASH);
+    CHECK(bank.rollback(bank.context, &b.net, &found) == EDGE_LINK_ERR_BANK);
+    board_stop(&b);
+}
+
+// The last sequence there is counts, and nothing can be written after it.
+static void ends_with_its_sequence(void) {
+    static const geometry_t g = {3, 512, 4, 64};
+    static flash_t f;
+    board_t b;
+    board_start(&b, g.buffer);
+    flash_new(&f, &g, 1);
+    (void)restart(&b, &f.port);
+    b.store.newest = UINT32_MAX - 2;
+    memcpy(f.bytes + g.sector_size, "EDGF\1\0\0\0\xFF\xFF\xFF\xFF\0\0\0\0",
+           16);  // erased as often as it can count
+    CHECK(edge_store_write(&b.store, &b.net, NULL) == 0 && edge_store_confirm(&b.store) == 0);
+    CHECK(edge_store_sequence(&b.store) == UINT32_MAX - 1);
+    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_FLASH);
+    CHECK(restart(&b, &f.port) == 0 && edge_store_sequence(&b.store) == UINT32_MAX - 1);
+    uint32_t erases;
+    CHECK(edge_store_wear(&b.store, 2, &erases) == 0 && erases == UINT32_MAX);
+    // One more, forged, is none.
+    uint8_t *header = f.bytes + 2 * g.sector_size + 16;
+    put(header + 8, UINT32_MAX, 4);
+    put(header + 28, crc32_of(header, 28), 4);
+    CHECK(restart(&b, &f.port) == EDGE_ERR_EMPTY);
     board_stop(&b);
 }
 
@@ -509,9 +613,9 @@ int main(int argc, char **argv) {
     static const geometry_t geometries[] = {
         {3, 4096, 4, 256},    // sectors of 4 KB, words
         {5, 2048, 8, 64},     // double words
-        {6, 1024, 2, 32},     // half words
+        {6, 1024, 2, 37},     // half words
         {4, 16384, 32, 64},   // flash words of 256 bits
-        {6, 256, 1, 37},      // a state is larger than a sector
+        {6, 256, 1, 300},     // a state is larger than a sector
         {3, 4096, 256, 256},  // pages
     };
     const int count = (int)(sizeof geometries / sizeof *geometries);
@@ -520,6 +624,8 @@ int main(int argc, char **argv) {
     image = memory;
     image_size = small_image(image);
     refuses_by_name();
+    keeps_an_alignment_alone();
+    ends_with_its_sequence();
     refuses_forged_weights();
     for (int k = 0; k < count; k++) {
         const geometry_t *g = geometries + k;
