@@ -143,8 +143,17 @@ def firmware(name: str) -> Path:
 
 
 def batch_firmware(name: str) -> Path:
-    """The test firmware's ELF file of a board, built if need be."""
-    elf = build(name) / f"{name}-batch.elf"
+    """The ELF file of a board's test firmware for `batch`, built if need be."""
+    return _test_firmware(name, "batch")
+
+
+def kernel_firmware(name: str) -> Path:
+    """The ELF file of a board's test of its kernels against portable C, built if need be."""
+    return _test_firmware(name, "kernels")
+
+
+def _test_firmware(name: str, program: str) -> Path:
+    elf = build(name) / f"{name}-{program}.elf"
     if not elf.is_file():
         raise MissingSourcesError(f"{elf} is not there; only a build from the sources makes test firmware")
     return elf

@@ -1,4 +1,4 @@
-# edge_board(NAME SOURCES ... PAYLOAD n RING n BUDGET n): the firmware and the test firmware of one board.
+# edge_board(NAME SOURCES ... PAYLOAD n RING n BUDGET n): the firmware and the test firmwares of one board.
 #
 # SOURCES are the board's own and its drivers; memory.ld lies beside its CMakeLists.txt. PAYLOAD: bytes of a link frame; RING: raw
 # samples that wait while the net learns; BUDGET: synapses a slice of learning.
@@ -10,10 +10,10 @@ function(edge_board name)
     if(EDGE_BOARD AND NOT EDGE_BOARD STREQUAL name)
         return()
     endif()
-    foreach(program firmware batch)
+    foreach(program firmware batch kernels)
         set(elf ${name}-${program})
         add_executable(${elf} ${EDGE_COMMON}/startup.c ${board_SOURCES} ${EDGE_COMMON}/${program}.c
-            $<$<STREQUAL:${program},batch>:${EDGE_COMMON}/semihosting.c>)
+            $<$<NOT:$<STREQUAL:${program},firmware>>:${EDGE_COMMON}/semihosting.c>)
         target_include_directories(${elf} PRIVATE ${EDGE_COMMON})
         target_compile_definitions(${elf} PRIVATE
             BOARD_PAYLOAD=${board_PAYLOAD} BOARD_RING=${board_RING} BOARD_BUDGET=${board_BUDGET})
@@ -28,4 +28,7 @@ function(edge_board name)
             LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/memory.ld;${EDGE_COMMON}/sections.ld"
             C_STANDARD 11 C_EXTENSIONS ON)
     endforeach()
+    set(test ${EDGE_COMMON}/../../tests/c/test_kernels.c)
+    target_sources(${name}-kernels PRIVATE ${test})
+    target_compile_definitions(${name}-kernels PRIVATE TEST_ON_BOARD)
 endfunction()

@@ -1,17 +1,17 @@
 // Every kernel set of this machine gives the bits of portable C, at the extremes too.
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../runtime_c/src/kernels/kernels.h"
 
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (!(condition)) {                                                                   \
-            fprintf(stderr, "%s:%d: %s (case %d)\n", __FILE__, __LINE__, #condition, number); \
-            exit(1);                                                                          \
-        }                                                                                     \
+// Ends the test. Boards have their own (targets/common/kernels.c), and call test_kernels.
+void failed(const char *condition, int line, int number) __attribute__((noreturn));
+bool test_kernels(void);
+
+#define CHECK(condition)                                        \
+    do {                                                        \
+        if (!(condition)) failed(#condition, __LINE__, number); \
     } while (0)
 
 enum { LINES = 100, OUTPUTS = 200, WINDOW = 100, CASES = 3000 };
@@ -101,9 +101,11 @@ static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int
     for (uint32_t k = 0; k < (flat ? 1 : window) * tw / 2; k++) {
         const uint32_t word = k % (tw / 2), first = word / 2 * 4 + word % 2;
         const int32_t low = (int16_t)eps[k], high = (int16_t)((eps[k] - (uint32_t)low) >> 16);
-        const uint32_t a = (uint32_t)(abs(low) + 31) / 32, b = (uint32_t)(abs(high) + 31) / 32;
-        if (a > bounds[first]) bounds[first] = (uint8_t)(a < 255 ? a : 255);
-        if (b > bounds[first + 2]) bounds[first + 2] = (uint8_t)(b < 255 ? b : 255);
+        const uint32_t low_bound = (uint32_t)(abs(low) + 31) / 32,
+                       high_bound = (uint32_t)(abs(high) + 31) / 32;
+        if (low_bound > bounds[first]) bounds[first] = (uint8_t)(low_bound < 255 ? low_bound : 255);
+        if (high_bound > bounds[first + 2])
+            bounds[first + 2] = (uint8_t)(high_bound < 255 ? high_bound : 255);
     }
     for (uint32_t g = 0; g < groups; g++) keys[g] = random_below(0xFFFFFFFF) | 1;
     const edge_tile_t tile = {eps,  flat,  groups, tw / 2, history, bytes, random_below(0xFFFFFFFF),
@@ -113,13 +115,28 @@ static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int
     CHECK(memcmp(ours, theirs, sizeof ours) == 0);
 }
 
-int main(void) {
+// Returns whether there are others than portable C.
+bool test_kernels(void) {
     const edge_kernels_t *portable = edge_portable_kernels(), *best = edge_kernels();
     for (int number = 0; number < CASES; number++) {
         compare_add_rows(best, portable, number);
         compare_fire(best, portable, number);
         compare_update(best, portable, number);
     }
-    printf("%d cases a kernel%s\n", CASES, best == portable ? " (portable C only)" : "");
+    return best != portable;
+}
+
+#ifndef TEST_ON_BOARD
+#include <stdio.h>
+
+void failed(const char *condition, int line, int number) {
+    fprintf(stderr, "line %d: %s (case %d)\n", line, condition, number);
+    exit(1);
+}
+
+int main(void) {
+    const bool others = test_kernels();
+    printf("%d cases a kernel%s\n", CASES, others ? "" : " (portable C only)");
     return 0;
 }
+#endif
