@@ -43,7 +43,7 @@ class Plan(NamedTuple):
     compiled: bool
 
 
-FULL = Plan(7, 40, 150, (0.005, 0.02, 0.05, 0.1, 0.2, 0.4), True)
+FULL = Plan(5, 24, 120, (0.005, 0.02, 0.05, 0.1, 0.2, 0.4), True)
 QUICK = Plan(2, 8, 30, (0.02, 0.2), False)
 BATCH = {CONV: 50, EVENTS: 64, EMG: 64}
 RATE = {EVENTS: 0.02, EMG: 0.15}

@@ -21,10 +21,14 @@ static void pack_columns(const float *matrix, int rows, int columns, int lane, i
 static void pack_rows(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
     const size_t wide = (size_t)columns, to = (size_t)lanes;
     const int whole = rows - lane < lanes ? (rows - lane) / 4 * 4 : lanes, even = columns / 4 * 4;
-    for (int i = 0; i < even; i += 4) {
-        for (int k = 0; k < whole; k += 4) {
-            transpose_4(matrix + (size_t)(lane + k) * wide + (size_t)i, wide,
-                        out + (size_t)i * to + (size_t)k, to);
+    // Few rows at a time: rows a power of two apart share their place in the cache.
+    for (int k = 0; k < whole; k += 8) {
+        for (int i = 0; i < even; i += 4) {
+            const float *from = matrix + (size_t)(lane + k) * wide + (size_t)i;
+            transpose_4(from, wide, out + (size_t)i * to + (size_t)k, to);
+            if (k + 4 < whole) {
+                transpose_4(from + 4 * wide, wide, out + (size_t)i * to + (size_t)k + 4, to);
+            }
         }
     }
     for (int i = 0; i < columns; i++) {
