@@ -33,6 +33,8 @@ from pyedge.quant.model import (
 )
 from pyedge.quant.report import Report, report
 
+SMALL = 2048  # spikes: learning that never meets its capacity is worth as many bytes
+
 KINDS = {"spikes": InputKind.SPIKES, "frames": InputKind.FRAMES, "static": InputKind.STATIC}
 
 
@@ -49,7 +51,8 @@ class QuantizeConfig:
     step        : learning rate of hidden layers, and readout_step of the readout: the expected move, in LSBs,
                   of a weight with an active input, in a window that was taken for another class.
     rates       : float learning rates by layer index, in place of steps.
-    margin      : spike capacities, as a multiple of the most spikes that a calibration window had.
+    margin      : spike capacities, as a multiple of the most spikes that a calibration window had; where all
+                  neurons firing at every step make SMALL spikes at most, room for those.
     calibration : windows that shifts and capacities are chosen from; evaluation : windows in the report.
     """
 
@@ -546,7 +549,8 @@ def _with_capacities(
     found = []
     for l, layer in enumerate(layers):
         most = layer.fan_out * window
-        capacity = min(most, max(1, capacities.get(l, most))) if needs_capacity(layers, l) else 0
+        enough = most if most <= SMALL else max(1, capacities.get(l, most))
+        capacity = min(most, enough) if needs_capacity(layers, l) else 0
         found.append(replace(layer, capacity=capacity))
     return tuple(found)
 
