@@ -153,27 +153,31 @@ static void add_static(layer_step_t *s, const int8_t *values) {
     for (uint32_t i = 0; i < s->y->m4; i++) s->u[i] += current[i];
 }
 
-// The gate of docs/arithmetic.md 3.3 for a linear surrogate, 0 .. 255.
-static uint8_t linear_gate(const edge_layer_t *y, int32_t distance) {
-    const uint64_t lost = ((uint64_t)(uint32_t)distance * y->gate_mult) >> y->gate_shift;
-    return (uint8_t)(lost < 255 ? 255 - lost : 0);
-}
-
-// Keeps the surrogate of neurons that fire now, and counts them, in a layer with a capacity.
+// Counts neurons that fire now, in a layer with a capacity, and keeps their gates of a linear surrogate.
 static void record_capacity(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
                             const edge_firing_t *f, uint32_t first, uint32_t fired) {
     uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + f->t;
-    uint8_t *gates = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate);
-    for (; fired; fired &= fired - 1) {
-        if (*next == y->capacity) {
+    uint8_t *gate = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate) + *next;
+    // Copies: bytes may be written anywhere, and the compiler would read everything again.
+    const edge_threshold_t th = *f->threshold;
+    const uint32_t t = f->t, mult = y->gate_mult, shift = y->gate_shift, room = y->capacity - *next;
+    const int32_t *u = f->u;
+    const uint16_t *last = f->last;
+    const bool linear = y->surrogate == EDGE_GATE_LINEAR;
+    uint32_t spikes = 0;
+    for (; fired; fired &= fired - 1, spikes++) {
+        if (spikes == room) {
             n->full = 1;
-            return;
+            break;
         }
+        if (!linear) continue;
         const uint32_t i = first + edge_lowest_bit(fired);
-        const int32_t theta = edge_theta(f->threshold, i, f->t - f->last[i]);
-        if (y->surrogate == EDGE_GATE_LINEAR) gates[*next] = linear_gate(y, f->u[i] - edge_ceiling(theta));
-        ++*next;
+        const int32_t distance = u[i] - edge_ceiling(edge_theta(&th, i, t - last[i]));
+        // The gate of docs/arithmetic.md 3.3, 0 .. 255.
+        const uint64_t lost = ((uint64_t)(uint32_t)distance * mult) >> shift;
+        *gate++ = (uint8_t)(lost < 255 ? 255 - lost : 0);
     }
+    *next += spikes;
 }
 
 // Fires the neurons that are due; spikes, if not NULL, receives them as bits. Returns how many fired.

@@ -17,37 +17,40 @@ AVX2_INLINE __m256i widened(const uint8_t *w) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
 }
 
-// u[0 .. 15] += sixteen 16-bit sums.
-AVX2_INLINE void add_sums(int32_t *u, __m256i sums) {
-    store(u, _mm256_add_epi32(load(u), _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums))));
-    store(u + 8, _mm256_add_epi32(load(u + 8), _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums, 1))));
+// u[0 .. 15] <- floor(u / 2^leak) + sixteen 16-bit sums.
+AVX2_INLINE void add_sums(int32_t *u, __m256i sums, __m128i leak) {
+    const __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums));
+    const __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums, 1));
+    store(u, _mm256_add_epi32(_mm256_sra_epi32(load(u), leak), low));
+    store(u + 8, _mm256_add_epi32(_mm256_sra_epi32(load(u + 8), leak), high));
 }
 
 AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
                           uint32_t leak) {
-    if (leak) edge_leak(u, m4);
+    const __m128i shift = _mm_cvtsi32_si128((int32_t)leak);
+    const uint16_t *const end = list + n;
     uint32_t i = 0;
     for (; i + 64 <= m4; i += 64) {
         __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-        for (uint32_t k = 0; k < n; k++) {
-            const uint8_t *row = w + (size_t)list[k] * m4 + i;
+        for (const uint16_t *line = list; line < end; line++) {
+            const uint8_t *row = w + (size_t)*line * m4 + i;
             a = _mm256_add_epi16(a, widened(row));
             b = _mm256_add_epi16(b, widened(row + 16));
             c = _mm256_add_epi16(c, widened(row + 32));
             d = _mm256_add_epi16(d, widened(row + 48));
         }
-        add_sums(u + i, a);
-        add_sums(u + i + 16, b);
-        add_sums(u + i + 32, c);
-        add_sums(u + i + 48, d);
+        add_sums(u + i, a, shift);
+        add_sums(u + i + 16, b, shift);
+        add_sums(u + i + 32, c, shift);
+        add_sums(u + i + 48, d, shift);
     }
     for (; i + 16 <= m4; i += 16) {
         __m256i a = _mm256_setzero_si256();
         for (uint32_t k = 0; k < n; k++) a = _mm256_add_epi16(a, widened(w + (size_t)list[k] * m4 + i));
-        add_sums(u + i, a);
+        add_sums(u + i, a, shift);
     }
     for (; i + 8 <= m4; i += 8) {
-        __m256i a = load(u + i);
+        __m256i a = _mm256_sra_epi32(load(u + i), shift);
         for (uint32_t k = 0; k < n; k++) {
             const __m128i row =
                 _mm_loadl_epi64((const __m128i *)(const void *)(w + (size_t)list[k] * m4 + i));
@@ -55,30 +58,40 @@ AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint1
         }
         store(u + i, a);
     }
-    for (uint32_t k = 0; i < m4 && k < n; k++) {
+    if (i == m4) return;
+    if (leak) edge_leak(u + i, m4 - i);
+    for (uint32_t k = 0; k < n; k++) {
         const uint8_t *row = w + (size_t)list[k] * m4 + i;
         for (uint32_t o = 0; o < 4; o++) u[i + o] += (int32_t)(row[o] ^ 0x80u) - 128;
     }
 }
 
+// Eight neurons that fire, as bits: theta plus alpha times the last spike's step, where the largest of that and 255 is the
+// threshold plus 255. It is below 2^31, so additions may go around.
+AVX2_INLINE uint32_t fire_eight(const int32_t *u, const uint16_t *last, __m256i theta, __m256i alpha) {
+    const __m256i then = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)last));
+    const __m256i up = _mm256_add_epi32(theta, _mm256_mullo_epi32(alpha, then));
+    const __m256i least = _mm256_srli_epi32(_mm256_max_epi32(up, _mm256_set1_epi32(255)), 8);
+    const __m256i below = _mm256_cmpgt_epi32(least, load(u));
+    return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)) ^ 0xFF;
+}
+
 AVX2 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                           uint32_t first, uint32_t n) {
-    const __m256i now = _mm256_set1_epi32((int32_t)t - 1 + th->ahead), zero = _mm256_setzero_si256();
-    __m256i theta0 = _mm256_set1_epi32(th->theta0), alpha = _mm256_set1_epi32(th->alpha);
+    const __m256i now = _mm256_set1_epi32((int32_t)t - 1 + th->ahead), up = _mm256_set1_epi32(255);
     uint32_t fired = 0, k = 0;
-    for (; k + 8 <= n; k += 8) {
-        const uint32_t i = first + k;
-        if (th->theta0s) {
-            theta0 = load(th->theta0s + 4 * (size_t)i);
-            alpha = load(th->alphas + 4 * (size_t)i);
+    if (th->theta0s) {
+        for (; k + 8 <= n; k += 8) {
+            const size_t i = first + k;
+            const __m256i alpha = load(th->alphas + 4 * i);
+            const __m256i fresh = _mm256_add_epi32(load(th->theta0s + 4 * i), up);
+            const __m256i theta = _mm256_sub_epi32(fresh, _mm256_mullo_epi32(alpha, now));
+            fired |= fire_eight(u + i, last + i, theta, alpha) << k;
         }
-        const __m256i then =
-            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(last + i)));
-        const __m256i decay = _mm256_mullo_epi32(alpha, _mm256_sub_epi32(now, then));
-        const __m256i theta = _mm256_max_epi32(zero, _mm256_sub_epi32(theta0, decay));
-        const __m256i least = _mm256_srli_epi32(_mm256_add_epi32(theta, _mm256_set1_epi32(255)), 8);
-        const __m256i below = _mm256_cmpgt_epi32(least, load(u + i));
-        fired |= ((uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)) ^ 0xFF) << k;
+    } else {
+        const __m256i alpha = _mm256_set1_epi32(th->alpha), fresh = _mm256_set1_epi32(th->theta0 + 255);
+        const __m256i theta = _mm256_sub_epi32(fresh, _mm256_mullo_epi32(alpha, now));
+        for (; k + 8 <= n; k += 8) fired |= fire_eight(u + first + k, last + first + k, theta, alpha) << k;
     }
     if (k < n) fired |= edge_portable_fire(u, last, th, t, first + k, n - k) << k;
     return fired;
