@@ -1,4 +1,4 @@
-"""The assembly of every board gives the bits of portable C, on the board itself (2 s a board, after the build)."""
+"""The assembly of every board gives the bits of portable C, on the board itself (5 s)."""
 
 import struct
 import subprocess

@@ -110,26 +110,15 @@ static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
     s->spikes_in += count;
 }
 
-// The 32 lines from line j (a multiple of 32) of `lines`; bits past the last line are ignored.
-static uint32_t spike_word(const uint8_t *spikes, uint32_t j, uint32_t lines) {
-    if (lines - j >= 32) return edge_load32(spikes + j / 8);
-    uint32_t bits = 0;
-    for (uint32_t k = 0; k < lines - j; k += 8) bits |= (uint32_t)spikes[(j + k) / 8] << k;
-    return bits & (((uint32_t)1 << (lines - j)) - 1);
-}
-
 static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
-    uint16_t list[EDGE_ROWS + 32];
+    uint16_t list[EDGE_ROWS + 31];
     uint32_t count = 0;
-    for (uint32_t j = 0; j < s->y->fan_in; j += 32) {
-        const uint32_t bits = spike_word(spikes, j, s->y->fan_in);
-        if (!bits) continue;
-        count += edge_list_lines(list + count, j, bits);
-        if (count >= EDGE_ROWS) {
-            add_list(s, list, EDGE_ROWS);
-            count -= EDGE_ROWS;
-            memcpy(list, list + EDGE_ROWS, count * sizeof *list);
-        }
+    for (uint32_t line = 0; line < s->y->fan_in;) {
+        count += edge_list_spikes(list + count, EDGE_ROWS - count, spikes, &line, s->y->fan_in);
+        if (count < EDGE_ROWS) break;
+        add_list(s, list, EDGE_ROWS);
+        count -= EDGE_ROWS;
+        memcpy(list, list + EDGE_ROWS, count * sizeof *list);
     }
     if (count || s->leak) add_list(s, list, count);
 }

@@ -10,10 +10,11 @@
 #define U 264       // the tile's membranes
 #define U_END 268   // where tiles of 16 end
 #define LEAK 272
-#define W 276       // the tile's weights in row 0
+#define W 276       // the tile's weights in row 0, where no register has them
 #define ENTRY 280   // where the spikes after the first begin
 #define REST 284    // outputs beyond tiles of 16
-#define WIDEN 288
+#define WIDEN 288       // where membranes are kept or leaked
+#define BIAS 292        // 128 times the spikes
 #define FRAME 296
 #define N_ARGUMENT (FRAME + 36)
 #define LEAK_ARGUMENT (FRAME + 40)
@@ -32,18 +33,18 @@
     sxtb16  \odd, \w, ror #8
 .endm
 
-// Four membranes at lr: leaked, plus the sums. r12: the leak.
-.macro widen even, odd
-    ldm     lr, {r8-r11}
-    asr     r8, r8, r12
-    asr     r9, r9, r12
-    asr     r10, r10, r12
-    asr     r11, r11, r12
+.macro leaked u
+    asr     \u, \u, #1
+.endm
+
+.macro kept u
+.endm
+
+.macro add_lanes even, odd
     sxtah   r8, r8, \even
     sxtah   r9, r9, \odd
     add     r10, r10, \even, asr #16
     add     r11, r11, \odd, asr #16
-    stm     lr!, {r8-r11}
 .endm
 
 #else
@@ -72,12 +73,7 @@
     sub     \u, \u, r12
 .endm
 
-.macro widen_as way, even, odd
-    ldm     lr, {r8-r11}
-    \way    r8
-    \way    r9
-    \way    r10
-    \way    r11
+.macro add_lanes even, odd
     add     r8, r8, \even
     lsr     \even, \even, #16
     sub     r8, r8, \even, lsl #16
@@ -87,19 +83,30 @@
     lsr     \odd, \odd, #16
     sub     r9, r9, \odd, lsl #16
     add     r11, r11, \odd
+.endm
+#endif
+
+// Four membranes at lr: leaked or kept, plus the sums.
+.macro widen way, even, odd
+    ldm     lr, {r8-r11}
+    \way    r8
+    \way    r9
+    \way    r10
+    \way    r11
+    add_lanes \even, \odd
     stm     lr!, {r8-r11}
 .endm
 
-.macro widen even, odd
-    ldr     r8, [sp, #WIDEN]
+// The same for few outputs.
+.macro widen_either even, odd
+    ldr     r8, [sp, #LEAK]
     cmp     r8, #0
     bne     2f
-    widen_as kept, \even, \odd
+    widen   kept, \even, \odd
     b       3f
-2:  widen_as leaked, \even, \odd
+2:  widen   leaked, \even, \odd
 3:
 .endm
-#endif
 
 // The address of the next row: offset + weights.
 .macro next_row row
@@ -130,11 +137,19 @@ FUNCTION edge_arm_add_rows
     bic     r5, r2, #15
     add     r5, r0, r5, lsl #2
     strd    r0, r5, [sp, #U]
+    str     r12, [sp, #LEAK]
+    adr     r6, .Lkept
+    adr     r7, .Lleaked
+    cmp     r12, #0
+    it      eq
+    moveq   r7, r6
+    orr     r7, r7, #1
+    str     r7, [sp, #WIDEN]
 #ifndef EDGE_ARM_DSP
-    str     r12, [sp, #WIDEN]
+    str     r1, [sp, #W]
     lsl     r12, r4, #7
+    str     r12, [sp, #BIAS]
 #endif
-    strd    r12, r1, [sp, #LEAK]
     and     r6, r2, #15
     str     r6, [sp, #REST]
 
@@ -183,27 +198,32 @@ FUNCTION edge_arm_add_rows
     add_sixteen
     bcc.w   .Lfour
     ldr     lr, [sp, #U]
-    ldr     r12, [sp, #LEAK]
-#ifdef EDGE_ARM_DSP
-    widen   r0, r1
-    widen   r2, r3
-    widen   r4, r5
-    widen   r6, r7
-#else
-    ldr     r8, [sp, #WIDEN]
-    cmp     r8, #0
-    beq     .Lkept
-    widen_as leaked, r0, r1
-    widen_as leaked, r2, r3
-    widen_as leaked, r4, r5
-    widen_as leaked, r6, r7
-.Lwidened:
+#ifndef EDGE_ARM_DSP
+    ldr     r12, [sp, #BIAS]
 #endif
+    ldr     pc, [sp, #WIDEN]
+.Lkept:
+    widen   kept, r0, r1
+    widen   kept, r2, r3
+    widen   kept, r4, r5
+    widen   kept, r6, r7
+    b       .Lwidened
+    .balign 4
+.Lleaked:
+    widen   leaked, r0, r1
+    widen   leaked, r2, r3
+    widen   leaked, r4, r5
+    widen   leaked, r6, r7
+.Lwidened:
     str     lr, [sp, #U]
     ldr     r8, [sp, #U_END]
+#ifndef EDGE_ARM_DSP
     ldr     r12, [sp, #W]
+#endif
     add     r12, r12, #16
+#ifndef EDGE_ARM_DSP
     str     r12, [sp, #W]
+#endif
     cmp     lr, r8
     bne     .Ltile
 
@@ -225,9 +245,11 @@ FUNCTION edge_arm_add_rows
     bcc     0b
 1:  mov     r1, r12
     ldr     lr, [sp, #U]
-    ldr     r12, [sp, #LEAK]
-    widen   r2, r3
-    widen   r4, r5
+#ifndef EDGE_ARM_DSP
+    ldr     r12, [sp, #BIAS]
+#endif
+    widen_either r2, r3
+    widen_either r4, r5
     str     lr, [sp, #U]
     add     r12, r1, #8
 .Lrest_of_four:
@@ -244,20 +266,13 @@ FUNCTION edge_arm_add_rows
     next_row r8
     bcc     0b
 1:  ldr     lr, [sp, #U]
-    ldr     r12, [sp, #LEAK]
-    widen   r2, r3
+#ifndef EDGE_ARM_DSP
+    ldr     r12, [sp, #BIAS]
+#endif
+    widen_either r2, r3
 .Ldone:
     add     sp, sp, #FRAME
     pop     {r4-r11, pc}
-
-#ifndef EDGE_ARM_DSP
-.Lkept:
-    widen_as kept, r0, r1
-    widen_as kept, r2, r3
-    widen_as kept, r4, r5
-    widen_as kept, r6, r7
-    b       .Lwidened
-#endif
 
 .Lleak_only:
     cmp     r12, #0

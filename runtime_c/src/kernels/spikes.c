@@ -2,9 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spikes.h"
 
-uint32_t edge_list_lines(uint16_t *list, uint32_t line, uint32_t bits) {
-    uint16_t *next = list;
-    for (; bits; bits &= bits - 1) *next++ = (uint16_t)(line + edge_lowest_bit(bits));
+uint32_t edge_list_spikes(uint16_t *list, uint32_t room, const uint8_t *spikes, uint32_t *line,
+                          uint32_t lines) {
+    uint16_t *next = list, *const full = list + room;
+    uint32_t j = *line;
+    for (; j < lines && next < full; j += 32) {
+        uint32_t bits = 0;
+        if (lines - j >= 32) {
+            bits = edge_load32(spikes + j / 8);
+        } else {
+            for (uint32_t k = 0; k < lines - j; k += 8) bits |= (uint32_t)spikes[(j + k) / 8] << k;
+            bits &= ((uint32_t)1 << (lines - j)) - 1;
+        }
+        for (; bits; bits &= bits - 1) *next++ = (uint16_t)(j + edge_lowest_bit(bits));
+    }
+    *line = j;
     return (uint32_t)(next - list);
 }
 

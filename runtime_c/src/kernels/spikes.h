@@ -7,8 +7,10 @@
 
 #include "kernels.h"
 
-// Writes the numbers of the set bits, from `line` on. Returns how many.
-uint32_t edge_list_lines(uint16_t *list, uint32_t line, uint32_t bits);
+// Lists the spikes of `lines` lines, 32 lines at a time from *line on, until `room` or up to 31 more are found. *line moves
+// on. Bits past the last line are ignored. Returns how many.
+uint32_t edge_list_spikes(uint16_t *list, uint32_t room, const uint8_t *spikes, uint32_t *line,
+                          uint32_t lines);
 
 // Sets a bit in the histories of the lines listed: rows of `bytes`, from the byte of the present step.
 void edge_mark_lines(uint8_t *history, uint32_t bytes, uint8_t bit, const uint16_t *list, uint32_t n);
