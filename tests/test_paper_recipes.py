@@ -1,6 +1,6 @@
 """Every recipe of the paper's cells makes an update of its full network and window, batch 2.
 
-About 55 s of one core in NumPy (VGG11* on 48 x 48, T = 20: 9 s), 1.1 GB at most.
+About 30 s with the native backend, 55 s in NumPy, and 1.1 GB at most.
 """
 
 from pathlib import Path
