@@ -63,6 +63,19 @@ BOARDS: dict[str, BoardSpec] = {
             ring=256,
             clock_hz=25_000_000,
         ),
+        BoardSpec(
+            name="armv6m",
+            title="Cortex-M0 code on the AN385's Cortex-M3, which runs it too: for tests and counts",
+            core="cortex-m0",
+            machine="mps2-an385",
+            emulator="qemu-system-arm",
+            prefix="arm-none-eabi-",
+            flash=256 * KIB,
+            bank=4 * MIB - 256 * KIB,
+            ram=4 * MIB,
+            ring=256,
+            clock_hz=25_000_000,
+        ),
     )
 }
 

@@ -202,7 +202,7 @@ static int32_t set_alignment(const request_t *r, const uint8_t *bytes) {
 
 static void spin(uint32_t turns) {
     mark_spin();
-    __asm volatile("0: subs %0, #1\n\tbne 0b" : "+r"(turns)::"cc");
+    __asm volatile(".syntax unified\n0: subs %0, #1\n\tbne 0b" : "+l"(turns)::"cc");
     mark_end();
 }
 
