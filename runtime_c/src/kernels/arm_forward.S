@@ -1,4 +1,4 @@
-// Rows of weights into membranes, and thresholds, for Thumb-2 cores: docs/decisions/0004-arm-kernels.md.
+// Rows of weights into membranes, and thresholds, for Thumb-2 cores: docs/decisions/0007-arm-kernels.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "arm.h"
 
@@ -152,15 +152,19 @@ FUNCTION edge_arm_add_rows
 #endif
     and     r6, r2, #15
     str     r6, [sp, #REST]
+    mov     r6, r4
 
-    // Lines become offsets.
+    // Lines become offsets, two at a time: one too many if n is odd, and overwritten.
     mov     r7, sp
-    add     r8, r3, r4, lsl #1
-0:  ldrh    r9, [r3], #2
+0:  ldr     r9, [r3], #4
+    uxth    r8, r9
+    lsr     r9, r9, #16
+    mul     r8, r8, r2
     mul     r9, r9, r2
-    str     r9, [r7], #4
-    cmp     r3, r8
-    bne     0b
+    strd    r8, r9, [r7], #8
+    subs    r6, r6, #2
+    bhi     0b
+    add     r7, sp, r4, lsl #2
     mvn     r9, #0
     str     r9, [r7]
 
@@ -347,4 +351,39 @@ FUNCTION edge_arm_fire
     orr     r12, r12, r8
     b       .Lnext
 END edge_arm_fire
+
+// uint16_t *edge_arm_list_words(uint16_t *list, const uint16_t *full, const uint8_t *spikes, uint32_t *line, uint32_t end)
+//
+// Lists the spikes of whole words from *line on until `end` or until `full` is reached. Returns the list's end.
+FUNCTION edge_arm_list_words
+    push    {r4-r7, lr}
+    ldr     r12, [sp, #20]
+    ldr     r4, [r3]
+    mov     lr, #0x80000000
+    add     r2, r2, r4, lsr #3
+    b       .Lcheck
+.Llist_word:
+    ldr     r5, [r2], #4
+    rbit    r5, r5
+    cbz     r5, .Llist_next
+0:  clz     r6, r5
+    lsr     r7, lr, r6
+    add     r6, r6, r4
+    strh    r6, [r0], #2
+    bics    r5, r5, r7
+    bne     0b
+    cmp     r0, r1
+    bhs     .Lfull
+.Llist_next:
+    add     r4, r4, #32
+.Lcheck:
+    cmp     r4, r12
+    blo     .Llist_word
+    str     r4, [r3]
+    pop     {r4-r7, pc}
+.Lfull:
+    add     r4, r4, #32
+    str     r4, [r3]
+    pop     {r4-r7, pc}
+END edge_arm_list_words
 #endif

@@ -2,10 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spikes.h"
 
+#ifdef EDGE_ARM_THUMB2
+uint16_t *edge_arm_list_words(uint16_t *list, const uint16_t *full, const uint8_t *spikes, uint32_t *line,
+                              uint32_t end);
+#endif
+
 uint32_t edge_list_spikes(uint16_t *list, uint32_t room, const uint8_t *spikes, uint32_t *line,
                           uint32_t lines) {
     uint16_t *next = list, *const full = list + room;
     uint32_t j = *line;
+#ifdef EDGE_ARM_THUMB2
+    next = edge_arm_list_words(next, full, spikes, &j, lines & ~(uint32_t)31);
+#endif
     for (; j < lines && next < full; j += 32) {
         uint32_t bits = 0;
         if (lines - j >= 32) {
