@@ -284,12 +284,14 @@ static void pack(int16_t *tile, size_t words) {
     }
 }
 
-// Whether the kernel makes the tile's errors, eight outputs at a time.
-static bool by_eight(const lesson_t *s) {
+// A kernel makes multiples of this number of the tile's outputs, or none: 0.
+static uint32_t together(const lesson_t *s) {
     const edge_layer_t *y = &s->y;
-    return edge_kernels()->errors && s->n->stage == EXPAND_UPDATE && is_packed(s) && !is_flat(s) &&
-           y->neuron == EDGE_LIF && !y->last && !y->sums && !edge_layer_spikes(&s->above) &&
-           s->history_bytes <= 8;
+    const edge_kernels_t *kernels = edge_kernels();
+    const bool fits = kernels->errors && s->n->stage == EXPAND_UPDATE && is_packed(s) && !is_flat(s) &&
+                      y->neuron == EDGE_LIF && !y->last && !y->sums && !edge_layer_spikes(&s->above) &&
+                      s->above.bits == 8 && s->history_bytes <= 8 && s->n->model.window >= 8;
+    return fits ? kernels->together : 0;
 }
 
 static void keep_largest(edge_net_t *n, uint32_t k, uint32_t largest) {
@@ -297,42 +299,42 @@ static void keep_largest(edge_net_t *n, uint32_t k, uint32_t largest) {
     ((uint8_t *)n->bounds)[k] = (uint8_t)(largest < 254 * 32 ? (largest + 31) / 32 : 255);
 }
 
-// Outputs at .. at + 7 of the tile.
-static void expand_eight(const lesson_t *s, uint32_t *cursor, int16_t *columns) {
+// Outputs from `at` of the tile, by a kernel.
+static void expand_together(const lesson_t *s, uint32_t outputs, uint32_t *cursor, int16_t *columns) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = &s->y;
-    edge_errors_t e;
-    e.history = (const uint8_t *)learning(s, s->seat.history);
-    e.gates = (const uint8_t *)learning(s, s->seat.gate);
-    e.cursor = y->surrogate == EDGE_GATE_RECTANGULAR ? NULL : cursor;
-    e.threshold = &s->threshold;
-    e.history_bytes = s->history_bytes;
-    e.window = n->model.window;
-    e.reset_mult = y->reset_mult;
-    e.reset_shift = y->reset_shift;
-    e.error_limit = s->error_limit;
-    e.update_limit = s->update_limit;
-    e.rate = y->rate_shift + n->rate_decay < 31 ? y->rate_shift + n->rate_decay : 31;
-    e.stride = n->model.tile_width;
-    int32_t d[8];
-    uint32_t largest[8];
-    const uint32_t first = n->base + n->at;
-    for (uint32_t k = 0; k < 8; k++) {
-        const uint8_t *history = e.history + (size_t)(first + k) * e.history_bytes;
-        uint32_t any = 0;
-        for (uint32_t b = 0; b < e.history_bytes; b++) any |= history[b];
-        d[k] = any ? from_readout(s, first + k, 1) : 0;
-    }
-    edge_kernels()->errors(&e, first, d, columns, largest);
-    for (uint32_t k = 0; k < 8; k++) keep_largest(n, n->at + k, largest[k]);
+    const int32_t rate = y->rate_shift + n->rate_decay;
+    const edge_errors_t e = {.history = (const uint8_t *)learning(s, s->seat.history),
+                             .gates = (const uint8_t *)learning(s, s->seat.gate),
+                             .cursor = y->surrogate == EDGE_GATE_RECTANGULAR ? NULL : cursor,
+                             .threshold = &s->threshold,
+                             .weights = s->above_weights,
+                             .scores = (const int16_t *)learning(s, s->at.errors),
+                             .m4 = s->above.m4,
+                             .down_shift = y->down_shift,
+                             .history_bytes = s->history_bytes,
+                             .window = n->model.window,
+                             .reset_mult = y->reset_mult,
+                             .reset_shift = y->reset_shift,
+                             .error_limit = s->error_limit,
+                             .update_limit = s->update_limit,
+                             .rate = rate < 31 ? rate : 31,
+                             .stride = n->model.tile_width};
+    uint32_t largest[EDGE_MAX_TILE];
+    uint64_t spiking = edge_kernels()->errors(&e, n->base + n->at, outputs, columns, largest);
+    for (uint32_t k = 0; k < outputs; k++) keep_largest(n, n->at + k, largest[k]);
+    edge_stats_t *counts = edge_net_counts(n, n->layer);
+    if (!counts || first_stage(s) != n->stage) return;
+    for (; spiking; spiking &= spiking - 1) edge_count(&counts->error_sops, s->above.fan_out);
 }
 
-// Outputs at .. of the tile, one or eight at a time. Returns the budget used.
+// Outputs at .. of the tile, one or several at a time. Returns the budget used.
 static uint32_t expand(lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
     const uint32_t tw = n->model.tile_width, columns = columns_of(s), window = n->model.window;
     const bool update_unit = n->stage == EXPAND_UPDATE;
-    const bool packed = update_unit && is_packed(s), eight = by_eight(s);
+    const bool packed = update_unit && is_packed(s);
+    const uint32_t many = together(s);
     int16_t *tile = tile_of(s);
     uint32_t *cursor = NULL;
     // A layer that is gone through twice keeps its place of the tile's start in cursor 0 until the second
@@ -342,17 +344,18 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     if (n->at == 0) {
         n->largest = 0;
         memset(n->bounds, 0, sizeof n->bounds);
-        if (!eight || tw % 8 || columns < tw)
+        if (!many || tw % many || columns < tw)
             edge_clear(tile, 2 * (size_t)tw * (is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
         if (cursor && cursor != cursor_of(s, 0)) memcpy(cursor, cursor_of(s, 0), 4 * (size_t)window);
     }
     do {
         const uint32_t i = n->base + n->at;
         int16_t *column = tile + place_of(n->at, packed);
-        if (eight && columns - n->at >= 8) {
-            expand_eight(s, cursor, column);
-            used += 8 * (window + s->above.m4);
-            n->at += 7;
+        if (many && columns - n->at >= many) {
+            const uint32_t these = (columns - n->at) / many * many;
+            expand_together(s, these, cursor, column);
+            used += these * (window + s->above.m4);
+            n->at += these - 1;
             continue;
         }
         const uint32_t largest = s->y.last ? spread_readout(s, i, column, tw)

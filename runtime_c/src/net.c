@@ -197,6 +197,18 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
     const edge_kernels_t *kernels = edge_kernels();
     uint32_t spikes_out = 0;
+    if (kernels->record && counted && spikes && y->surrogate == EDGE_GATE_LINEAR && y->gate_shift <= 24) {
+        uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, s->seat->first) + t;
+        if (y->capacity - *next >= y->fan_out + 32) {
+            f.gate_mult = y->gate_mult;
+            f.gate_shift = y->gate_shift;
+            f.gate_most = (((uint32_t)255 << y->gate_shift) + y->gate_mult - 1) / y->gate_mult;
+            uint8_t *gates = (uint8_t *)edge_area(n, EDGE_LEARNING, s->seat->gate) + *next;
+            spikes_out = kernels->record(&f, y->fan_out, spikes, gates);
+            *next += spikes_out;
+            return spikes_out;
+        }
+    }
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
         const uint32_t left = y->fan_out - i;
         const uint32_t fired = kernels->fire(s->u, f.last, &th, t, i, left < 32 ? left : 32);

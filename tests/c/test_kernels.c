@@ -115,15 +115,23 @@ static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int
     CHECK(memcmp(ours, theirs, sizeof ours) == 0);
 }
 
+static void compare(const edge_kernels_t *kernels) {
+    const edge_kernels_t *portable = edge_portable_kernels();
+    for (int number = 0; number < CASES; number++) {
+        compare_add_rows(kernels, portable, number);
+        compare_fire(kernels, portable, number);
+        compare_update(kernels, portable, number);
+    }
+}
+
 // Returns whether there are others than portable C.
 bool test_kernels(void) {
-    const edge_kernels_t *portable = edge_portable_kernels(), *best = edge_kernels();
-    for (int number = 0; number < CASES; number++) {
-        compare_add_rows(best, portable, number);
-        compare_fire(best, portable, number);
-        compare_update(best, portable, number);
-    }
-    return best != portable;
+    const edge_kernels_t *best = edge_kernels();
+    compare(best);
+#ifdef EDGE_AVX2
+    if (best == edge_avx512_kernels()) compare(edge_avx2_kernels());
+#endif
+    return best != edge_portable_kernels();
 }
 
 #ifndef TEST_ON_BOARD

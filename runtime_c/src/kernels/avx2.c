@@ -76,8 +76,8 @@ AVX2_INLINE uint32_t fire_eight(const int32_t *u, const uint16_t *last, __m256i 
     return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)) ^ 0xFF;
 }
 
-AVX2 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
-                          uint32_t first, uint32_t n) {
+AVX2 uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                             uint32_t first, uint32_t n) {
     const __m256i now = _mm256_set1_epi32((int32_t)t - 1 + th->ahead), up = _mm256_set1_epi32(255);
     uint32_t fired = 0, k = 0;
     if (th->theta0s) {
@@ -248,7 +248,12 @@ AVX2 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile
 }
 
 const edge_kernels_t *edge_avx2_kernels(void) {
-    static const edge_kernels_t kernels = {1, add_rows, fire, update, edge_avx2_errors};
+    static const edge_kernels_t kernels = {.lanes = 1,
+                                           .together = 8,
+                                           .add_rows = add_rows,
+                                           .fire = edge_avx2_fire,
+                                           .update = update,
+                                           .errors = edge_avx2_errors};
     return &kernels;
 }
 #else

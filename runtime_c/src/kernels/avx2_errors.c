@@ -17,7 +17,7 @@ AVX2_INLINE uint64_t column_of(const uint8_t *history, uint32_t bytes, uint32_t 
     return column;
 }
 
-// Who spikes at each step, one bit a neuron. Returns whether anyone does.
+// Bit by step of eight rows. Returns which rows have any.
 AVX2_INLINE uint32_t transpose(uint8_t *steps, const uint8_t *history, uint32_t bytes) {
     uint64_t any = 0;
     for (uint32_t b = 0; b < bytes; b++) {
@@ -26,7 +26,8 @@ AVX2_INLINE uint32_t transpose(uint8_t *steps, const uint8_t *history, uint32_t 
         for (uint32_t k = 0; k < 8; k++)
             steps[8 * b + k] = (uint8_t)_pext_u64(column, (uint64_t)EVERY_BYTE << k);
     }
-    return any != 0;
+    const __m128i none = _mm_cmpeq_epi8(_mm_cvtsi64_si128((int64_t)any), _mm_setzero_si128());
+    return ((uint32_t)_mm_movemask_epi8(none) ^ 0xFF) & 0xFF;
 }
 
 AVX2_INLINE __m256i lanes_of(uint32_t bits) {
@@ -70,18 +71,39 @@ AVX2_INLINE uint32_t thresholds(__m256i *thetas, const edge_errors_t *e, uint32_
     return largest;
 }
 
-AVX2 void edge_avx2_errors(const edge_errors_t *e, uint32_t first, const int32_t *d, int16_t *eps,
-                           uint32_t *largest) {
+// Weights times the readout's errors, of eight rows; then section 3.2.
+AVX2_INLINE __m256i errors_above(const edge_errors_t *e, uint32_t first) {
+    int32_t sums[8];
+    for (uint32_t k = 0; k < 8; k++) {
+        const uint8_t *row = e->weights + (size_t)(first + k) * e->m4;
+        __m128i sum = _mm_setzero_si128();
+        for (uint32_t i = 0; i < e->m4; i += 4) {
+            int32_t word;
+            memcpy(&word, row + i, sizeof word);
+            const __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)(e->scores + i));
+            sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(word)), x));
+        }
+        sums[k] = _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 1);
+    }
+    const __m256i inter = _mm256_loadu_si256((const __m256i *)(const void *)sums);
+    const __m256i half = _mm256_set1_epi32(e->down_shift ? (int32_t)(1u << (e->down_shift - 1)) : 0);
+    const __m256i rounded = _mm256_srl_epi32(_mm256_add_epi32(_mm256_abs_epi32(inter), half),
+                                             _mm_cvtsi32_si128((int32_t)e->down_shift));
+    return _mm256_sign_epi32(_mm256_min_epu32(rounded, _mm256_set1_epi32(32767)), inter);
+}
+
+AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int16_t *eps, uint32_t *largest) {
     uint8_t steps[8 * 8], open[8 * 8];
     __m256i thetas[8 * 8];
     const uint32_t bytes = e->history_bytes;
     const size_t row = (size_t)first * bytes;
     const __m256i zero = _mm256_setzero_si256();
-    if (!transpose(steps, e->history + row, bytes)) {
+    const uint32_t spiking = transpose(steps, e->history + row, bytes);
+    if (!spiking) {
         for (uint32_t t = 0; t < e->window; t++, eps += e->stride)
             _mm_storeu_si128((__m128i *)(void *)eps, _mm_setzero_si128());
         _mm256_storeu_si256((__m256i *)(void *)largest, zero);
-        return;
+        return 0;
     }
     if (!e->cursor) transpose(open, e->gates + row, bytes);
     const uint32_t theta0 = thresholds(thetas, e, first, steps);
@@ -93,7 +115,7 @@ AVX2 void edge_avx2_errors(const edge_errors_t *e, uint32_t first, const int32_t
     const __m128i left = _mm_cvtsi32_si128(e->rate < 0 ? -e->rate : 0);
     const __m128i right = _mm_cvtsi32_si128(e->rate > 0 ? e->rate : 0);
     const __m256i round = _mm256_set1_epi32(e->rate > 0 ? (int32_t)1 << (e->rate - 1) : 0);
-    const __m256i down = _mm256_loadu_si256((const __m256i *)(const void *)d);
+    const __m256i down = errors_above(e, first);
     const __m256i limit = _mm256_set1_epi32(32767), lowest = _mm256_set1_epi32(-32767);
     const __m256i error_limit = _mm256_set1_epi32(e->error_limit);
     const __m256i update_limit = _mm256_set1_epi32(e->update_limit);
@@ -141,6 +163,14 @@ AVX2 void edge_avx2_errors(const edge_errors_t *e, uint32_t first, const int32_t
         _mm_storeu_si128((__m128i *)(void *)eps, _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08)));
     }
     _mm256_storeu_si256((__m256i *)(void *)largest, peak);
+    return spiking;
+}
+
+AVX2 uint64_t edge_avx2_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest) {
+    uint64_t spiking = 0;
+    for (uint32_t k = 0; k < n; k += 8)
+        spiking |= (uint64_t)errors_of_eight(e, first + k, eps + k, largest + k) << k;
+    return spiking;
 }
 #else
 // An empty translation unit is not C.

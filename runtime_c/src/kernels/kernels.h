@@ -49,13 +49,31 @@ typedef struct edge_moves {
     uint32_t spikes;  // of the rows
 } edge_moves_t;
 
+// A layer whose neurons fire at step t.
+typedef struct edge_firing {
+    int32_t *u;
+    uint16_t *last;  // step of the last spike
+    const edge_threshold_t *threshold;
+    uint32_t t;
+    uint8_t *history;  // input-major spikes, from the byte of step t; rows of `bytes`; or NULL
+    uint8_t *gates;    // of a rectangular surrogate, likewise, or NULL
+    uint32_t bytes;
+    uint8_t bit;  // of step t
+    int32_t gate_width;
+    // Of a linear surrogate whose gates are made in 32 bits: gate_most is the least distance that closes one.
+    uint32_t gate_mult, gate_shift, gate_most;
+} edge_firing_t;
+
 // What the errors of a hidden LIF layer below a linear readout are made of, in the update unit (docs/arithmetic.md 3.3 to
 // 3.5), where eps has lanes.
 typedef struct edge_errors {
     const uint8_t *history;  // spikes, rows of history_bytes, at most 8
-    const uint8_t *gates;    // bits as in the history; with a cursor, bytes, and eight bytes can be read from each
+    const uint8_t *gates;    // bits as in the history; with a cursor, bytes, and sixteen can be read from each
     uint32_t *cursor;        // the index of the next neuron's spike at each step, moved on; NULL for bits
     const edge_threshold_t *threshold;
+    const uint8_t *weights;  // of the readout, 8 bits, rows of m4
+    const int16_t *scores;   // its errors, m4
+    uint32_t m4, down_shift;
     uint32_t history_bytes, window, reset_mult, reset_shift;
     int32_t error_limit, update_limit;
     int32_t rate;     // r, -15 .. 31
@@ -65,6 +83,9 @@ typedef struct edge_errors {
 typedef struct edge_kernels {
     // How a word of eps holds a pair of int16: 1 as two lanes, 0 packed as low + 65536 high, so that plain adds do.
     uint32_t lanes;
+
+    // `errors` takes multiples of this number of neurons.
+    uint32_t together;
 
     // u[i] <- floor(u[i] / 2^leak) + the sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a
     // multiple of 4; leak 0 or 1. The list has room for an even number.
@@ -81,9 +102,13 @@ typedef struct edge_kernels {
     // w: first weight of row 0 in the tile; m4: bytes from row to row.
     edge_moves_t (*update)(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
 
-    // All steps of eps of neurons first .. first + 7, the first step at *eps. d: their errors from above. largest:
-    // receives their largest magnitudes. NULL where eps has no lanes.
-    void (*errors)(const edge_errors_t *e, uint32_t first, const int32_t *d, int16_t *eps, uint32_t *largest);
+    // All steps of eps of neurons first .. first + n - 1 (n <= EDGE_MAX_TILE), the first step at *eps. largest: receives their largest magnitudes. Returns
+    // who of them spikes, as bits. NULL where there is no such kernel; eps has lanes where there is.
+    uint64_t (*errors)(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest);
+
+    // Fires n neurons, keeps their spikes (also as bits in `spikes`, whole words) and their gates of a linear surrogate,
+    // and starts them again. gates: room for n + 32. Returns how many fired. NULL where there is no such kernel.
+    uint32_t (*record)(const edge_firing_t *f, uint32_t n, uint8_t *spikes, uint8_t *gates);
 } edge_kernels_t;
 
 // The kernels of this machine. Returns a constant table.
@@ -93,7 +118,10 @@ const edge_kernels_t *edge_kernels(void);
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE)
 #define EDGE_AVX2 1
 const edge_kernels_t *edge_avx2_kernels(void);
-void edge_avx2_errors(const edge_errors_t *e, uint32_t first, const int32_t *d, int16_t *eps, uint32_t *largest);
+const edge_kernels_t *edge_avx512_kernels(void);
+uint64_t edge_avx2_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest);
+uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                        uint32_t first, uint32_t n);
 #endif
 
 #ifdef EDGE_ARM_THUMB2

@@ -230,6 +230,7 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
 }
 
 const edge_kernels_t *edge_portable_kernels(void) {
-    static const edge_kernels_t kernels = {0, add_rows, edge_portable_fire, update, NULL};
+    static const edge_kernels_t kernels = {
+        .add_rows = add_rows, .fire = edge_portable_fire, .update = update};
     return &kernels;
 }

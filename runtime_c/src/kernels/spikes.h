@@ -15,19 +15,6 @@ uint32_t edge_list_spikes(uint16_t *list, uint32_t room, const uint8_t *spikes, 
 // Sets a bit in the histories of the lines listed: rows of `bytes`, from the byte of the present step.
 void edge_mark_lines(uint8_t *history, uint32_t bytes, uint8_t bit, const uint16_t *list, uint32_t n);
 
-// A layer whose neurons fire at step t.
-typedef struct edge_firing {
-    int32_t *u;
-    uint16_t *last;  // step of the last spike
-    const edge_threshold_t *threshold;
-    uint32_t t;
-    uint8_t *history;  // input-major spikes, from the byte of step t; rows of `bytes`; or NULL
-    uint8_t *gates;    // of a rectangular surrogate, likewise, or NULL
-    uint32_t bytes;
-    uint8_t bit;  // of step t
-    int32_t gate_width;
-} edge_firing_t;
-
 // Neurons `first` + the bits of `fired` start again at 0; what learning needs of them is kept. Returns how many.
 uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fired);
 
