@@ -10,14 +10,14 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from pyedge.errors import ConfigError
-from pyedge.layers import Conv, Dense, MaxPool, MeanPool, Spiking
+from pyedge.layers import BatchNorm, Conv, Dense, Flatten, MaxPool, MeanPool, Residual, Spiking
 from pyedge.losses import TET, CountCrossEntropy, ScoreCrossEntropy
 from pyedge.model import Activity, Input, Network, dense_network
 from pyedge.neuron import IF, LIF
 from pyedge.ops import NUMPY, Geometry, backend, native
 from pyedge.ops.native import OPS, lazy
 from pyedge.optim import SGD, AdamW
-from pyedge.rules import MPDED, Surrogate, stbp
+from pyedge.rules import MPDED, STDED, Surrogate, stbp
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
 from pyedge.trainer import TrainConfig, fit
 
@@ -196,6 +196,27 @@ def test_the_number_of_threads_changes_no_bit(network):
     for outputs, found in results[1:]:
         np.testing.assert_array_equal(outputs, results[0][0])
         assert all(np.array_equal(found[name], g) for name, g in results[0][1].items())
+
+
+@pytest.mark.parametrize("rule", (MPDED(), stbp(), STDED()), ids=("mpd_ed", "stbp", "std_ed"))
+@pytest.mark.parametrize("kind", ("static", "spikes"))
+def test_layers_that_stay_numpys_work_between_its_own(rule, kind):
+    """Batch norm sees the same exact currents on both sides, so that spikes are equal here too."""
+    rng, spiking = np.random.default_rng(10), Spiking(IF() if isinstance(rule, STDED) else LIF())
+    layers = (
+        *(Conv(16, 3, bias=False), BatchNorm(), spiking, MaxPool(2)),
+        *(Residual((Conv(16, 3, bias=False), spiking)), MeanPool(2, adjusted=True), Flatten()),
+        *(Dense(20), spiking, Dense(4)),
+    )
+    network = Network(Input(kind, (8, 8, 2)), layers, 4)
+    params, (x, labels) = dyadic(network, rng), inputs(network, rng)
+    ours, reference = (network.forward(params, x, training=True, ops=ops) for ops in (OPS, NUMPY))
+    for a, b in zip(spikes_of(network, ours), spikes_of(network, reference), strict=True):
+        np.testing.assert_array_equal(a, b)
+    found, expected = (gradients(network, params, r, TET(), rule, labels) for r in (ours, reference))
+    assert found.keys() == expected.keys()
+    for name, g in expected.items():
+        assert np.abs(found[name] - g).max() <= 1e-5 * np.abs(g).max() + 1e-9, name
 
 
 class Mine(LIF):
