@@ -1,4 +1,4 @@
-// Rows of weights into membranes, and thresholds, for Thumb-2 cores: docs/decisions/0007-arm-kernels.md.
+// Rows of weights into membranes, and thresholds, for Thumb-2 cores: docs/decisions/0010-arm-kernels.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "arm.h"
 

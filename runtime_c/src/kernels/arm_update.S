@@ -1,4 +1,4 @@
-// The update of a tile of 8-bit weights, for Thumb-2 cores: docs/decisions/0007-arm-kernels.md.
+// The update of a tile of 8-bit weights, for Thumb-2 cores: docs/decisions/0010-arm-kernels.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "arm.h"
 
