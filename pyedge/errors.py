@@ -92,7 +92,7 @@ class PortUnavailableError(LinkError):
 
 
 class PortLostError(LinkError):
-    """The port vanished while it was in use; what the board has stays there, and a transfer can be resumed."""
+    """The port vanished while in use; what the board has stays there, and a transfer can be resumed."""
 
 
 class BoardSilentError(LinkError):
