@@ -113,8 +113,12 @@ static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
 static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
     uint16_t list[EDGE_ROWS + 31];
     uint32_t count = 0;
+    const edge_kernels_t *kernels = edge_kernels();
     for (uint32_t line = 0; line < s->y->fan_in;) {
-        count += edge_list_spikes(list + count, EDGE_ROWS - count, spikes, &line, s->y->fan_in);
+        const uint32_t room = EDGE_ROWS - count;
+        count += kernels->list_spikes
+                     ? kernels->list_spikes(list + count, room, spikes, &line, s->y->fan_in)
+                     : edge_list_spikes(list + count, room, spikes, &line, s->y->fan_in);
         if (count < EDGE_ROWS) break;
         add_list(s, list, EDGE_ROWS);
         count -= EDGE_ROWS;

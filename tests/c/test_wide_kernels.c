@@ -37,8 +37,8 @@ static int64_t rounded(int64_t x, int32_t n) {  // n below 0: times 2^-n
 }
 
 // Errors as docs/arithmetic.md 3.2 to 3.5 says them, one spike after another.
-static void spell_errors(const edge_errors_t *e, const uint8_t *history, const uint8_t *open, const uint8_t *gates,
-                         uint32_t i, int32_t *column) {
+static void spell_errors(const edge_errors_t *e, const uint8_t *history, const uint8_t *open,
+                         const uint8_t *gates, uint32_t i, int32_t *column) {
     int64_t inter = 0;
     for (uint32_t c = 0; c < e->m4; c++) inter += (int8_t)e->weights[i * e->m4 + c] * e->scores[c];
     const int32_t d = sat(rounded(inter, (int32_t)e->down_shift), 32767);
@@ -50,7 +50,8 @@ static void spell_errors(const edge_errors_t *e, const uint8_t *history, const u
         const uint32_t t = steps[n - 1], before = n > 1 ? steps[n - 2] : 0, back = later ? later - t - 1 : 0;
         const int64_t eps = !later || back > 7 ? 0 : error / (1 << back);
         const int64_t theta = edge_theta(e->threshold, i, t - before);
-        const int32_t ds = later ? sat(d - rounded(theta * eps * e->reset_mult, (int32_t)e->reset_shift), 32767) : d;
+        const int32_t ds =
+            later ? sat(d - rounded(theta * eps * e->reset_mult, (int32_t)e->reset_shift), 32767) : d;
         const int32_t gate = gates[(t - 1) * EDGE_MAX_TILE + i];
         const int32_t shut = open[i * e->history_bytes + (t - 1) / 8] >> (t - 1) % 8 & 1 ? ds : 0;
         error = sat(e->cursor ? rounded((int64_t)ds * (gate + gate / 128), 8) : shut, e->error_limit);
@@ -69,7 +70,8 @@ static void compare_errors(const edge_kernels_t *k, int number) {
     const uint32_t n = k->together * (1 + random_below(NEURONS / k->together)), window = 8 + random_below(57);
     const uint32_t bytes = (window + 7) / 8, rate = random_below(number % 4 ? 30 : 101);
     const int32_t alpha = (int32_t)random_below(1u << random_below(22));
-    const int32_t theta0 = (int32_t)random_below((uint32_t)(INT32_MAX - 255 - alpha * 65) >> random_below(20));
+    const int32_t theta0 =
+        (int32_t)random_below((uint32_t)(INT32_MAX - 255 - alpha * 65) >> random_below(20));
     for (uint32_t i = 0; i < NEURONS; i++) {
         theta0s[i] = (int32_t)random_below((uint32_t)theta0 + 1);
         alphas[i] = (int32_t)random_below((uint32_t)alpha + 1);
@@ -131,7 +133,8 @@ static void compare_record(const edge_kernels_t *k, int number) {
     enum { NEURONS = 1200 };
     static int32_t theta0s[NEURONS], alphas[NEURONS], u[NEURONS], u_after[NEURONS];
     static uint16_t last[NEURONS], last_after[NEURONS];
-    static uint8_t history[8 * NEURONS], history_after[8 * NEURONS], spikes[NEURONS / 8 + 4], gates[NEURONS + 32];
+    static uint8_t history[8 * NEURONS], history_after[8 * NEURONS], spikes[NEURONS / 8 + 4],
+        gates[NEURONS + 32];
     const uint32_t t = 1 + random_below(64), bytes = 8, n = 1 + random_below(NEURONS - 32);
     const uint32_t shift = random_below(25), mult = 1 + random_below(65535);
     const int32_t alpha = (int32_t)random_below(100000), theta0 = (int32_t)random_below(1u << 30);
@@ -148,7 +151,8 @@ static void compare_record(const edge_kernels_t *k, int number) {
     memcpy(history_after, history, sizeof history);
     for (uint32_t i = 0; i < n; i++) {
         last[i] = (uint16_t)random_below(t);
-        u[i] = edge_ceiling(edge_theta(&th, i, t - last[i])) + (int32_t)random_below(1u << random_below(30)) - 100;
+        u[i] = edge_ceiling(edge_theta(&th, i, t - last[i])) + (int32_t)random_below(1u << random_below(30)) -
+               100;
     }
     memcpy(u_after, u, sizeof u);
     memcpy(last_after, last, sizeof last);

@@ -53,7 +53,8 @@ AVX2_INLINE __m256i reset_term(__m256i theta, __m256i eps, __m256i mult, __m256i
 }
 
 // The threshold of each step, oldest first. Returns the largest theta0.
-AVX2_INLINE uint32_t thresholds(__m256i *thetas, const edge_errors_t *e, uint32_t first, const uint8_t *steps) {
+AVX2_INLINE uint32_t thresholds(__m256i *thetas, const edge_errors_t *e, uint32_t first,
+                                const uint8_t *steps) {
     const edge_threshold_t *th = e->threshold;
     __m256i theta0 = _mm256_set1_epi32(th->theta0), alpha = _mm256_set1_epi32(th->alpha);
     if (th->theta0s) {
@@ -92,7 +93,8 @@ AVX2_INLINE __m256i errors_above(const edge_errors_t *e, uint32_t first) {
     return _mm256_sign_epi32(_mm256_min_epu32(rounded, _mm256_set1_epi32(32767)), inter);
 }
 
-AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int16_t *eps, uint32_t *largest) {
+AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int16_t *eps,
+                                     uint32_t *largest) {
     uint8_t steps[8 * 8], open[8 * 8];
     __m256i thetas[8 * 8];
     const uint32_t bytes = e->history_bytes;
@@ -110,7 +112,8 @@ AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int
     const uint64_t half = e->reset_shift ? (uint64_t)1 << (e->reset_shift - 1) : 0;
     const uint64_t most = ((uint64_t)theta0 * 32767 * e->reset_mult + half) >> e->reset_shift;
 
-    const __m256i mult = _mm256_set1_epi32((int32_t)e->reset_mult), halves = _mm256_set1_epi64x((int64_t)half);
+    const __m256i mult = _mm256_set1_epi32((int32_t)e->reset_mult),
+                  halves = _mm256_set1_epi64x((int64_t)half);
     const __m128i shift = _mm_cvtsi32_si128((int32_t)e->reset_shift);
     const __m128i left = _mm_cvtsi32_si128(e->rate < 0 ? -e->rate : 0);
     const __m128i right = _mm_cvtsi32_si128(e->rate > 0 ? e->rate : 0);
@@ -120,8 +123,8 @@ AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int
     const __m256i error_limit = _mm256_set1_epi32(e->error_limit);
     const __m256i update_limit = _mm256_set1_epi32(e->update_limit);
     // Of outputs 4 g to 4 g + 3, in the order of edge_tile_t.
-    const __m256i order = _mm256_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, 0, 1, 8, 9, 4, 5, 12, 13, 0, 1, 8, 9, 4, 5, 12,
-                                           13, 0, 1, 8, 9, 4, 5, 12, 13);
+    const __m256i order = _mm256_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, 0, 1, 8, 9, 4, 5, 12, 13, 0, 1, 8, 9, 4,
+                                           5, 12, 13, 0, 1, 8, 9, 4, 5, 12, 13);
     // Magnitudes of the error, in both units, that goes on to the step before, their sign, and a bit for each step they live.
     __m256i error = zero, unit = zero, sign = zero, life = zero, peak = zero;
     eps += (size_t)(e->window - 1) * e->stride;
@@ -160,13 +163,15 @@ AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int
         }
         error = before;
         const __m256i words = _mm256_shuffle_epi8(_mm256_sign_epi32(unit, sign), order);
-        _mm_storeu_si128((__m128i *)(void *)eps, _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08)));
+        _mm_storeu_si128((__m128i *)(void *)eps,
+                         _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08)));
     }
     _mm256_storeu_si256((__m256i *)(void *)largest, peak);
     return spiking;
 }
 
-AVX2 uint64_t edge_avx2_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest) {
+AVX2 uint64_t edge_avx2_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps,
+                               uint32_t *largest) {
     uint64_t spiking = 0;
     for (uint32_t k = 0; k < n; k += 8)
         spiking |= (uint64_t)errors_of_eight(e, first + k, eps + k, largest + k) << k;

@@ -1,4 +1,4 @@
-// The hot loops for x86-64 with AVX-512 (and VBMI2, which packs bytes by a mask): the same bits as portable.c and learn.c.
+// The hot loops for x86-64 with AVX-512 (and VBMI, which moves bytes about): the same bits as portable.c and learn.c.
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels.h"
 #include "spikes.h"
@@ -6,12 +6,10 @@
 #ifdef EDGE_AVX2
 #include <immintrin.h>
 
-#define AVX512                                                                                          \
-    __attribute__((                                                                                     \
-        target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi,bmi2,popcnt")))
+#define AVX512                                                                                       \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi,bmi2," \
+                          "popcnt")))
 #define AVX512_INLINE AVX512 __attribute__((always_inline)) static inline
-
-#define EVERY_BYTE 0x0101010101010101u
 
 /// Inference ///
 
@@ -86,7 +84,8 @@ AVX512 static uint32_t record(const edge_firing_t *firing, uint32_t n, uint8_t *
     const __m512i now = _mm512_set1_epi32((int32_t)f.t - 1 + th.ahead), up = _mm512_set1_epi32(255);
     __m512i alpha[2], theta[2];
     alpha[0] = alpha[1] = _mm512_set1_epi32(th.alpha);
-    theta[0] = theta[1] = _mm512_sub_epi32(_mm512_set1_epi32(th.theta0 + 255), _mm512_mullo_epi32(alpha[0], now));
+    theta[0] = theta[1] =
+        _mm512_sub_epi32(_mm512_set1_epi32(th.theta0 + 255), _mm512_mullo_epi32(alpha[0], now));
     uint8_t *gate = gates, *history = f.history;
     // Those that fire, and not a branch for each: who does, no processor can guess.
     uint16_t list[LISTED + 32], lines[32];
@@ -104,7 +103,8 @@ AVX512 static uint32_t record(const edge_firing_t *firing, uint32_t n, uint8_t *
                 const __m512i fresh = _mm512_maskz_loadu_epi32(real, th.theta0s + 4 * (size_t)at);
                 theta[h] = _mm512_sub_epi32(_mm512_add_epi32(fresh, up), _mm512_mullo_epi32(alpha[h], now));
             }
-            const __mmask16 these = fire_sixteen(f.u + at, f.last + at, theta[h], alpha[h], kept + h, real, &f);
+            const __mmask16 these =
+                fire_sixteen(f.u + at, f.last + at, theta[h], alpha[h], kept + h, real, &f);
             fired |= _cvtmask16_u32(these) << 16 * h;
         }
         memcpy(spikes, &fired, sizeof fired);
@@ -123,28 +123,50 @@ AVX512 static uint32_t record(const edge_firing_t *firing, uint32_t n, uint8_t *
     return (uint32_t)(gate - gates);
 }
 
-/// Errors ///
-
-// Byte b of eight history rows, row k in byte k.
-AVX512_INLINE uint64_t column_of(const uint8_t *history, uint32_t bytes, uint32_t b) {
-    uint64_t column = 0;
-    for (uint32_t k = 0; k < 8; k++) column |= (uint64_t)history[k * bytes + b] << 8 * k;
-    return column;
+AVX512 static uint32_t list_spikes(uint16_t *list, uint32_t room, const uint8_t *spikes, uint32_t *line,
+                                   uint32_t lines) {
+    uint16_t each[32];
+    for (uint32_t k = 0; k < 32; k++) each[k] = (uint16_t)k;
+    const __m512i numbers = load(each);
+    uint32_t count = 0, j = *line;
+    for (; j < lines && count < room; j += 32) {
+        uint32_t bits = 0;
+        const uint32_t left = lines - j;
+        if (left >= 32) {
+            memcpy(&bits, spikes + j / 8, 4);
+        } else {
+            memcpy(&bits, spikes + j / 8, (left + 7) / 8);
+            bits &= ((uint32_t)1 << left) - 1;
+        }
+        const __m512i here = _mm512_add_epi16(_mm512_set1_epi16((int16_t)j), numbers);
+        _mm512_storeu_si512(list + count, _mm512_maskz_compress_epi16(bits, here));
+        count += (uint32_t)__builtin_popcount(bits);
+    }
+    *line = j;
+    return count;
 }
 
-// Bit by step of sixteen rows. Returns which rows have any.
+/// Errors ///
+
+// Bit by step of sixteen rows of at most eight bytes. Returns which rows have any.
 AVX512_INLINE uint32_t transpose(uint16_t *steps, const uint8_t *history, uint32_t bytes) {
-    uint64_t any0 = 0, any1 = 0;
+    const uint64_t low = bytes < 4 ? ((uint64_t)1 << 16 * bytes) - 1 : ~(uint64_t)0;
+    const uint64_t high = bytes < 8 ? ((uint64_t)1 << 16 * bytes % 64) - 1 : ~(uint64_t)0;
+    const __m512i first = _mm512_maskz_loadu_epi8(low, history);
+    const __m512i second = _mm512_maskz_loadu_epi8(bytes > 4 ? high : 0, history + 64);
+    const __m128i each = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m128i rows = _mm256_cvtepi16_epi8(
+        _mm256_mullo_epi16(_mm256_cvtepu8_epi16(each), _mm256_set1_epi16((int16_t)bytes)));
+    __m128i any = _mm_setzero_si128();
     for (uint32_t b = 0; b < bytes; b++) {
-        const uint64_t low = column_of(history, bytes, b), high = column_of(history + 8 * bytes, bytes, b);
-        any0 |= low;
-        any1 |= high;
-        for (uint32_t k = 0; k < 8; k++) {
-            const uint64_t each = (uint64_t)EVERY_BYTE << k;
-            steps[8 * b + k] = (uint16_t)(_pext_u64(low, each) | _pext_u64(high, each) << 8);
-        }
+        const __m128i from = _mm_add_epi8(rows, _mm_set1_epi8((char)b));
+        const __m128i column =
+            _mm512_castsi512_si128(_mm512_permutex2var_epi8(first, _mm512_castsi128_si512(from), second));
+        any = _mm_or_si128(any, column);
+        for (uint32_t k = 0; k < 8; k++)
+            steps[8 * b + k] = (uint16_t)_mm_test_epi8_mask(column, _mm_set1_epi8((char)(1u << k)));
     }
-    return _cvtmask16_u32(_mm_test_epi8_mask(_mm_set_epi64x((int64_t)any1, (int64_t)any0), _mm_set1_epi8(-1)));
+    return _mm_test_epi8_mask(any, any);
 }
 
 // Weights times the readout's errors, of sixteen rows; then section 3.2.
@@ -162,7 +184,8 @@ AVX512_INLINE __m512i errors_above(const edge_errors_t *e, uint32_t first) {
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
         sums[k] = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
     }
-    const __m512i inter = load(sums), half = _mm512_set1_epi32(e->down_shift ? (int32_t)(1u << (e->down_shift - 1)) : 0);
+    const __m512i inter = load(sums),
+                  half = _mm512_set1_epi32(e->down_shift ? (int32_t)(1u << (e->down_shift - 1)) : 0);
     const __m512i rounded = _mm512_srl_epi32(_mm512_add_epi32(_mm512_abs_epi32(inter), half),
                                              _mm_cvtsi32_si128((int32_t)e->down_shift));
     const __m512i magnitude = _mm512_min_epu32(rounded, _mm512_set1_epi32(32767));
@@ -170,7 +193,8 @@ AVX512_INLINE __m512i errors_above(const edge_errors_t *e, uint32_t first) {
 }
 
 // The threshold of each step, oldest first.
-AVX512_INLINE void thresholds(__m512i *thetas, const edge_errors_t *e, uint32_t first, const uint16_t *steps) {
+AVX512_INLINE void thresholds(__m512i *thetas, const edge_errors_t *e, uint32_t first,
+                              const uint16_t *steps) {
     const edge_threshold_t *th = e->threshold;
     __m512i theta0 = _mm512_set1_epi32(th->theta0), alpha = _mm512_set1_epi32(th->alpha);
     if (th->theta0s) {
@@ -187,9 +211,10 @@ AVX512_INLINE void thresholds(__m512i *thetas, const edge_errors_t *e, uint32_t 
 // rnd(theta eps mult, shift) of magnitudes, at most 2^17: a difference to an error then saturates as the whole would.
 // theta < 2^31, eps mult < 2^31, so that products fit 62 bits.
 AVX512_INLINE __m512i reset_term(__m512i theta, __m512i eps, __m512i mult, __m512i half, __m128i shift) {
-    const __m512i q = _mm512_mullo_epi32(eps, mult), most = _mm512_set1_epi64(1 << 17);
-    const __m512i even = _mm512_mul_epu32(theta, q);
-    const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(theta, 32), _mm512_srli_epi64(q, 32));
+    const __m512i most = _mm512_set1_epi64(1 << 17);
+    const __m512i even = _mm512_mul_epu32(theta, _mm512_mul_epu32(eps, mult));
+    const __m512i odd =
+        _mm512_mul_epu32(_mm512_srli_epi64(theta, 32), _mm512_mul_epu32(_mm512_srli_epi64(eps, 32), mult));
     const __m512i z0 = _mm512_min_epu64(_mm512_srl_epi64(_mm512_add_epi64(even, half), shift), most);
     const __m512i z1 = _mm512_min_epu64(_mm512_srl_epi64(_mm512_add_epi64(odd, half), shift), most);
     return _mm512_or_si512(z0, _mm512_slli_epi64(z1, 32));
@@ -244,7 +269,8 @@ AVX512_INLINE void errors_of(const edge_errors_t *e, uint32_t first, int16_t *ep
                 magnitude = _mm512_maskz_mov_epi32(open[g][t], magnitude);
             }
             magnitude = _mm512_min_epi32(magnitude, error_limit);
-            const __m512i scaled = _mm512_srl_epi32(_mm512_add_epi32(_mm512_sll_epi32(magnitude, left), round), right);
+            const __m512i scaled =
+                _mm512_srl_epi32(_mm512_add_epi32(_mm512_sll_epi32(magnitude, left), round), right);
             unit[g] = _mm512_maskz_srli_epi32(alive, unit[g], 1);
             unit[g] = _mm512_mask_min_epi32(unit[g], fired, scaled, update_limit);
             error[g] = _mm512_maskz_srli_epi32(alive, error[g], 1);
@@ -262,7 +288,8 @@ AVX512_INLINE void errors_of(const edge_errors_t *e, uint32_t first, int16_t *ep
     for (uint32_t g = 0; g < G; g++) _mm512_storeu_si512(largest + 16 * g, peak[g]);
 }
 
-AVX512 static uint64_t errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest) {
+AVX512 static uint64_t errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps,
+                              uint32_t *largest) {
     uint64_t spiking = 0;
     for (uint32_t k = 0; k < n; k += 32) {
         uint64_t these = 0;
@@ -289,7 +316,8 @@ AVX512_INLINE uint64_t spikes_of(const uint8_t *history, size_t there) {
 }
 
 // Tiles of 64 outputs; other ones are left to AVX2.
-AVX512 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
+AVX512 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
+                                  uint32_t to) {
     if (tile->groups != 16 || tile->flat) return edge_avx2_kernels()->update(w, m4, tile, from, to);
     static const uint32_t zeros[32];
     const __m512i keep = _mm512_set1_epi32(0x7FFF7FFF);
@@ -352,6 +380,7 @@ const edge_kernels_t *edge_avx512_kernels(void) {
     static const edge_kernels_t kernels = {.lanes = 1,
                                            .together = 16,
                                            .add_rows = add_rows,
+                                           .list_spikes = list_spikes,
                                            .fire = edge_avx2_fire,
                                            .update = update,
                                            .errors = errors,

@@ -8,7 +8,7 @@ const edge_kernels_t *edge_kernels(void) {
                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
     const int wide = there && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                     __builtin_cpu_supports("avx512vbmi2");
+                     __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
     return wide ? edge_avx512_kernels() : there ? edge_avx2_kernels() : edge_portable_kernels();
 }
 #elif defined(EDGE_ARM_THUMB2)

@@ -68,8 +68,8 @@ typedef struct edge_firing {
 // 3.5), where eps has lanes.
 typedef struct edge_errors {
     const uint8_t *history;  // spikes, rows of history_bytes, at most 8
-    const uint8_t *gates;    // bits as in the history; with a cursor, bytes, and sixteen can be read from each
-    uint32_t *cursor;        // the index of the next neuron's spike at each step, moved on; NULL for bits
+    const uint8_t *gates;  // bits as in the history; with a cursor, bytes, and sixteen can be read from each
+    uint32_t *cursor;      // the index of the next neuron's spike at each step, moved on; NULL for bits
     const edge_threshold_t *threshold;
     const uint8_t *weights;  // of the readout, 8 bits, rows of m4
     const int16_t *scores;   // its errors, m4
@@ -86,6 +86,10 @@ typedef struct edge_kernels {
 
     // `errors` takes multiples of this number of neurons.
     uint32_t together;
+
+    // As edge_list_spikes, or NULL. Beyond the list it may write up to 31 numbers.
+    uint32_t (*list_spikes)(uint16_t *list, uint32_t room, const uint8_t *spikes, uint32_t *line,
+                            uint32_t lines);
 
     // u[i] <- floor(u[i] / 2^leak) + the sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a
     // multiple of 4; leak 0 or 1. The list has room for an even number.
@@ -119,7 +123,8 @@ const edge_kernels_t *edge_kernels(void);
 #define EDGE_AVX2 1
 const edge_kernels_t *edge_avx2_kernels(void);
 const edge_kernels_t *edge_avx512_kernels(void);
-uint64_t edge_avx2_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest);
+uint64_t edge_avx2_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps,
+                          uint32_t *largest);
 uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                         uint32_t first, uint32_t n);
 #endif
