@@ -116,9 +116,8 @@ static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
     const edge_kernels_t *kernels = edge_kernels();
     for (uint32_t line = 0; line < s->y->fan_in;) {
         const uint32_t room = EDGE_ROWS - count;
-        count += kernels->list_spikes
-                     ? kernels->list_spikes(list + count, room, spikes, &line, s->y->fan_in)
-                     : edge_list_spikes(list + count, room, spikes, &line, s->y->fan_in);
+        count += kernels->list_spikes ? kernels->list_spikes(list + count, room, spikes, &line, s->y->fan_in)
+                                      : edge_list_spikes(list + count, room, spikes, &line, s->y->fan_in);
         if (count < EDGE_ROWS) break;
         add_list(s, list, EDGE_ROWS);
         count -= EDGE_ROWS;
