@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyedge.encode import Rows, encode
+from pyedge.encode import Alignment, EncoderConfig, Rows, encode
 from pyedge.errors import ConfigError
 from pyedge.files import read_image
 from pyedge.quant import reference
@@ -68,7 +68,8 @@ class Opened:
             return reference_predictor(model)
         from pyedge.runtime import Model, Net
 
-        return c_predictor(model, Net(Model(blob)).run_window)
+        assert model.encoder is not None
+        return c_predictor(model.encoder, Net(Model(blob)).run_window)
 
     def whole_image(self) -> tuple[IntegerModel, bytes]:
         """The image, as a model and as bytes. Raises ConfigError for a float model."""
@@ -98,14 +99,16 @@ def float_predictor(trained: Trained) -> Predict:
 
 
 def reference_predictor(
-    model: IntegerModel, weights: tuple[NDArray[np.integer], ...] | None = None
+    model: IntegerModel,
+    weights: tuple[NDArray[np.integer], ...] | None = None,
+    alignment: Alignment | None = None,
 ) -> Predict:
     held = weights if weights is not None else reference.fresh(model).weights
 
     def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:
         assert model.encoder is not None
         found = np.empty(len(rows), np.int64)
-        for n, window in enumerate(encode(model.encoder, rows)):
+        for n, window in enumerate(encode(model.encoder, rows, alignment)):
             found[n] = reference.predict(model, reference.run_window(model, held, window).scores)[0]
             tick(n + 1)
         return found
@@ -113,13 +116,14 @@ def reference_predictor(
     return predict
 
 
-def c_predictor(model: IntegerModel, run_window: Callable[[NDArray[Any]], Any]) -> Predict:
+def c_predictor(
+    encoder: EncoderConfig, run_window: Callable[[NDArray[Any]], Any], alignment: Alignment | None = None
+) -> Predict:
     """Of a net of the C runtime, here or on a board; run_window gives the Prediction of a coded window."""
 
     def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:
-        assert model.encoder is not None
         found = np.empty(len(rows), np.int64)
-        for n, window in enumerate(encode(model.encoder, rows)):
+        for n, window in enumerate(encode(encoder, rows, alignment)):
             found[n] = run_window(window).label
             tick(n + 1)
         return found

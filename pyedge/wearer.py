@@ -17,11 +17,11 @@ from pyedge.adapt import (
     adapt,
     remembered,
 )
-from pyedge.encode import Alignment, EncoderConfig, encode
+from pyedge.encode import Alignment, EncoderConfig
 from pyedge.errors import ConfigError
 from pyedge.evaluation import Outcome
 from pyedge.link import Board
-from pyedge.quant import reference
+from pyedge.predict import c_predictor, reference_predictor
 from pyedge.quant.model import IntegerModel, Integers
 from pyedge.runtime import Model, Net
 from pyedge.task import Side, Task
@@ -84,12 +84,7 @@ class ReferenceStudent:
         return _adapt(self.learner, lessons, policy, on_pass)
 
     def predict(self, side: Side, tick: Tick) -> Predicted:
-        model, weights = self.learner.model, self.learner.state.weights
-        found = np.empty(len(side.labels), np.int64)
-        for n, window in enumerate(encode(self.learner.encoder, side.rows, self.learner.alignment)):
-            found[n] = reference.run_window(model, weights, window).scores.argmax()
-            tick(n + 1)
-        return found
+        return reference_predictor(self.learner.model, self.weights(), self.alignment())(side.rows, tick)
 
     def weights(self) -> tuple[Integers, ...]:
         return self.learner.state.weights
@@ -111,11 +106,7 @@ class HostStudent:
 
     def predict(self, side: Side, tick: Tick) -> Predicted:
         net = Net(self.learner.net.model, weights=self.learner.net.learned_bytes())
-        found = np.empty(len(side.labels), np.int64)
-        for n, window in enumerate(encode(self.learner.stream.encoder, side.rows, self.alignment())):
-            found[n] = net.run_window(window).label
-            tick(n + 1)
-        return found
+        return c_predictor(self.learner.stream.encoder, net.run_window, self.alignment())(side.rows, tick)
 
     def weights(self) -> tuple[Integers, ...]:
         return self.learner.net.weights()

@@ -67,7 +67,8 @@ def evaluate(
             integers, blob = opened.whole_image()
             with connected(board, port) as found:
                 found.deploy(blob)
-                predicted = c_predictor(integers, found.infer)(side.rows, tick)
+                assert integers.encoder is not None  # the task has it
+                predicted = c_predictor(integers.encoder, found.infer)(side.rows, tick)
         else:
             predicted = opened.predictor(where.value)(side.rows, tick)
     outcome = Outcome(side.labels, predicted, task.classes)
