@@ -1,6 +1,6 @@
 """The boards pyedge knows: one line each, beside its folder in targets/."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyedge.boards.errors import UnknownBoardError
 
@@ -34,50 +34,34 @@ class BoardSpec:
 KIB = 1024
 MIB = 1024 * KIB
 
-BOARDS: dict[str, BoardSpec] = {
-    board.name: board
-    for board in (
-        BoardSpec(
-            name="mps2-an386",
-            title="ARM MPS2 with AN386: Cortex-M4 with FPU, 4 MB of code memory, 4 MB of RAM",
-            core="cortex-m4",
-            machine="mps2-an386",
-            emulator="qemu-system-arm",
-            prefix="arm-none-eabi-",
-            flash=256 * KIB,
-            bank=4 * MIB - 256 * KIB,
-            ram=4 * MIB,
-            ring=256,
-            clock_hz=25_000_000,
-        ),
-        BoardSpec(
-            name="mps2-an385",
-            title="ARM MPS2 with AN385: Cortex-M3, 4 MB of code memory, 4 MB of RAM",
-            core="cortex-m3",
-            machine="mps2-an385",
-            emulator="qemu-system-arm",
-            prefix="arm-none-eabi-",
-            flash=256 * KIB,
-            bank=4 * MIB - 256 * KIB,
-            ram=4 * MIB,
-            ring=256,
-            clock_hz=25_000_000,
-        ),
-        BoardSpec(
-            name="armv6m",
-            title="Cortex-M0 code on the AN385's Cortex-M3, which runs it too: for tests and counts",
-            core="cortex-m0",
-            machine="mps2-an385",
-            emulator="qemu-system-arm",
-            prefix="arm-none-eabi-",
-            flash=256 * KIB,
-            bank=4 * MIB - 256 * KIB,
-            ram=4 * MIB,
-            ring=256,
-            clock_hz=25_000_000,
-        ),
-    )
-}
+AN386 = BoardSpec(
+    name="mps2-an386",
+    title="ARM MPS2 with AN386: Cortex-M4 with FPU, 4 MB of code memory, 4 MB of RAM",
+    core="cortex-m4",
+    machine="mps2-an386",
+    emulator="qemu-system-arm",
+    prefix="arm-none-eabi-",
+    flash=256 * KIB,
+    bank=4 * MIB - 256 * KIB,
+    ram=4 * MIB,
+    ring=256,
+    clock_hz=25_000_000,
+)
+AN385 = replace(
+    AN386,
+    name="mps2-an385",
+    title="ARM MPS2 with AN385: Cortex-M3, 4 MB of code memory, 4 MB of RAM",
+    core="cortex-m3",
+    machine="mps2-an385",
+)
+ARMV6M = replace(
+    AN385,
+    name="armv6m",
+    title="Cortex-M0 code on the AN385's Cortex-M3, which runs it too: for tests and counts",
+    core="cortex-m0",
+)
+
+BOARDS: dict[str, BoardSpec] = {board.name: board for board in (AN386, AN385, ARMV6M)}
 
 
 def board(name: str) -> BoardSpec:
