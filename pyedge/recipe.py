@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pyedge.errors import ConfigError
+from pyedge.rules.surrogate import DEFAULT_WIDTHS
 
 T = TypeVar("T")
 
@@ -129,7 +130,7 @@ class Training:
     surrogate: str = key(
         "linear",
         "shape of the surrogate gradient",
-        choices=("constant", "rectangular", "linear", "exponential", "sigmoid"),
+        choices=tuple(DEFAULT_WIDTHS),
     )
     width: float | None = key(None, "its width; absent: the shape's own", low=0)
     reset: str = key(

@@ -22,6 +22,7 @@ from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.rate_init import scale_to_rate
 from pyedge.recipe import RecipeError, build, key, plain, read_table
 from pyedge.rules import MPDED, STDED, AlphaED, Surrogate
+from pyedge.rules.surrogate import DEFAULT_WIDTHS
 from pyedge.trainer import (
     Augment,
     Evaluation,
@@ -88,7 +89,7 @@ class TrainingTable:
     surrogate: str = key(
         "linear",
         "shape of the surrogate gradient",
-        choices=("constant", "rectangular", "linear", "exponential", "sigmoid"),
+        choices=tuple(DEFAULT_WIDTHS),
     )
     width: float | None = key(None, "its width; absent: the shape's own", low=0)
     reset: str = key(
