@@ -49,10 +49,12 @@ class SampleTable:
     scale: float = key(1.0, "frames and pixels are divided by it", low=0)
     augment: str = key(
         "none",
-        "variation of every minibatch: mirror; crop (4 pixels) and mirror; the same and a hole of 16 pixels; "
+        "variation of every minibatch: mirror; crop and mirror; the same and a hole; "
         "NDA and mirror; resized crops and rotations of DVS-Gesture",
         choices=("none", "flip", "crop_flip", "crop_flip_cutout", "nda", "gesture"),
     )
+    crop: int = key(4, "pixels that crops shift by, at most", low=1)
+    hole: int = key(16, "side of the hole in pixels", low=1)
     validation: float = key(0.0, "share of the training data held back to watch", low=0, high=0.9)
     limit: int = key(0, "use only the first so many samples of each part; 0: all", low=0)
 
@@ -261,8 +263,8 @@ def augment_of(recipe: VisionRecipe) -> Augment | None:
     if kind == "flip":
         return RandomFlip()
     black: Any = tuple((0 - m) / s for m, s in zip(info.mean, info.std, strict=True)) or 0.0
-    crop_flip = (RandomCrop(4, black), RandomFlip())
-    return Chain(crop_flip if kind == "crop_flip" else (*crop_flip, Cutout(16)))
+    crop_flip = (RandomCrop(recipe.samples.crop, black), RandomFlip())
+    return Chain(crop_flip if kind == "crop_flip" else (*crop_flip, Cutout(recipe.samples.hole)))
 
 
 def config_of(recipe: VisionRecipe) -> TrainConfig:
