@@ -28,9 +28,9 @@ typedef struct lesson {
 static void open_lesson(lesson_t *s, edge_net_t *n, uint32_t layer) {
     memset(s, 0, sizeof *s);
     s->n = n;
-    s->at = edge_plan_learning(&n->model);
+    s->at = edge_net_learning(n);
     s->history_bytes = edge_history_bytes(&n->model);
-    edge_walk_t walk = {0, 0, 0, s->at.layers, 0};
+    edge_walk_t walk = edge_net_walk(n);
     for (uint32_t l = 0; l <= layer; l++) {
         s->below_seat = s->seat;
         s->y = edge_model_layer(&n->model, l);

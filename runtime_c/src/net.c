@@ -34,7 +34,12 @@ int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *are
     n->over = 1;
     const edge_plan_t plan = edge_plan(m, mode);
     for (uint32_t i = 0; i < 6; i++) n->areas[i] = (uint32_t)plan.areas[i];
-    if (mode == EDGE_LEARN) copy_weights(n, n->weights);
+    if (mode == EDGE_LEARN) {
+        const edge_learning_t at = edge_plan_learning(m);
+        const uint32_t kept[5] = {at.cursors[0], at.cursors[1], at.errors, at.inputs, at.layers};
+        memcpy(n->kept, kept, sizeof kept);
+        copy_weights(n, n->weights);
+    }
     return 0;
 }
 
@@ -53,9 +58,8 @@ static void begin_window(edge_net_t *n) {
     // Membranes, last spikes and counts.
     edge_clear(n->arena, n->areas[EDGE_SPIKES]);
     if (n->mode != EDGE_LEARN) return;
-    const edge_learning_t at = edge_plan_learning(&n->model);
-    edge_walk_t walk = {0, 0, 0, 0, 0};
-    walk.learning = at.layers;
+    const edge_learning_t at = edge_net_learning(n);
+    edge_walk_t walk = edge_net_walk(n);
     if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
         clear_histories(n, at.inputs, n->model.inputs);
     for (uint32_t l = 0; l < n->model.layers; l++) {
@@ -248,11 +252,10 @@ int edge_net_step(edge_net_t *n, const void *input) {
 
     const bool learning = n->mode == EDGE_LEARN;
     const uint8_t *spikes = (const uint8_t *)input;
-    edge_walk_t walk = {0, 0, 0, 0, 0};
+    edge_walk_t walk = edge_net_walk(n);
     layer_step_t s = {n, NULL, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0, 0};
     if (learning) {
-        const edge_learning_t at = edge_plan_learning(&n->model);
-        walk.learning = at.layers;
+        const edge_learning_t at = edge_net_learning(n);
         if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
             s.history = (uint8_t *)edge_area(n, EDGE_LEARNING, at.inputs);
         else if (n->model.lowest == 0)

@@ -11,10 +11,16 @@ static inline void *edge_area(const edge_net_t *n, uint32_t area, uint32_t offse
     return EDGE_ALIGNED(n->arena + n->areas[area] + offset, 4);
 }
 
+// What edge_plan_learning says, worked out once: all 0 where the net does not learn.
+static inline edge_learning_t edge_net_learning(const edge_net_t *n) {
+    const edge_learning_t at = {{n->kept[0], n->kept[1]}, n->kept[2], n->kept[3], n->kept[4]};
+    return at;
+}
+
 // The start of a walk over the net's layers: offsets then count within the areas.
 static inline edge_walk_t edge_net_walk(const edge_net_t *n) {
     edge_walk_t walk = {0, 0, 0, 0, 0};
-    if (n->mode == EDGE_LEARN) walk.learning = edge_plan_learning(&n->model).layers;
+    walk.learning = n->kept[4];
     return walk;
 }
 

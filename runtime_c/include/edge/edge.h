@@ -93,6 +93,7 @@ typedef struct edge_net {
     uint8_t *arena;
     struct edge_stats *stats;  // one a layer, or NULL
     uint32_t areas[6];         // where the kinds of memory start in the arena
+    uint32_t kept[5];          // where what learning keeps once a net starts in its area
     uint32_t update;
     uint32_t base;        // first output of the tile that is being learned
     uint32_t at;          // output or row to go on with
