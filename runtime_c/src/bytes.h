@@ -99,9 +99,17 @@ static inline int32_t edge_sat(int64_t x, int32_t bound) {
     return x > bound ? bound : x < -bound ? -bound : (int32_t)x;
 }
 
+// Cores that cannot count zeros: by a de Bruijn sequence instead of a call.
+#if defined(__ARM_ARCH_6M__) || (defined(__riscv) && !defined(__riscv_zbb))
+#define EDGE_BIT_TABLE 1
+extern const uint8_t edge_bit_table[32];
+#endif
+
 // The number of the lowest set bit; x is not 0.
 static inline uint32_t edge_lowest_bit(uint32_t x) {
-#if defined(__GNUC__)
+#if defined(EDGE_BIT_TABLE)
+    return edge_bit_table[(uint32_t)((x & (0u - x)) * 0x077CB531u) >> 27];
+#elif defined(__GNUC__)
     return (uint32_t)__builtin_ctz(x);
 #else
     uint32_t n = 0;

@@ -4,7 +4,9 @@
 #define EDGE_ARM_H
 
 #if defined(__ARM_ARCH_PROFILE) && defined(__ARMEL__) && !defined(EDGE_PORTABLE)
-#if __ARM_ARCH_PROFILE == 'M' && defined(__thumb2__)
+#if defined(__ARM_ARCH_6M__)
+#define EDGE_ARM_V6M 1  // M0, M0+
+#elif __ARM_ARCH_PROFILE == 'M' && defined(__thumb2__)
 #define EDGE_ARM_THUMB2 1  // M3, M4, M7, M33, and what comes after them
 #if defined(__ARM_FEATURE_DSP)
 #define EDGE_ARM_DSP 1  // all but M3 and those built without

@@ -13,6 +13,8 @@ const edge_kernels_t *edge_kernels(void) {
 }
 #elif defined(EDGE_ARM_THUMB2)
 const edge_kernels_t *edge_kernels(void) { return edge_arm_kernels(); }
+#elif defined(EDGE_ARM_V6M)
+const edge_kernels_t *edge_kernels(void) { return edge_v6m_kernels(); }
 #else
 const edge_kernels_t *edge_kernels(void) { return edge_portable_kernels(); }
 #endif

@@ -49,6 +49,37 @@ typedef struct edge_moves {
     uint32_t spikes;  // of the rows
 } edge_moves_t;
 
+// Of four weights: 128 + 2^k - 1 and 127 - (2^k - 1) in each byte of their random word.
+//
+// A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|. With |S| <= 128 * 2^k its high byte, which is a byte of the
+// random word, then has all its bits from k up equal.
+typedef struct edge_bounds {
+    uint32_t high, bits;
+} edge_bounds_t;
+
+typedef struct edge_row {
+    uint32_t key;
+    const uint32_t *keys, *keys_end;  // of the groups
+} edge_row_t;
+
+#define EDGE_FEW 4    // the most spikes of a row that is tested
+#define EDGE_MANY 32  // the most spikes of a row whose spikes are listed
+
+// Lists the eps of a row's spikes. `list` has room for EDGE_MANY + 32; a row of more than EDGE_MANY may be listed in part.
+// Returns where the list ends.
+typedef const uint32_t **edge_list_steps_t(const uint32_t **list, const edge_tile_t *tile,
+                                           const uint8_t *history);
+
+// Moves one row of a tile of packed eps; list .. end: the eps of its spikes, at least one. Returns how many weights moved.
+typedef uint32_t edge_move_row_t(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
+                                 const edge_bounds_t *bounds, edge_row_t row);
+
+typedef struct edge_row_kernels {
+    edge_list_steps_t *list_steps;
+    edge_move_row_t *test_row;  // sums only what the bounds leave; multiples of four groups
+    edge_move_row_t *sum_row;   // every sum; bounds are NULL
+} edge_row_kernels_t;
+
 // A layer whose neurons fire at step t.
 typedef struct edge_firing {
     int32_t *u;
@@ -133,6 +164,10 @@ uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_thres
 const edge_kernels_t *edge_arm_kernels(void);
 #endif
 
+#ifdef EDGE_ARM_V6M
+const edge_kernels_t *edge_v6m_kernels(void);
+#endif
+
 /// Portable C, also for what no core needs faster ///
 
 // The table of portable kernels. Returns it.
@@ -141,6 +176,10 @@ const edge_kernels_t *edge_portable_kernels(void);
 // Its fire.
 uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                             uint32_t first, uint32_t n);
+
+// Its update, with these kernels for a row.
+edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to,
+                              const edge_row_kernels_t *kernels);
 
 // Moves four 8-bit weights by their packed sums and random word. Returns how many changed.
 uint32_t edge_move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_t a);

@@ -122,111 +122,167 @@ static inline uint32_t move_or_skip(uint8_t *w, uint32_t sum02, uint32_t sum13, 
     return hit & 0x80008000 ? edge_move_group(w, sum02, sum13, a) : 0;
 }
 
-// The steps of a row's spikes, some at a time.
-#define STEPS 32
-
-typedef struct steps {
-    const uint8_t *next, *end;  // of the history
-    uint32_t bits, step;        // those at hand, and the step of the lowest
-    uint32_t upcoming;          // the step of next's lowest
-    uint32_t count;
-    uint16_t list[STEPS];
-} steps_t;
-
-static void more_steps(steps_t *s) {
-    const uint8_t *next = s->next;
-    uint32_t bits = s->bits, step = s->step, count = 0;
-    for (;;) {
-        for (; bits && count < STEPS; bits &= bits - 1)
-            s->list[count++] = (uint16_t)(step + edge_lowest_bit(bits));
-        if (bits || next == s->end) break;
-        step = s->upcoming;
-        if (s->end - next >= 4) {
-            bits = edge_load32(next);
-            next += 4;
-            s->upcoming += 32;
-        } else {
-            bits = *next++;
-            s->upcoming += 8;
+static const uint32_t **list_steps(const uint32_t **list, const edge_tile_t *tile, const uint8_t *history) {
+    const uint8_t *const end = history + tile->history_bytes;
+    const uint32_t words = tile->flat ? 0 : tile->words;
+    const uint32_t *eps = tile->eps, **const full = list + EDGE_MANY;
+    while (history < end && list <= full) {
+        uint32_t bits = *history, lines = 8;
+        if (end - history >= 4) {
+            bits = edge_load32(history);
+            lines = 32;
         }
+        for (; bits; bits &= bits - 1) *list++ = eps + edge_lowest_bit(bits) * words;
+        history += lines / 8;
+        eps += lines * words;
     }
-    s->next = next;
-    s->bits = bits;
-    s->step = step;
-    s->count = count;
+    return list;
 }
 
-// One row of the tile by its packed sums.
-static uint32_t move_row(uint8_t *w, const uint32_t *sums, const edge_tile_t *tile, uint32_t row_key) {
-    uint32_t moved = 0;
+// A row with many spikes.
+static ALONE edge_moves_t move_long_row(uint8_t *w, const edge_tile_t *tile, const uint8_t *history,
+                                        uint32_t row_key) {
+    const uint32_t words = 2 * tile->groups;
+    uint32_t sums[EDGE_MAX_TILE / 2] = {0};
+    edge_moves_t moves = {0, 0};
+    for (uint32_t b = 0; b < tile->history_bytes; b++) {
+        for (uint32_t bits = history[b]; bits; bits &= bits - 1, moves.spikes++) {
+            const uint32_t step = tile->flat ? 0 : 8 * b + edge_lowest_bit(bits);
+            const uint32_t *eps = tile->eps + (size_t)step * tile->words;
+            for (uint32_t i = 0; i < words; i++) sums[i] += eps[i];
+        }
+    }
     for (uint32_t g = 0; g < tile->groups; g++) {
         const uint32_t a = edge_random(row_key, tile->column_keys[g]);
-        moved += move_or_skip(w + 4 * g, sums[2 * g], sums[2 * g + 1], a);
+        moves.moved += move_or_skip(w + 4 * g, sums[2 * g], sums[2 * g + 1], a);
+    }
+    return moves;
+}
+
+// One group, by the sums of its eps, `offset` words from those listed.
+static inline uint32_t sum_group(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
+                                 size_t offset, uint32_t a) {
+    uint32_t s0 = 0, s1 = 0;
+    for (; list < end; list++) {
+        const uint32_t *eps = *list + offset;
+        s0 += eps[0];
+        s1 += eps[1];
+    }
+    return move_or_skip(w, s0, s1, a);
+}
+
+// Sums stay in registers, two groups at a time.
+static uint32_t sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
+                        const edge_bounds_t *bounds, edge_row_t row) {
+    const uint32_t *key = row.keys;
+    size_t offset = 0;
+    uint32_t moved = 0;
+    (void)bounds;
+    for (; row.keys_end - key >= 2; key += 2, offset += 4, w += 8) {
+        uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (const uint32_t *const *next = list; next < end; next++) {
+            const uint32_t *eps = *next + offset;
+            s0 += eps[0];
+            s1 += eps[1];
+            s2 += eps[2];
+            s3 += eps[3];
+        }
+        moved += move_or_skip(w, s0, s1, edge_random(row.key, key[0]));
+        moved += move_or_skip(w + 4, s2, s3, edge_random(row.key, key[1]));
+    }
+    if (key < row.keys_end) moved += sum_group(w, list, end, offset, edge_random(row.key, key[0]));
+    return moved;
+}
+
+/// Most words of weights are left alone without their sums ///
+
+typedef struct tests {
+    uint32_t few;  // rows of at most so many spikes are tested
+    edge_bounds_t bounds[EDGE_FEW][EDGE_MAX_TILE / 4];
+} tests_t;
+
+static void prepare_tests(tests_t *tests, const edge_tile_t *tile, uint32_t groups) {
+    const uint32_t most = 0x3F3F3F3F;
+    uint32_t together = 0, sum = 0, few = 0;
+    tests->few = 0;
+    if (groups % 4) return;
+    for (uint32_t g = 0; g < groups; g++) {
+        const uint32_t bounds = edge_rotate_right(edge_load32(tile->bounds + 4 * g), 24);
+        together |= bounds;
+        sum += (bounds & EVEN) + (bounds >> 8 & EVEN);
+        for (uint32_t n = 1; n <= EDGE_FEW; n++) {
+            uint32_t low = n * bounds >> 2 & most;  // floor(bound n / 4), up to 2^k - 1
+            low |= low >> 1 & most;
+            low |= low >> 2 & most;
+            low |= low >> 2 & most;
+            tests->bounds[n - 1][g] = (edge_bounds_t){low | SIGNS, low ^ ~SIGNS};
+        }
+    }
+    // Spikes for which few sums are made, on the average.
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    while (few < EDGE_FEW && (few + 1) * sum <= groups << 7) few++;
+    if (!(together & 0xC0C0C0C0)) tests->few = few;
+}
+
+// Bit 7 of a byte: it is near an end.
+static inline uint32_t near_end(uint32_t a, const edge_bounds_t *bounds) {
+    return bounds->high - ((a ^ a >> 1) & bounds->bits);
+}
+
+static uint32_t test_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
+                         const edge_bounds_t *bounds, edge_row_t row) {
+    const uint32_t *key = row.keys, *const keys_end = row.keys_end, row_key = row.key;
+    uint32_t moved = 0;
+    for (; key < keys_end; key += 4, bounds += 4) {
+        const uint32_t a0 = edge_random(row_key, key[0]), a1 = edge_random(row_key, key[1]),
+                       a2 = edge_random(row_key, key[2]), a3 = edge_random(row_key, key[3]);
+        const uint32_t near0 = near_end(a0, bounds), near1 = near_end(a1, bounds + 1),
+                       near2 = near_end(a2, bounds + 2), near3 = near_end(a3, bounds + 3);
+        if (!((near0 | near1 | near2 | near3) & SIGNS)) continue;
+        const size_t group = (size_t)(key - row.keys);
+        uint8_t *four = w + 4 * group;
+        if (near0 & SIGNS) moved += sum_group(four, list, end, 2 * group, a0);
+        if (near1 & SIGNS) moved += sum_group(four + 4, list, end, 2 * group + 2, a1);
+        if (near2 & SIGNS) moved += sum_group(four + 8, list, end, 2 * group + 4, a2);
+        if (near3 & SIGNS) moved += sum_group(four + 12, list, end, 2 * group + 6, a3);
     }
     return moved;
 }
 
-// The same for spikes that fit one list: sums stay in registers, two groups at a time.
-static ALONE uint32_t sum_and_move(uint8_t *w, const steps_t *s, const edge_tile_t *tile, uint32_t row_key) {
-    const uint16_t *const end = s->list + s->count;
-    const uint32_t words = tile->words, *eps = tile->eps, *key = tile->column_keys;
-    const uint32_t *const last = key + tile->groups;
-    uint32_t moved = 0;
-    for (; last - key >= 2; key += 2, eps += 4, w += 8) {
-        uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        for (const uint16_t *step = s->list; step < end; step++) {
-            const uint32_t *row = eps + *step * words;
-            s0 += row[0];
-            s1 += row[1];
-            s2 += row[2];
-            s3 += row[3];
-        }
-        moved += move_or_skip(w, s0, s1, edge_random(row_key, key[0]));
-        moved += move_or_skip(w + 4, s2, s3, edge_random(row_key, key[1]));
+/// Rows ///
+
+edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to,
+                              const edge_row_kernels_t *kernels) {
+    edge_moves_t moves = {0, 0};
+    tests_t tests;
+    // What has no error does not move: groups may be made whole fours.
+    const uint32_t groups = tile->words >= 8 ? (tile->groups + 3) & ~(uint32_t)3 : tile->words / 2;
+    prepare_tests(&tests, tile, groups);
+    edge_row_t row = {0, tile->column_keys, tile->column_keys + groups};
+    w += (size_t)from * m4;
+    for (uint32_t j = from; j < to; j++, w += m4) {
+        const uint8_t *history = tile->history + (size_t)j * tile->history_bytes;
+        const uint32_t *list[EDGE_MANY + 32];
+        const uint32_t **const end = kernels->list_steps(list, tile, history);
+        const uint32_t spikes = (uint32_t)(end - list);
+        if (spikes == 0) continue;
+        row.key = edge_hash(tile->row_seed + 2 * j) | 1;
+        edge_moves_t these = {0, spikes};
+        if (spikes <= tests.few)
+            these.moved = kernels->test_row(w, list, end, tests.bounds[spikes - 1], row);
+        else if (spikes <= EDGE_MANY)
+            these.moved = kernels->sum_row(w, list, end, NULL, row);
+        else
+            these = move_long_row(w, tile, history, row.key);
+        moves.moved += these.moved;
+        moves.spikes += tile->flat ? 1 : these.spikes;
     }
-    if (key < last) {
-        uint32_t s0 = 0, s1 = 0;
-        for (const uint16_t *step = s->list; step < end; step++) {
-            const uint32_t *row = eps + *step * words;
-            s0 += row[0];
-            s1 += row[1];
-        }
-        moved += move_or_skip(w, s0, s1, edge_random(row_key, key[0]));
-    }
-    return moved;
+    return moves;
 }
 
 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
-    edge_moves_t moves = {0, 0};
-    const uint32_t words = 2 * tile->groups;
-    for (uint32_t j = from; j < to; j++) {
-        steps_t s;
-        s.next = tile->history + (size_t)j * tile->history_bytes;
-        s.end = s.next + tile->history_bytes;
-        s.bits = 0;
-        s.upcoming = 0;
-        more_steps(&s);
-        if (s.count == 0) continue;
-        const uint32_t row_key = edge_hash(tile->row_seed + 2 * j) | 1;
-        uint8_t *row = w + (size_t)j * m4;
-        if (!tile->flat && s.count < STEPS) {
-            moves.spikes += s.count;
-            moves.moved += sum_and_move(row, &s, tile, row_key);
-            continue;
-        }
-        uint32_t sums[EDGE_MAX_TILE / 2] = {0}, spikes = 0;
-        for (; s.count; more_steps(&s)) {
-            spikes += s.count;
-            for (uint32_t k = 0; k < s.count && !tile->flat; k++) {
-                const uint32_t *eps = tile->eps + (size_t)s.list[k] * tile->words;
-                for (uint32_t i = 0; i < words; i++) sums[i] += eps[i];
-            }
-        }
-        for (uint32_t i = 0; i < words && tile->flat; i++) sums[i] = spikes * tile->eps[i];
-        moves.spikes += tile->flat ? 1 : spikes;
-        moves.moved += move_row(row, sums, tile, row_key);
-    }
-    return moves;
+    static const edge_row_kernels_t kernels = {list_steps, test_row, sum_row};
+    return edge_update_rows(w, m4, tile, from, to, &kernels);
 }
 
 const edge_kernels_t *edge_portable_kernels(void) {

@@ -2,6 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spikes.h"
 
+#ifdef EDGE_BIT_TABLE
+const uint8_t edge_bit_table[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+                                    31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+#endif
+
 #ifdef EDGE_ARM_THUMB2
 uint16_t *edge_arm_list_words(uint16_t *list, const uint16_t *full, const uint8_t *spikes, uint32_t *line,
                               uint32_t end);

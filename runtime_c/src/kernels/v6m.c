@@ -1,0 +1,38 @@
+// The kernels of Armv6-M cores (Cortex-M0, M0+): assembly, and what it leaves to C.
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels.h"
+
+#ifdef EDGE_ARM_V6M
+// In v6m_forward.S.
+void edge_v6m_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
+                       uint32_t leak);
+uint32_t edge_v6m_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n);
+
+// In v6m_update.S. Rows of multiples of four, and of two groups.
+edge_list_steps_t edge_v6m_list_steps;
+edge_move_row_t edge_v6m_test_row, edge_v6m_sum_row;
+
+static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
+                     uint32_t first, uint32_t n) {
+    const uint32_t fours = n & ~(uint32_t)3;
+    if (th->theta0s || fours == 0) return edge_portable_fire(u, last, th, t, first, n);
+    const int32_t theta = th->theta0 + 255 - th->alpha * ((int32_t)t - 1 + th->ahead);
+    const uint32_t fired = edge_v6m_fire(u + first, last + first, th->alpha, theta, fours);
+    if (fours == n) return fired;
+    return fired | edge_portable_fire(u, last, th, t, first + fours, n - fours) << fours;
+}
+
+static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
+    static const edge_row_kernels_t kernels = {edge_v6m_list_steps, edge_v6m_test_row, edge_v6m_sum_row};
+    if (tile->words < 4) return edge_portable_kernels()->update(w, m4, tile, from, to);
+    return edge_update_rows(w, m4, tile, from, to, &kernels);
+}
+
+const edge_kernels_t *edge_v6m_kernels(void) {
+    static const edge_kernels_t kernels = {.add_rows = edge_v6m_add_rows, .fire = fire, .update = update};
+    return &kernels;
+}
+#else
+// An empty translation unit is not C.
+typedef int edge_no_v6m_t;
+#endif
