@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyedge.errors import ConfigError
 from pyedge.layers import BatchNorm, Conv, Dense, Flatten, MaxPool, MeanPool, Residual, Spiking
-from pyedge.losses import TET, CountCrossEntropy, ScoreCrossEntropy
+from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, ScoreCrossEntropy
 from pyedge.model import Activity, Input, Network, dense_network
 from pyedge.neuron import IF, LIF
 from pyedge.ops import NUMPY, Geometry, backend, native
@@ -36,6 +36,9 @@ RULES = st.builds(
 ).filter(lambda rule: rule.surrogate.shape != "constant" or rule.reset != "on")
 
 
+TIMING = st.sampled_from((IF(), IF(alpha=0.0), IF(2.0, 0.25)))
+
+
 @pytest.fixture(params=HERE)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     native.use_isa(request.param)
@@ -52,22 +55,23 @@ def dense_networks(draw: st.DrawFn) -> Network:
 
 
 @st.composite
-def conv_networks(draw: st.DrawFn) -> Network:
+def conv_networks(draw: st.DrawFn, neurons: st.SearchStrategy = NEURONS) -> Network:
     channels = st.sampled_from((1, 3, 12, 16, 32, 40, 64))
     shape = (draw(st.integers(4, 9)), draw(st.integers(4, 9)), draw(st.integers(1, 3)))
     size = draw(st.sampled_from((1, 2, 3, 5)))
     padding = draw(st.sampled_from((None, 0, 1))) if size < 5 else None
     if size == 1:
         padding = 0
-    spiking = Spiking(draw(NEURONS))
-    pool = draw(st.sampled_from(((), (MaxPool(2),), (MeanPool(2),), (MaxPool(3),))))
+    spiking = Spiking(draw(neurons))
+    pools = st.sampled_from(((), (MaxPool(2),), (MeanPool(2),), (MeanPool(2, adjusted=True),), (MaxPool(3),)))
+    pool = draw(pools)
     layers = (
         Conv(draw(channels), size, padding=padding, bias=draw(st.booleans())),
         spiking,
         *pool,
         Conv(draw(channels), 3),
         spiking,
-        *draw(st.sampled_from(((), (MaxPool(2),)))),
+        *draw(pools),
     )
     head = draw(st.sampled_from(((Dense(5),), (Dense(20), spiking, Dense(5)))))
     try:
@@ -108,7 +112,9 @@ def is_true(condition: bool) -> None:
     assert condition
 
 
-def assert_same_training(network, params, x, labels, loss, rule, tolerance, given=is_true, **options) -> None:
+def assert_same_training(
+    network, params, x, labels, loss, rule, tolerance, given=is_true, teacher=False, **options
+) -> None:
     """Spikes are equal; gradients are exact within tolerance of their tensor's largest (or a tenth of all's),
     and NumPy's own rounding in float32."""
     wide = {name: p.astype(np.float64) for name, p in params.items()}
@@ -123,6 +129,8 @@ def assert_same_training(network, params, x, labels, loss, rule, tolerance, give
     assert all(abs(rates[name] - theirs[name]) < 1e-12 for name in rates)
     pairs = zip(spikes_of(network, narrow), spikes_of(network, exact), strict=True)
     given(all((a == b).all() for a, b in pairs))  # thresholds such as 2/3 round differently in float64
+    if teacher:
+        narrow, ours, exact = (network.with_teacher(record, labels) for record in (narrow, ours, exact))
     expected = gradients(network, wide, exact, loss, rule, labels, **options)
     found = gradients(network, params, ours, loss, rule, labels, **options)
     reference = gradients(network, params, narrow, loss, rule, labels, **options)
@@ -148,11 +156,21 @@ def test_convolutional_networks_train_as_in_numpy(network, rule, seed):
     assert_same_training(network, dyadic(network, rng), *inputs(network, rng), TET(), rule, 1e-6, assume)
 
 
+@settings(max_examples=60)
+@given(conv_networks(TIMING), st.booleans(), st.sampled_from((4.0, 0.5)), st.integers(0, 99))
+def test_std_ed_trains_as_in_numpy(network, teacher, clamp, seed):
+    rng = np.random.default_rng(seed)
+    network = replace(network, layers=(*network.layers, Spiking(network.layers[1].neuron)))
+    loss, rule, (x, labels) = EnhancedSpikeCount(3, 1), STDED(clamp=clamp), inputs(network, rng)
+    assert_same_training(network, dyadic(network, rng), x, labels, loss, rule, 1e-6, assume, teacher)
+
+
 SMALL = Network(
     Input("spikes", (8, 7, 2)),
     (Conv(20, 3), Spiking(), MaxPool(2), Conv(64, 3), Spiking(), Dense(70), Spiking(), Dense(4)),
     6,
 )
+TIMED = {Spiking: Spiking(IF()), MaxPool: MeanPool(2, adjusted=True)}
 DENSE = dense_network(Input("spikes", (40,)), (130, 33), 4, 13)
 
 
@@ -163,6 +181,9 @@ def test_every_instruction_set_does(isa, network):
     for shape in DEFAULT_WIDTHS:
         rule = MPDED(Surrogate(shape))
         assert_same_training(network, dyadic(network, rng), *inputs(network, rng), TET(), rule, 1e-6)
+    timing, layers = STDED(), tuple(TIMED.get(type(layer), layer) for layer in network.layers)
+    network = replace(network, layers=layers)
+    assert_same_training(network, dyadic(network, rng), *inputs(network, rng), TET(), timing, 1e-6)
 
 
 @pytest.mark.parametrize("network", (SMALL, DENSE), ids=("conv", "dense"))
@@ -228,12 +249,13 @@ class Mine(LIF):
     (
         ({"rule": stbp()}, "backward pass of MPDED"),
         ({"rule": MPDED(recursion="printed")}, "backward pass of MPDED"),
+        ({"rule": STDED("increment"), "neuron": IF()}, "backward pass of STDED"),
         ({"rule": MPDED(lambda z: 1 / (1 + z * z))}, "backward pass of MPDED"),
         ({"neuron": Mine()}, "neurons of kind Mine"),
         ({"stride": 2}, "stride 2"),
         ({"dtype": np.float64}, "float64"),
     ),
-    ids=("stbp", "printed", "own surrogate", "own neuron", "stride", "float64"),
+    ids=("stbp", "printed", "increment", "own surrogate", "own neuron", "stride", "float64"),
 )
 def test_what_it_does_not_know_is_numpys_and_said(change, said, caplog):
     rng = np.random.default_rng(6)
@@ -284,6 +306,30 @@ def test_max_pooling_is_or_and_the_first_spike_wins(shape, size, seed):
     error = rng.standard_normal(reference.out.shape).astype(np.float32)
     below = NUMPY.max_pool_error(reference, error, shape, size)
     np.testing.assert_array_equal(np.asarray(OPS.max_pool_error(ours, error, shape, size)), below)
+
+
+@given(
+    st.tuples(*(st.integers(3, 7),) * 2, st.integers(1, 40)),
+    st.sampled_from((2, 3)),
+    st.sampled_from((1, 5, 20)),
+    st.integers(0, 99),
+)
+def test_mean_pooling_counts_spikes_and_shares_errors(shape, size, window, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.random((window, 2, *shape)) < rng.random((2, *shape))  # some fire at nearly every step
+    packed = lazy.Spikes.pack(x)
+    ours, reference = OPS.mean_pool(packed, size, np.float32), NUMPY.mean_pool(x, size, np.float32)
+    assert isinstance(ours, lazy.Multiples)
+    np.testing.assert_allclose(ours, reference, rtol=1e-6)
+    weight = rng.integers(-8, 9, (reference[0, 0].size, 20)).astype(np.float32)
+    flat = ours.reshape(window, 2, -1), reference.reshape(window, 2, -1)
+    np.testing.assert_allclose(OPS.linear(flat[0], weight, None), NUMPY.linear(flat[1], weight, None), atol=1e-3)
+    error = rng.standard_normal(reference.shape).astype(np.float32)
+    for found, expected in (
+        (OPS.adjusted_pool_error(packed, error, size), NUMPY.adjusted_pool_error(x, error, size)),
+        (OPS.mean_pool_error(error, shape, size), NUMPY.mean_pool_error(error, shape, size)),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("width", (3, 70))

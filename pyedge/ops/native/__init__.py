@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyedge._train import lib
-from pyedge.ops.native import conv
+from pyedge.ops.native import conv, pooling
 from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, readout_gradient
-from pyedge.ops.native.lazy import Lazy, Spikes
+from pyedge.ops.native.lazy import Lazy, Multiples, Spikes
 from pyedge.ops.native.neurons import Epsilon, run_neurons
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.native.updates import adamw, square_sum
@@ -32,6 +32,7 @@ __all__ = ["OPS", "NativeOps", "isa", "use_isa", "use_threads"]
 
 NUMPY = NumpyOps()
 LIMIT = 1 << 16  # features of a layer, in lists of 16-bit numbers
+LARGEST = 15  # windows of pooled counts: bytes
 log = logging.getLogger(__name__)
 
 
@@ -71,17 +72,16 @@ class NativeOps(NumpyOps):
 
     def rule(self, rule: "Rule", run: "Spike", neuron: "Neuron", spike_error: Any) -> Any:
         from pyedge.neuron import Spike
-        from pyedge.rules import MPDED, Surrogate
+        from pyedge.rules import MPDED, STDED, Surrogate
 
         fired: Any = run.fired
         if isinstance(fired, Spikes) and fired.run is not None:
-            if (
-                type(rule) is MPDED
-                and rule.masked
-                and rule.recursion == "full"
-                and type(rule.surrogate) is Surrogate
-            ):
-                return Epsilon(fired, rule, neuron, spike_error)
+            if type(rule) is MPDED:
+                known = rule.masked and rule.recursion == "full" and type(rule.surrogate) is Surrogate
+            else:
+                known = type(rule) is STDED and rule.slope == "potential" and neuron.decay == 1
+            if known:
+                return Epsilon(fired, rule, neuron, spike_error)  # type: ignore[arg-type]
             self._note(f"the backward pass of {type(rule).__name__} as configured")
         return super().rule(rule, Spike(*(_plain(part) for part in run)), neuron, _plain(spike_error))
 
@@ -100,24 +100,24 @@ class NativeOps(NumpyOps):
 
     def linear(self, x: Any, weight: Array, bias: Array | None) -> Any:
         x = self._spikes(x)
-        if isinstance(x, Spikes) and weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
+        if isinstance(x, Spikes | Multiples) and weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
             return DenseCurrents(x, weight, bias)
         return super().linear(_plain(x), weight, bias)
 
     def linear_weight_gradient(self, x: Any, error: Any) -> Array:
         x = self._spikes(x)
-        if isinstance(x, Spikes) and x.bits.features <= LIMIT:
+        if isinstance(x, Spikes | Multiples) and x.bits.features <= LIMIT:
             if isinstance(error, Epsilon) and error.features <= LIMIT:
                 return error.weight_gradient(x)
-            if isinstance(error, np.ndarray) and error.dtype == np.float32 and error.shape[-1] <= 64:
+            if isinstance(x, Spikes) and isinstance(error, np.ndarray) and error.dtype == np.float32 and error.shape[-1] <= 64:
                 return readout_gradient(x, error)
         return super().linear_weight_gradient(_plain(x), _plain(error))
 
     def linear_input_error(self, error: Any, weight: Array, only: Any) -> Any:
-        if only is not None and weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
+        if weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
             if isinstance(error, Epsilon):
                 return DenseErrors(error, weight)
-            if isinstance(error, np.ndarray) and error.ndim == 3:
+            if only is not None and isinstance(error, np.ndarray) and error.ndim == 3:
                 return ReadoutErrors(error, weight)
         return super().linear_input_error(_plain(_for_inputs(error)), weight, _plain(only))
 
@@ -147,21 +147,27 @@ class NativeOps(NumpyOps):
         return super().conv_input_error(_plain(error), weight, shape, g, _plain(only))
 
     def max_pool(self, x: Any, size: int) -> Pooled:
-        return conv.max_pool(x, size) if isinstance(x, Spikes) else super().max_pool(_plain(x), size)
+        return pooling.max_pool(x, size) if isinstance(x, Spikes) else super().max_pool(_plain(x), size)
 
     def max_pool_error(self, pooled: Pooled, error: Any, shape: tuple[int, ...], size: int) -> Any:
         winner: Any = pooled.winner
-        if isinstance(winner, conv.Winners) and error.dtype == np.float32:
-            return conv.PooledErrors(winner, error)
+        if isinstance(winner, pooling.Winners) and error.dtype == np.float32:
+            return pooling.max_pool_error(winner, error)
         return super().max_pool_error(Pooled(*(_plain(p) for p in pooled)), _plain(error), shape, size)
 
-    def mean_pool(self, x: Any, size: int, dtype: Any) -> Array:
+    def mean_pool(self, x: Any, size: int, dtype: Any) -> Any:
+        if isinstance(x, Spikes) and size <= LARGEST and np.dtype(dtype) == np.float32:
+            return x.pooled(size)
         return super().mean_pool(_plain(x), size, dtype)
 
-    def mean_pool_error(self, error: Any, shape: tuple[int, ...], size: int) -> Array:
+    def mean_pool_error(self, error: Any, shape: tuple[int, ...], size: int) -> Any:
+        if isinstance(error, Lazy) and error.dtype == np.float32:
+            return pooling.mean_pool_error(error, shape, size)
         return super().mean_pool_error(_plain(error), shape, size)
 
-    def adjusted_pool_error(self, x: Any, error: Any, size: int) -> Array:
+    def adjusted_pool_error(self, x: Any, error: Any, size: int) -> Any:
+        if isinstance(x, Spikes) and size <= LARGEST and error.dtype == np.float32:
+            return pooling.adjusted_pool_error(x, error, size)
         return super().adjusted_pool_error(_plain(x), _plain(error), size)
 
     def batch_norm(self, x: Any, gamma: Array, beta: Array, eps: float) -> Normalized:

@@ -49,6 +49,34 @@ static void list_bits(list_writer *w, const uint8_t *bits, int row, train_image 
     }
 }
 
+// Counts less the common ones; those come last.
+static void list_counts(list_writer *w, const uint8_t *counts, const uint8_t *common, int row,
+                        train_image image, int window) {
+    const int channels = image.channels;
+    for (int l = 0; l <= window; l++) {
+        const uint8_t *now = l < window ? counts + (size_t)l * (size_t)row : common, *less = common;
+        for (int y = 0; y < image.height; y++) {
+            int32_t *column = row_of(w, image, l, y);
+            for (int x = 0; x < image.width; x++, now += channels, less += channels) {
+                column[x] = w->count;
+                for (int c = 0; c < channels; c += 8) {
+                    const size_t n = channels - c < 8 ? (size_t)(channels - c) : 8;
+                    uint64_t a = 0, b = 0;
+                    memcpy(&a, now + c, n);
+                    memcpy(&b, less + c, l < window ? n : 0);
+                    for (uint64_t differ = a ^ b; differ;) {
+                        const int k = __builtin_ctzll(differ) / 8;
+                        differ &= ~(UINT64_C(0xFF) << 8 * k);
+                        w->index[w->count] = (uint16_t)(x * channels + c + k);
+                        w->value[w->count++] = (float)(now[c + k] - (l < window ? less[c + k] : 0));
+                    }
+                }
+            }
+            column[image.width] = w->count;
+        }
+    }
+}
+
 static void list_values(list_writer *w, const float *values, train_image image, int list) {
     const int channels = image.channels;
     for (int y = 0; y < image.height; y++) {
@@ -89,20 +117,21 @@ static void list_errors(list_writer *w, const train_errors *errors, size_t step,
 typedef struct {
     const train_conv *conv;
     int steps, common, lists;
-    size_t index, value, column, out, result, backward,
+    size_t index, value, column, shared, out, result, backward,
         scratch;  // where things begin in a thread's scratch memory
 } conv_job;
 
 static conv_job conv_layout(const train_conv *d) {
     conv_job j = {.conv = d};
     j.steps = d->values && d->steps == 1 ? 1 : d->window;
-    j.common = d->bits && d->window > 1 && d->window <= 16;
+    j.common = d->counts || (d->bits && d->window > 1 && d->window <= 16);
     j.lists = j.steps + j.common;
     const size_t events = numbers(d->in) * (size_t)j.steps + 1;
     j.value = aligned(events * sizeof(uint16_t));
     j.column = j.value + (d->bits ? 0 : aligned(events * sizeof(float)));
-    j.out = j.column +
-            aligned((size_t)j.lists * (size_t)d->in.height * ((size_t)d->in.width + 1) * sizeof(int32_t));
+    j.shared = j.column +
+               aligned((size_t)j.lists * (size_t)d->in.height * ((size_t)d->in.width + 1) * sizeof(int32_t));
+    j.out = j.shared + aligned(d->counts ? (size_t)d->row : 0);
     j.result = j.out + aligned((size_t)j.lists * pixels(d->out) * TRAIN_BLOCK * sizeof(float));
     j.backward = j.result + aligned((size_t)j.steps * numbers(d->out) * sizeof(float));
     j.scratch =
@@ -152,7 +181,12 @@ static void conv_sample(const void *job, int item, int thread) {
         list_bits(&w, d->bits + (size_t)item * (size_t)d->window * (size_t)d->row, d->row, d->in, d->window,
                   j->common);
     }
-    for (int t = 0; t < j->steps && !d->bits; t++) {
+    if (d->counts) {
+        const uint8_t *counts = d->counts + (size_t)item * (size_t)d->window * (size_t)d->row;
+        train_common(counts, d->window, d->row, scratch + j->shared);
+        list_counts(&w, counts, scratch + j->shared, d->row, d->in, d->window);
+    }
+    for (int t = 0; t < j->steps && !d->bits && !d->counts; t++) {
         if (d->values) {
             list_values(&w, d->values + ((size_t)t * (size_t)d->batch + (size_t)item) * numbers(d->in), d->in,
                         t);
@@ -359,7 +393,8 @@ static void meet_channel(const void *job, int item, int thread) {
             const int kx = n / others, other = n % others;
             const int k = d->values ? size * size - 1 - (ky * size + kx) : ky * size + kx;
             const int i = d->values ? item : other, o = d->values ? other : item;
-            d->gradient[((size_t)k * (size_t)in + (size_t)i) * (size_t)out + (size_t)o] = sum;
+            d->gradient[((size_t)k * (size_t)in + (size_t)i) * (size_t)out + (size_t)o] =
+                d->values ? sum : sum * d->scale;
         }
     }
     if (d->bias_gradient && !d->values) {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyedge._train import ffi, lib
-from pyedge.ops.native.lazy import Lazy, Spikes, pointer
+from pyedge.ops.native.lazy import Lazy, Multiples, Spikes, pointer
 from pyedge.ops.native.neurons import Epsilon, run_backward
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array
@@ -18,7 +18,7 @@ class DenseCurrents(Lazy):
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, x: Spikes, weight: Array, bias: Array | None) -> None:
+    def __init__(self, x: Spikes | Multiples, weight: Array, bias: Array | None) -> None:
         self.x = x
         self.weight = np.ascontiguousarray(weight)
         self.bias = None if bias is None else np.ascontiguousarray(bias)
@@ -39,6 +39,7 @@ class DenseCurrents(Lazy):
             **self.x.bits.merged,
             "weight": pointer("float *", self.weight),
             "bias": pointer("float *", self.bias),
+            "scale": self.x.unit,
             **to,
         }
         with POOL as pool:

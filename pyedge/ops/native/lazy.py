@@ -80,6 +80,10 @@ class Later(Lazy):
         return self._maker()
 
 
+def image(shape: tuple[int, ...]) -> dict[str, int]:
+    return dict(zip(("height", "width", "channels"), shape, strict=True))
+
+
 def row_bytes(count: int) -> int:
     """Bytes of one step's spikes of that many neurons."""
     return -(-count // 64) * 8
@@ -129,6 +133,11 @@ class Bits:
         return {"start": pointer("int32_t *", self.start), "index": pointer("uint16_t *", self.index)}
 
     @property
+    def source(self) -> dict[str, Any]:
+        """Themselves, as the kernels take them."""
+        return {"bits": pointer("uint8_t *", self.bits), "row": self.row}
+
+    @property
     def merged(self) -> dict[str, Any]:
         """Events for the forward pass; in short windows, neurons that fire at nearly every step come once."""
         batch, window = self.bits.shape[:2]
@@ -153,15 +162,95 @@ class Bits:
         return {"common": common, "in": rest, "missing": missing}
 
 
+class Counts:
+    """A window's counts of spikes, (batch, T, row) uint8, and as lists of events of that many spikes each."""
+
+    def __init__(self, counts: Array, features: int) -> None:
+        self.counts, self.features = counts, features
+
+    @property
+    def row(self) -> int:
+        return self.counts.shape[2]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        return {"counts": pointer("uint8_t *", self.counts), "row": self.row}
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """Events for the forward pass; counts that most steps of a window share come once."""
+        batch, window = self.counts.shape[:2]
+        starts = [np.empty(n + 1, np.int32) for n in (batch, batch * window)]
+        tally = ffi.new("train_tally *")
+        tally.common_start, tally.rest_start = (pointer("int32_t *", start) for start in starts)
+        counts = pointer("uint8_t *", self.counts)
+        with POOL as pool:
+            scratch = np.empty(pool.threads * self.row, np.uint8)
+            tally.scratch = pointer("uint8_t *", scratch)
+            lib.train_list_counts(pool, counts, tally, window, batch, self.row)
+            index = [np.empty(int(start[-1]) + 1, np.uint16) for start in starts]
+            value = [np.empty(int(start[-1]) + 1, np.float32) for start in starts]
+            tally.common, tally.rest = (pointer("uint16_t *", x) for x in index)
+            tally.common_value, tally.rest_value = (pointer("float *", x) for x in value)
+            lib.train_list_counts(pool, counts, tally, window, batch, self.row)
+        self._merged = starts, index, value  # alive as long as the counts
+        common, rest = (
+            {"start": pointer("int32_t *", s), "index": pointer("uint16_t *", i), "value": pointer("float *", v)}
+            for s, i, v in zip(starts, index, value, strict=True)
+        )
+        return {"common": common, "in": rest}
+
+
+class Multiples(Lazy):
+    """Counts of spikes, each spike worth `unit`: float32 (T, batch, ...)."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, bits: Counts, unit: float, shape: tuple[int, ...]) -> None:
+        self.bits, self.unit, self.shape = bits, unit, shape
+
+    def _make(self) -> Array:
+        counts = self.bits.counts[:, :, : self.bits.features].swapaxes(0, 1)
+        return counts.reshape(self.shape) * np.float32(self.unit)
+
+    def reshape(self, *shape: Any) -> Any:
+        full = self._full(shape)
+        same = full[:2] == self.shape[:2]
+        return Multiples(self.bits, self.unit, full) if same else self.array.reshape(full)
+
+
 class Spikes(Lazy):
     """Spikes as bits; stands for bool (T, batch, ...)."""
 
     dtype = np.dtype(bool)
+    unit = 1.0  # what one spike is worth
 
     def __init__(self, bits: Bits, shape: tuple[int, ...], run: Any = None) -> None:
         self.bits = bits
         self.shape = shape
         self.run = run  # how neurons came to fire, if they did
+        self._pooled: dict[int, Multiples] = {}
+
+    def pooled(self, size: int) -> Multiples:
+        """The means of size x size windows of images (T, batch, h, w, channels), as counts."""
+        if size not in self._pooled:
+            window, batch, h, w, c = self.shape
+            shape = (window, batch, h // size, w // size, c)
+            features = int(prod(shape[2:]))
+            counts = np.empty((batch, window, -(-features // 64) * 64), np.uint8)
+            with POOL as pool:
+                lib.train_sum_pool(
+                    pool,
+                    pointer("uint8_t *", self.bits.bits),
+                    pointer("uint8_t *", counts),
+                    window * batch,
+                    self.bits.row,
+                    counts.shape[2],
+                    image((h, w, c)),
+                    size,
+                )
+            self._pooled[size] = Multiples(Counts(counts, features), 1 / size**2, shape)
+        return self._pooled[size]
 
     @classmethod
     def pack(cls, x: Array) -> "Spikes":

@@ -1,4 +1,4 @@
-"""Layers of neurons in the native backend: a window forward, and the error of MPD-ED backward."""
+"""Layers of neurons in the native backend: a window forward, and the error of MPD-ED or STD-ED backward."""
 
 from functools import cached_property
 from math import prod
@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyedge._train import ffi, lib
-from pyedge.ops.native.lazy import UNIT, Bits, Later, Lazy, Spikes, pointer, row_bytes
+from pyedge.ops.native.lazy import UNIT, Bits, Counts, Later, Lazy, Multiples, Spikes, pointer, row_bytes
 from pyedge.ops.native.memory import roomy
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps
 
 if TYPE_CHECKING:
     from pyedge.neuron import IF, LIF, Neuron, Spike
-    from pyedge.rules import MPDED
+    from pyedge.rules import MPDED, STDED
 
 SHAPES = {"constant": 0, "rectangular": 1, "linear": 2, "exponential": 3, "sigmoid": 4}
+TIMING = 5
 RESETS = {"on": 0, "off": 1, "threshold": 2}
 
 
@@ -106,14 +107,14 @@ class Events:
 
 
 class Epsilon(Lazy):
-    """The error of a layer's currents by MPD-ED, (T, batch, ...), in whichever form it is wanted.
+    """The error of a layer's currents, (T, batch, ...), in whichever form it is wanted.
 
     error : dL/ds, an array or an error of this backend that has `source`.
     """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, fired: Spikes, rule: "MPDED", neuron: "Neuron", error: Any) -> None:
+    def __init__(self, fired: Spikes, rule: "MPDED | STDED", neuron: "Neuron", error: Any) -> None:
         self.fired, self.rule, self.neuron, self.error = fired, rule, neuron, error
         self.shape = fired.shape
         self.features = fired.bits.features
@@ -149,15 +150,19 @@ class Epsilon(Lazy):
         assert self._events is not None
         return self._events
 
-    def weight_gradient(self, x: Spikes) -> Array:
+    def weight_gradient(self, x: Spikes | Multiples) -> Array:
         """By input events or by error events, whichever are fewer."""
         bits, spikes = x.bits, self.fired.bits.count
         width = -(-bits.features // 64) * 64
-        by_errors = spikes * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
+        by_errors = (
+            isinstance(bits, Counts)
+            or spikes * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
+        )
         out = np.empty((bits.features, self.features), np.float32)
-        if self._events is None and not by_errors:
+        if self._events is None and not by_errors and isinstance(bits, Bits):
             self._run(
-                wanted=x.run is not None,
+                wanted=isinstance(x, Spikes) and x.run is not None,
+                in_scale=x.unit,
                 inputs=bits.features,
                 gradient=pointer("float *", out),
                 **{"in": bits.events},
@@ -175,8 +180,8 @@ class Epsilon(Lazy):
                 "batch": batch,
                 "inputs": bits.features,
                 "outputs": self.features,
-                "row": bits.row,
-                "bits": pointer("uint8_t *", bits.bits),
+                **bits.source,
+                "scale": x.unit,
                 "tau": self.neuron.decay,
                 "errors": events.struct,
                 "gradient": pointer("float *", out),
@@ -192,10 +197,6 @@ class Epsilon(Lazy):
         """One backward pass through the neurons; `wanted`: the events too."""
         window, batch = self.shape[:2]
         bits = self.fired.bits
-        from pyedge.rules.surrogate import DEFAULT_WIDTHS
-
-        surrogate: Any = self.rule.surrogate
-        width = DEFAULT_WIDTHS[surrogate.shape] if surrogate.width is None else surrogate.width
         bias = np.empty(self.features, np.float32)
         job = {
             "window": window,
@@ -204,13 +205,8 @@ class Epsilon(Lazy):
             "row": bits.row,
             "bits": pointer("uint8_t *", bits.bits),
             "saved": self.fired.run.saved.struct,
-            "rule": {
-                "shape": SHAPES[surrogate.shape],
-                "reset": RESETS[self.rule.reset],
-                "tau": self.neuron.decay,
-                "width": width,
-                "factor": surrogate.scale / width,
-            },
+            "rule": {"tau": self.neuron.decay, **constants(self.rule)},
+            "error_scale": 1.0,
             **outputs,
         }
         if len(self.shape) == 3:
@@ -250,6 +246,23 @@ class Epsilon(Lazy):
                 self._events = listed(pool, deltas, window, batch, self.features)
         if len(self.shape) == 3:
             self.bias = bias
+
+
+def constants(rule: "MPDED | STDED") -> dict[str, Any]:
+    """What train_rule wants to know of a rule."""
+    from pyedge.rules import STDED
+    from pyedge.rules.surrogate import DEFAULT_WIDTHS
+
+    if isinstance(rule, STDED):
+        return {"shape": TIMING, "reset": RESETS["off"], "width": 1 / rule.clamp, "factor": 1.0}
+    surrogate: Any = rule.surrogate
+    width = DEFAULT_WIDTHS[surrogate.shape] if surrogate.width is None else surrogate.width
+    return {
+        "shape": SHAPES[surrogate.shape],
+        "reset": RESETS[rule.reset],
+        "width": width,
+        "factor": surrogate.scale / width,
+    }
 
 
 def run_backward(struct: Any) -> None:

@@ -68,6 +68,10 @@ static inline uint32_t train_bits(const uint8_t *bits, int row, int bit, int n) 
     return (uint32_t)(word >> (bit % 8) & ((UINT64_C(1) << n) - 1));
 }
 
+// Of each of a sample's counts (window, row) the one that most of its steps share; 0 unless to list that one once, and
+// elsewhere the difference from it, saves events. All 0 in windows longer than 16.
+void train_common(const uint8_t *counts, int window, int row, uint8_t *common);
+
 static inline int train_units(int outputs) { return (outputs + 15) / 16; }
 static inline int train_tiles(int units, int tile_units) {
     const int needed = (units + tile_units - 1) / tile_units;

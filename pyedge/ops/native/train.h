@@ -14,9 +14,11 @@
 
 // A window's spikes as lists of neurons in ascending order: those of sample b at step t are
 // index[start[b * window + t]] .. index[start[b * window + t + 1]].
+// value: how much of a spike each is, or NULL: one.
 typedef struct train_events {
     const int32_t *start;
     const uint16_t *index;
+    const float *value;
 } train_events;
 
 // Fills start[rows + 1] from the bits of `rows` rows. Returns the number of spikes.
@@ -36,6 +38,20 @@ typedef struct train_merged {
 
 void train_merge_events(train_pool *pool, const uint8_t *bits, const train_merged *merged, int window,
                         int batch, int row);
+
+// Counts of spikes, as pooling adds them up: bytes [batch][window][row], row a multiple of 64, bytes beyond the layer 0.
+// The lists of a window's counts: common[b] has those that most steps share (see train_common), rest each step's
+// difference from it. Starts ([batch + 1], [batch * window + 1]) are counted by the first call (index NULL), the lists
+// filled by the second.
+typedef struct train_tally {
+    int32_t *common_start, *rest_start;
+    uint16_t *common, *rest;
+    float *common_value, *rest_value;
+    uint8_t *scratch;  // threads * row bytes
+} train_tally;
+
+void train_list_counts(train_pool *pool, const uint8_t *counts, const train_tally *tally, int window,
+                       int batch, int row);
 
 // Packs bytes of 0 and 1, (window, batch, count), into bits.
 void train_pack(train_pool *pool, const uint8_t *bytes, uint8_t *bits, int window, int batch, int count,
@@ -69,6 +85,7 @@ typedef struct train_forward {
     train_events in;
     train_events common, missing;  // see train_merge_events; where common.index is NULL, not used
     const float *weight, *bias;    // bias may be NULL
+    float scale;                   // on the weights: what one spike is worth
     // ... or, where in.index is NULL, currents: step t of sample b is at t * current_step + b * current_sample.
     const float *currents;
     int64_t current_step, current_sample;
@@ -87,10 +104,11 @@ void train_forward_run(train_pool *pool, const train_forward *job);
 
 /// Backward ///
 
-enum { TRAIN_CONSTANT, TRAIN_RECTANGULAR, TRAIN_LINEAR, TRAIN_EXPONENTIAL, TRAIN_SIGMOID };
+enum { TRAIN_CONSTANT, TRAIN_RECTANGULAR, TRAIN_LINEAR, TRAIN_EXPONENTIAL, TRAIN_SIGMOID, TRAIN_TIMING };
 enum { TRAIN_RESET_ON, TRAIN_RESET_OFF, TRAIN_RESET_THRESHOLD };
 
 // Masked MPD-ED (Eq. 18-21), full recursion: the surrogate's shape, width and factor (scale / width), the reset's part.
+// STD-ED (Eq. 10-14) is the same recursion with TRAIN_TIMING, 1 / max(u, width), tau 1 and no reset.
 typedef struct train_rule {
     int32_t shape, reset;
     float tau, width, factor;
@@ -136,8 +154,14 @@ typedef struct train_backward {
     const float *error;
     const int32_t *error_place;
     int64_t error_step, error_sample;
+    float error_scale;  // on all of them but the bonus
+    // Where not NULL, of what is at the error's place (a pooling's output):
+    const uint8_t *kept;  // bits: an error where there is none is 0, `place_row` bytes a step
     const uint8_t
-        *winners;  // bits like those of this layer: where dL/ds, but for the bonus, counts; NULL: everywhere
+        *shares;  // counts: the error is divided by them, and 0 where they are; `place_row` bytes a step
+    int32_t place_row;
+    // Bits like those of this layer: where dL/ds, but for the bonus, counts; NULL: everywhere.
+    const uint8_t *winners;
     const float *error_above;
     int32_t above;
     float tau_above;
@@ -148,8 +172,9 @@ typedef struct train_backward {
     float *epsilon;        // dL/dI (window, batch, outputs)
     float *epsilon_sum;    // the same summed over the window, (batch, outputs)
     float *bias_gradient;  // (outputs)
-    float *gradient;       // dL/dW (inputs, outputs), by input events
+    float *gradient;       // dL/dW (inputs, outputs), by input events, each worth in_scale
     train_events in;
+    float in_scale;
     float *scratch;  // threads * train_backward_scratch(inputs, above, window) floats
 } train_backward;
 
@@ -160,8 +185,10 @@ void train_backward_run(train_pool *pool, const train_backward *job);
 // The weight gradient by error events, dL/dW = sum of delta[t] (x) trace[t], trace the inputs' low-pass: few errors.
 typedef struct train_gradient {
     int32_t window, batch, inputs, outputs, row;
-    const uint8_t *bits;   // of the inputs, `row` bytes a step
-    const int32_t *place;  // row of the gradient that bit k belongs to, or NULL: row k
+    const uint8_t *bits;    // of the inputs, `row` bytes a step ...
+    const uint8_t *counts;  // ... or counts
+    float scale;            // what one spike is worth
+    const int32_t *place;   // row of the gradient that bit k belongs to, or NULL: row k
     float tau;
     train_errors errors;
     float *gradient;  // (inputs, outputs)
@@ -202,6 +229,7 @@ typedef struct train_conv {
     train_image in, out;
     const uint8_t *bits;  // of x, `row` bytes a step ...
     int32_t row;
+    const uint8_t *counts;  // ... or counts, likewise ...
     const float *
         values;  // ... or x itself, zeros skipped, of `steps` steps: window, or 1: the same at every step ...
     int32_t steps;
@@ -210,7 +238,7 @@ typedef struct train_conv {
         *weight;      // (size, size, in, out); where `flipped`, of the convolution whose input error this is:
     int32_t flipped;  // (size, size, out, in), and padding is size - 1 less that convolution's
     const float *bias;  // (out) or NULL
-    float scale;        // factor on x: 1, or 1 / k^2 where x is a mean pooling's sum
+    float scale;        // factor on x: what one spike is worth
     float leak;         // out[t] += leak * out[t + 1] at the end: input errors from error differences
     // Where the result goes: to neurons, as currents; to their backward pass, as error; or, where both are NULL, to
     // result (steps, batch, out). The backward pass has neither weights above nor gradients.
@@ -225,14 +253,14 @@ size_t train_conv_packed(const train_conv *job);
 size_t train_conv_scratch(const train_conv *job);
 void train_conv_run(train_pool *pool, const train_conv *job);
 
-// dL/dW of a convolution (size, size, in, out). Either from spikes and error differences, or, where values is not NULL,
-// from values and the errors of the currents, both of `steps` steps.
+// dL/dW of a convolution (size, size, in, out). Either from spikes (bits or counts, each spike worth `scale`) and error
+// differences, or, where values is not NULL, from values and the errors of the currents, both of `steps` steps.
 typedef struct train_conv_gradient {
     int32_t window, batch, size, padding;
     train_image in, out;
-    const uint8_t *bits;
+    const uint8_t *bits, *counts;
     int32_t row;
-    float tau;
+    float tau, scale;
     train_errors errors;
     const float *values, *epsilon;
     int32_t steps;
@@ -249,6 +277,10 @@ void train_conv_gradient_run(train_pool *pool, const train_conv_gradient *job);
 // spike of each window, in row-major order.
 void train_max_pool(train_pool *pool, const uint8_t *bits, uint8_t *out, uint8_t *winners, int rows, int row,
                     int row_out, train_image in, int size);
+
+// Sum pooling of spikes: (rows, in) bits to (rows, out) counts, size <= 15.
+void train_sum_pool(train_pool *pool, const uint8_t *bits, uint8_t *counts, int rows, int row, int row_out,
+                    train_image in, int size);
 
 // Sums over rows of x (rows, columns), columns <= 4096, in a fixed order. scratch: 64 * columns floats.
 void train_column_sums(train_pool *pool, const float *x, float *sums, float *scratch, int64_t rows,

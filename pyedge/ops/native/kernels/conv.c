@@ -130,15 +130,17 @@ void ISA(conv_traces)(const train_conv_gradient *d, int sample, float *images) {
     const vf tau = all(d->tau);
     memset(images, 0, sizeof(float) * image * (size_t)d->window);
     for (int t = 0; t < d->window; t++) {
-        const uint8_t *bits = d->bits + ((size_t)sample * (size_t)d->window + (size_t)t) * (size_t)d->row;
+        const uint8_t *now = (d->bits ? d->bits : d->counts) +
+                             ((size_t)sample * (size_t)d->window + (size_t)t) * (size_t)d->row;
         for (int y = 0; y < d->in.height; y++) {
             float *out = images + (size_t)t * image + (size_t)(y + p) * pitch + (size_t)(p * channels);
             const int first = y * width * channels, row = width * channels;
             for (int n = 0; n < row; n += WIDTH) {
                 const int left = row - n < WIDTH ? row - n : WIDTH;
-                const mask m = train_bits(bits, d->row, first + n, left);
                 const vf before = t ? load_first(out + n - image, left) : all(0);
-                store_first(out + n, tau * before + keep(m, all(1.0F)), left);
+                const vf spikes = d->bits ? keep(train_bits(now, d->row, first + n, left), all(1.0F))
+                                          : load_counts(now + first + n, left);
+                store_first(out + n, tau * before + spikes, left);
             }
         }
     }

@@ -7,12 +7,13 @@
 // Neurons that are left from register k of the tile on; `full`: a whole register's.
 #define left(k) (full ? WIDTH : d->outputs - lane - (k)*WIDTH)
 
-// The columns [lane, lane + lanes) of a (rows, columns) matrix, each row closed up; 0 beyond the matrix.
-static void pack_columns(const float *matrix, int rows, int columns, int lane, int lanes, float *out) {
+// The columns [lane, lane + lanes) of a (rows, columns) matrix times scale, each row closed up; 0 beyond the matrix.
+static void pack_columns(const float *matrix, float scale, int rows, int columns, int lane, int lanes,
+                         float *out) {
     for (int j = 0; j < rows; j++, out += lanes) {
         const float *row = matrix + (size_t)j * (size_t)columns + lane;
         for (int k = 0; k < lanes; k += WIDTH) {
-            store(out + k, load_first(row + k, columns - lane - k));
+            store(out + k, load_first(row + k, columns - lane - k) * scale);
         }
     }
 }
@@ -66,7 +67,8 @@ INLINE void forward_sample(const train_forward *job, const float *weight, int un
         const int32_t *start = d->common.start + b;
         for (int32_t e = start[0]; e < start[1]; e++) {
             const float *row = weight + (size_t)d->common.index[e] * (size_t)lanes;
-            UNROLL for (int k = 0; k < nv; k++) { bias[k] += load(row + k * WIDTH); }
+            const vf x = all(d->common.value ? d->common.value[e] : 1.0F);
+            UNROLL for (int k = 0; k < nv; k++) { bias[k] = multiply_add(x, load(row + k * WIDTH), bias[k]); }
         }
     }
     int count = 0;
@@ -76,6 +78,16 @@ INLINE void forward_sample(const train_forward *job, const float *weight, int un
             const int32_t *start = d->in.start + (size_t)b * (size_t)d->window + t;
             const uint16_t *event = d->in.index + start[0], *end = d->in.index + start[1];
             UNROLL for (int k = 0; k < nv; k++) { current[k] = bias[k]; }
+            if (d->in.value) {
+                const float *value = d->in.value + start[0];
+                for (; event < end; event++, value++) {
+                    const float *row = weight + (size_t)*event * (size_t)lanes;
+                    const vf x = all(*value);
+                    UNROLL for (int k = 0; k < nv; k++) {
+                        current[k] = multiply_add(x, load(row + k * WIDTH), current[k]);
+                    }
+                }
+            }
             for (; event < end; event++) {
                 const float *row = weight + (size_t)*event * (size_t)lanes;
                 UNROLL for (int k = 0; k < nv; k++) { current[k] += load(row + k * WIDTH); }
@@ -141,7 +153,7 @@ INLINE void forward_tile(const train_forward *d, const float *weight, int unit, 
 
 static void forward(const train_forward *d, int unit, int units, int first, int last, float *scratch) {
     if (d->in.index) {
-        pack_columns(d->weight, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch);
+        pack_columns(d->weight, d->scale, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch);
     }
     const int full = (unit + units) * UNIT <= d->outputs;
     switch (units * UNIT / WIDTH * 2 + full) {
@@ -172,6 +184,11 @@ static void gates(const train_rule *rule, const float *u, const float *theta, in
         case TRAIN_RECTANGULAR: f = choose(at_least(z, all(1.0F)), all(0), all(0.5F)); break;
         case TRAIN_LINEAR: f = choose(at_least(z, all(1.0F)), all(0), all(1.0F) - z); break;
         case TRAIN_EXPONENTIAL: f = all(0.5F) * exponential(-z); break;
+        case TRAIN_TIMING: {
+            const vf rise = load(u + n), least = all(rule->width);
+            f = all(1.0F) / choose(at_least(rise, least), rise, least);
+            break;
+        }
         default: {
             const vf e = exponential(-z), one = all(1.0F) + e;
             f = e / (one * one);
@@ -206,6 +223,7 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
         pack_rows(d->weight_above, d->outputs, d->above, lane, lanes, weight);
     }
     const vf tau = all(d->rule.tau), tau_above = all(d->tau_above), bonus = all(d->bonus);
+    const vf error_scale = all(d->error_scale);
     vf total[MOST];
     UNROLL for (int k = 0; k < nv; k++) { total[k] = all(0); }
     for (int b = first; b < last; b++) {
@@ -259,7 +277,19 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
             int found = 0, at = unread;
             UNROLL for (int k = 0; k < nv; k++) {
                 const mask fired = spikes[k];
-                vf inter = error[k];
+                vf inter = error[k] * error_scale;
+                if (d->kept || d->shares) {
+                    const int n = lane + k * WIDTH;
+                    const size_t row = step * (size_t)d->place_row;
+                    const int at_error = d->error_place ? d->error_place[n / UNIT] + n % UNIT : n;
+                    if (d->kept) {
+                        inter = keep(load_bits(d->kept + row, at_error), inter);
+                    }
+                    if (d->shares) {
+                        const vf share = load_counts(d->shares + row + at_error, WIDTH);
+                        inter = keep(nonzero(share), inter / share);
+                    }
+                }
                 if (d->winners) {
                     inter = keep(load_bits(d->winners + step * (size_t)d->row, lane + k * WIDTH), inter);
                 }
@@ -311,7 +341,7 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
         }
         for (int j = 0; d->gradient && j < d->inputs; j++) {
             store_first(d->gradient + (size_t)j * outputs + lane + k * WIDTH,
-                        load(gradient + (size_t)j * (size_t)lanes + k * WIDTH), n);
+                        load(gradient + (size_t)j * (size_t)lanes + k * WIDTH) * d->in_scale, n);
         }
     }
 }
@@ -347,10 +377,11 @@ static void gradient(const train_gradient *d, int first, float *scratch) {
         vf trace[BLOCK_VECTORS];
         UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) { trace[k] = all(0); }
         for (int t = 0; t < d->window; t++, out += BLOCK) {
-            const uint8_t *bits = d->bits + ((size_t)b * (size_t)d->window + (size_t)t) * (size_t)d->row;
+            const uint8_t *now = (d->bits ? d->bits : d->counts) +
+                                 ((size_t)b * (size_t)d->window + (size_t)t) * (size_t)d->row;
             UNROLL for (int k = 0; k < BLOCK_VECTORS; k++) {
-                const mask m = load_bits(bits, first + k * WIDTH);
-                trace[k] = tau * trace[k] + keep(m, all(1.0F));
+                trace[k] = tau * trace[k] + (d->bits ? keep(load_bits(now, first + k * WIDTH), all(1.0F))
+                                                     : load_counts(now + first + k * WIDTH, WIDTH));
                 store(out + k * WIDTH, trace[k]);
             }
         }
@@ -379,7 +410,7 @@ static void gradient(const train_gradient *d, int first, float *scratch) {
             const int row = d->place ? d->place[first + j] : first + j;
             float *to = d->gradient + (size_t)row * (size_t)d->outputs + i;
             for (int c = 0; c < UNIT; c += WIDTH) {
-                store_first(to + c, load(block + j * UNIT + c), columns - c);
+                store_first(to + c, load(block + j * UNIT + c) * d->scale, columns - c);
             }
         }
     }

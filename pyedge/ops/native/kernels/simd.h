@@ -156,6 +156,18 @@ INLINE vf load_packed(const float *p, mask m) {
 
 #endif
 
+// The first n of WIDTH bytes as floats; the rest are 0.
+INLINE vf load_counts(const uint8_t *p, int n) {
+    typedef uint8_t bytes __attribute__((vector_size(WIDTH)));
+    bytes v = {0};
+    if (n >= WIDTH) {
+        memcpy(&v, p, WIDTH);
+    } else {
+        memcpy(&v, p, (size_t)(n > 0 ? n : 0));
+    }
+    return __builtin_convertvector(__builtin_convertvector(v, vi), vf);
+}
+
 INLINE vf keep(mask m, vf v) { return choose(m, v, (vf){0}); }
 INLINE int count_bits(mask m) { return __builtin_popcount(m); }
 
