@@ -24,12 +24,12 @@ from pyedge.errors import (
     ImageVersionError,
 )
 from pyedge.plan import plan, round_up
-from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind
+from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, MAP_LIMIT, NeuronKind
 
 MAGIC = b"EDGE"
-VERSION = 1
+VERSION = 2
 HEADER_SIZE = 128
-LAYER_SIZE = 72
+LAYER_SIZES = {1: 72, 2: 96}
 ENCODER_SIZE = 48
 CHECKED_FROM = 16  # the checksum covers what stands behind it
 
@@ -91,6 +91,25 @@ LAYER = {
     "scale": (56, "f"),
     "reserved end": (60, "12s"),
 }
+GRAPH = {  # what version 2 adds to a layer
+    "height": (72, "H"),
+    "width": (74, "H"),
+    "kernel": (76, "B"),
+    "stride": (77, "B"),
+    "padding": (78, "B"),
+    "pooling": (79, "B"),
+    "pool size": (80, "B"),
+    "source": (81, "B"),
+    "value_pool": (82, "B"),
+    "value_shift": (83, "B"),
+    "input_down": (84, "B"),
+    "spike add": (85, "B"),
+    "add_down": (86, "b"),
+    "current add": (87, "B"),
+    "current_shift": (88, "b"),
+    "current_down": (89, "b"),
+    "reserved graph": (90, "6s"),
+}
 ENCODER = {
     "kind": (0, "B"),
     "channels": (1, "B"),
@@ -116,6 +135,7 @@ ENCODER = {
     "reserved end": (32, "16s"),
 }
 LEARNS, CARRY = 1, 2
+DENSE, CONV = 1, 2
 
 Fields = Mapping[str, tuple[int, str]]
 
@@ -157,14 +177,19 @@ def canonical(weights: Integers, bits: int) -> bytes:
 
 
 def write(model: IntegerModel) -> bytes:
-    """The image of a model: the same model, the same bytes. Raises FieldError where metadata is not JSON."""
+    """The image of a model: the same model, the same bytes, of the lowest version that holds it.
+
+    Raises FieldError where metadata is not JSON.
+    """
     memory = plan(model)
-    blob = _Blob(round_up(HEADER_SIZE + LAYER_SIZE * len(model.layers), 8))
+    version = 1 if model.chain else 2
+    size = LAYER_SIZES[version]
+    blob = _Blob(HEADER_SIZE + size * len(model.layers))
     names = b"".join(name.encode() + b"\0" for name in model.class_names)
     metadata = b"" if model.metadata is None else _metadata_bytes(model.metadata)
     header = {
         "magic": MAGIC,
-        "version": VERSION,
+        "version": version,
         "header size": HEADER_SIZE,
         "T": model.window,
         "layers": len(model.layers),
@@ -190,8 +215,9 @@ def write(model: IntegerModel) -> bytes:
         "model name": model.name.encode(),
     }
     for l, layer in enumerate(model.layers):
-        at = HEADER_SIZE + LAYER_SIZE * l
-        blob.bytes[at : at + LAYER_SIZE] = _pack(LAYER, LAYER_SIZE, _layer_values(blob, layer))
+        at = HEADER_SIZE + size * l
+        values = _layer_values(blob, layer) | (_graph_values(layer, l) if version > 1 else {})
+        blob.bytes[at : at + size] = _pack(LAYER | GRAPH, size, values)
     header["image size"] = len(blob.bytes)
     blob.bytes[:HEADER_SIZE] = _pack(HEADER, HEADER_SIZE, header)
     struct.pack_into("<I", blob.bytes, HEADER["checksum"][0], zlib.crc32(blob.bytes[CHECKED_FROM:]))
@@ -210,7 +236,7 @@ def _metadata_bytes(metadata: Mapping[str, Any]) -> bytes:
 def _layer_values(blob: _Blob, layer: IntegerLayer) -> dict[str, Any]:
     scalar = bool((layer.theta0 == layer.theta0[0]).all() and (layer.alpha == layer.alpha[0]).all())
     return {
-        "kind": 1,
+        "kind": CONV if layer.conv else DENSE,
         "neuron": layer.neuron,
         "bits": layer.bits,
         "flags": LEARNS * layer.learns + CARRY * layer.carry,
@@ -233,6 +259,19 @@ def _layer_values(blob: _Blob, layer: IntegerLayer) -> dict[str, Any]:
         "alpha": int(layer.alpha[0]) if scalar else 0,
         "spike capacity": layer.capacity,
         "scale": layer.scale,
+    }
+
+
+def _graph_values(layer: IntegerLayer, l: int) -> dict[str, int]:
+    def number(k: int | None) -> int:
+        return 0 if k is None else k + 1
+
+    values = {name: getattr(layer, name) for name in GRAPH if hasattr(layer, name)}
+    return values | {
+        "source": 0 if layer.source == l - 1 else number(layer.source),
+        "pool size": layer.pool_size,
+        "spike add": number(layer.add),
+        "current add": number(layer.current),
     }
 
 
@@ -264,7 +303,7 @@ def read(blob: bytes) -> IntegerModel:
     if header["version"] > VERSION:
         raise ImageVersionError(f"image format {header['version']} is newer than {VERSION}; update pyedge")
     reader = _Reader(blob, header)
-    reader.within("version", VERSION, VERSION)
+    reader.within("version", 1, VERSION)
     reader.within("header size", HEADER_SIZE, HEADER_SIZE)
     if header["image size"] != len(blob):
         raise ImageTruncatedError(
@@ -287,6 +326,9 @@ class _Reader:
     def __init__(self, blob: bytes, header: dict[str, Any]) -> None:
         self.blob = blob
         self.header = header
+        version = header["version"]
+        self.layer_size = LAYER_SIZES.get(version, 0)
+        self.fields = LAYER | (GRAPH if version > 1 else {})
 
     def within(self, name: str, low: int, high: int) -> None:
         value = self.header[name]
@@ -307,18 +349,13 @@ class _Reader:
             raise _range("reserved", HEADER["reserved"][0], "is not 0")
         self.within("layers", 1, 64)
         self.within("T", 1, 1024)
-        self.within("inputs", 1, 65535)
+        self.within("inputs", 1, 65535 if h["version"] == 1 else MAP_LIMIT)
         self.within("classes", 2, 256)
-        table = h["layer table"]
-        self.part("layer table", HEADER["layer table"][0], table, LAYER_SIZE * h["layers"])
-        layers = [self.layer(l, table + LAYER_SIZE * l) for l in range(h["layers"])]
-        for l, at in enumerate(range(table, table + LAYER_SIZE * h["layers"], LAYER_SIZE)):
-            before = layers[l - 1].fan_out if l else h["inputs"]
-            if layers[l].fan_in != before:
-                raise _range(
-                    f"layer {l} fan_in", at + LAYER["fan_in"][0], f"is {layers[l].fan_in}; {before} come in"
-                )
-        if layers[-1].fan_out != h["classes"]:
+        table, size = h["layer table"], self.layer_size
+        self.part("layer table", HEADER["layer table"][0], table, size * h["layers"])
+        layers = [self.layer(l, table + size * l) for l in range(h["layers"])]
+        spare = layers[-1].fan_out - h["classes"]
+        if spare < 0 or (spare and h["version"] == 1):
             raise _range(
                 "classes", HEADER["classes"][0], f"is {h['classes']}; the readout has {layers[-1].fan_out}"
             )
@@ -338,9 +375,12 @@ class _Reader:
                 class_names=self.class_names(),
                 name=self.name(),
                 metadata=self.metadata(),
+                spare=spare,
             )
         except FieldError as error:
             raise _range(error.field, self.offset(error.field), error.reason) from error
+        if h["inputs"] != model.inputs:
+            raise _range("inputs", HEADER["inputs"][0], f"is {h['inputs']}; layer 0 takes {model.inputs}")
         memory = plan(model)
         for name, need in (
             ("arena for inference", memory.inference),
@@ -355,33 +395,39 @@ class _Reader:
         """Where a FieldError's field stands."""
         if field.startswith("layer "):
             _, l, name = field.split(" ", 2)
-            return int(self.header["layer table"]) + LAYER_SIZE * int(l) + LAYER[name][0]
+            at = self.fields.get(name, LAYER["kind"])[0]  # version 1 has no place for what is not there
+            return int(self.header["layer table"]) + self.layer_size * int(l) + at
         if field.startswith("encoder "):
             return int(self.header["encoder"]) + ENCODER[field.split(" ", 1)[1]][0]
         return HEADER[field][0]
 
     def layer(self, l: int, at: int) -> IntegerLayer:
-        f = _unpack(LAYER, self.blob, at)
+        f = _unpack(self.fields, self.blob, at)
 
         def bad(name: str, reason: str) -> ImageRangeError:
-            return _range(f"layer {l} {name}", at + LAYER[name][0], reason)
+            return _range(f"layer {l} {name}", at + self.fields[name][0], reason)
 
         def tensor(name: str, code: str, count: int) -> Integers:
             size = count * np.dtype(code).itemsize
             part = self.part(f"layer {l} {name}", at + LAYER[name][0], f[name], size)
             return np.frombuffer(part, code)
 
-        if f["kind"] != 1:
-            raise bad("kind", f"is {f['kind']}; 1 dense")
-        if f["neuron"] not in tuple(NeuronKind):
-            raise bad("neuron", f"is {f['neuron']}; 0 LIF, 1 IF, 2 linear readout")
+        kinds = (DENSE,) if self.header["version"] == 1 else (DENSE, CONV)
+        if f["kind"] not in kinds:
+            raise bad("kind", f"is {f['kind']}; 1 dense" + ", 2 convolution" * (len(kinds) - 1))
+        if f["neuron"] not in tuple(NeuronKind) or (
+            f["neuron"] == NeuronKind.CURRENTS and self.header["version"] == 1
+        ):
+            raise bad("neuron", f"is {f['neuron']}; 0 LIF, 1 IF, 2 linear readout, 3 currents only")
         if f["bits"] not in (8, 10):
             raise bad("bits", f"is {f['bits']}; weights have 8 or 10")
         if f["flags"] not in (0, LEARNS, LEARNS | CARRY):
             raise bad("flags", f"is {f['flags']}; 1 learns, 2 carry (needs 1)")
-        for name in ("reserved", "reserved end"):
-            if f[name] not in (0, bytes(12)):
+        for name in self.fields:
+            if name.startswith("reserved") and f[name] not in (0, bytes(12), bytes(6)):
                 raise bad(name, "is not 0")
+        if "kernel" in f and bool(f["kernel"]) != (f["kind"] == CONV):
+            raise bad("kernel", f"is {f['kernel']}; it is not 0 for a convolution, 0 for a dense layer")
         for name in ("fan_in", "fan_out"):
             if not 1 <= f[name] <= 65535:
                 raise bad(name, f"is {f[name]}; it lies in 1 .. 65535")
@@ -398,8 +444,8 @@ class _Reader:
                 f"is {f['alpha tensor']}, theta0's {f['theta0 tensor']}; both are 0 or neither",
             )
         if f["theta0 tensor"]:
-            if f["neuron"] == NeuronKind.LINEAR:
-                raise bad("theta0 tensor", "does not go with a linear readout")
+            if f["neuron"] in (NeuronKind.LINEAR, NeuronKind.CURRENTS):
+                raise bad("theta0 tensor", "does not go with a layer without neurons")
             if theta0 or alpha:
                 raise bad("theta0" if theta0 else "alpha", "is not 0, but there is a tensor")
             theta0, alpha = tensor("theta0 tensor", "<i4", fan_out), tensor("alpha tensor", "<i4", fan_out)
@@ -424,9 +470,26 @@ class _Reader:
                 gate_width=f["gate_width"],
                 capacity=f["spike capacity"],
                 scale=f["scale"],
+                **self.graph(f),
             )
         except FieldError as error:
             raise bad(error.field, error.reason) from error
+
+    def graph(self, f: Mapping[str, Any]) -> dict[str, Any]:
+        """What version 2 adds to a layer, as IntegerLayer has it."""
+        if self.header["version"] == 1:
+            return {}
+
+        def taken(name: str) -> int | None:
+            return f[name] - 1 if f[name] else None
+
+        found = {name: f[name] for name in GRAPH if name in IntegerLayer.__dataclass_fields__}
+        return found | {
+            "pool_size": f["pool size"],
+            "source": taken("source"),
+            "add": taken("spike add"),
+            "current": taken("current add"),
+        }
 
     def sized(self, name: str) -> bytes:
         """A part of the header that has an offset and a size."""

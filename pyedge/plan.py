@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Surrogate
+from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Surrogate, source
 
 TILE_WIDTHS = (64, 32, 16, 8, 4)
 
@@ -47,18 +47,24 @@ def plan(model: IntegerModel) -> MemoryPlan:
     """The memory plan of an integer model."""
     window, lowest, last = model.window, model.lowest_learning, len(model.layers) - 1
     history = -(-window // 8)  # bytes of one neuron's spikes
-    layers, scratch = [], 0
+    recalled = _recalled(model)
+    currents_taken = _currents_taken(model)
+    layers, scratch, sums = [], 0, []
     for l, layer in enumerate(model.layers):
         m4 = round_up(layer.fan_out, 4)
-        overlaid = 4 * m4 + (2 * m4 if layer.spiking else 0)  # membranes, step of the last spike
-        scratch += overlaid
-        inference = overlaid
-        if l < last:
-            inference += area(4 * -(-layer.fan_out // 32))
+        m = layer.positions * m4
+        overlaid = 0 if layer.neuron == NeuronKind.CURRENTS else 4 * m  # membranes
+        overlaid += 2 * m if layer.spiking else 0  # step of the last spike
+        scratch += area(overlaid)
+        inference = area(overlaid)
+        if l < last and layer.spiking:
+            bits = not layer.conv and layer.add is None
+            inference += area(4 * -(-layer.fan_out // 32) if bits else layer.outputs.size)
         elif layer.spiking:
             inference += 4 * m4
-        if l == 0 and model.input_kind == InputKind.STATIC:
-            inference += 4 * m4
+        static = l == 0 and model.input_kind == InputKind.STATIC
+        if static or l in currents_taken:
+            inference += 4 * m
 
         learning = 0
         if l == 0 and layer.learns:
@@ -67,15 +73,18 @@ def plan(model: IntegerModel) -> MemoryPlan:
             ]
             learning += area(model.inputs * per_input)
         passes = model.passes(l) and layer.spiking
-        if passes or (lowest is not None and l == lowest - 1):
-            learning += area(layer.fan_out * history)
+        if passes or l in recalled:
+            learning += area(layer.neurons * history)
         if passes:
             rectangular = layer.surrogate == Surrogate.RECTANGULAR
-            learning += area(layer.fan_out * history if rectangular else layer.capacity)
+            learning += area(layer.neurons * history if rectangular else layer.capacity)
             learning += area(4 * layer.capacity) if model.keeps_error_sums(l) else 0
+            learning += area(2 * layer.capacity) if layer.capacity and len(model.takers(l)) > 1 else 0
             learning += area(4 * (window + 1)) if model.needs_capacity(l) else 0
         if l == last and lowest is not None:
             learning += 2 * m4 if layer.neuron == NeuronKind.LINEAR else 2 * window * m4
+        if layer.conv and layer.learns:
+            sums.append((layer.fan_in, m4))
 
         stored = layer.fan_in * m4
         weights = stored * (1 if layer.bits == 8 else 2)
@@ -86,5 +95,25 @@ def plan(model: IntegerModel) -> MemoryPlan:
     cursors = 8 * window if lowest is not None and any(layer.capacity for layer in model.layers) else 0
     kept = sum(m.learning for m in layers) + cursors
     tw = tile_width(window, scratch, kept)
-    learning = total + kept + area(max(0, 2 * window * tw - scratch)) if lowest is not None else 0
+    learning = 0
+    if lowest is not None:
+        learning = total + kept + area(max(0, 2 * window * tw - scratch))
+        learning += max((4 * fan_in * min(tw, m4) for fan_in, m4 in sums), default=0)
     return MemoryPlan(total, learning, sum(m.learned for m in layers), tw, tuple(layers))
+
+
+def _currents_taken(model: IntegerModel) -> set[int]:
+    """Layers whose currents another layer adds, or takes as values."""
+    found = {layer.current for layer in model.layers if layer.current is not None}
+    return found | {source(model.layers, l) for l, layer in enumerate(model.layers) if layer.value_pool}
+
+
+def _recalled(model: IntegerModel) -> set[int]:
+    """Layers whose spikes reach a layer that learns: as its source, or through spike adds of it."""
+    found = set()
+    for l, layer in enumerate(model.layers):
+        k: int | None = source(model.layers, l) if layer.learns else None
+        while k is not None and k >= 0:
+            found.add(k)
+            k = model.layers[k].add
+    return found

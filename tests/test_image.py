@@ -237,7 +237,7 @@ def test_foreign_and_newer_images_say_so():
     blob = bytearray(image.write(plain_model()))
     with pytest.raises(ImageMagicError, match="not a pyedge model image"):
         image.read(b"\x7fELF" + bytes(200))
-    struct.pack_into("<H", blob, 4, 2)
+    struct.pack_into("<H", blob, 4, 3)
     with pytest.raises(ImageVersionError, match="newer"):
         image.read(sealed(blob))
     blob = bytearray(image.write(plain_model()))

@@ -20,7 +20,6 @@ from pyedge.quant.model import (
     Loss,
     NeuronKind,
     Surrogate,
-    input_limit,
     membrane_bound,
 )
 
@@ -377,7 +376,7 @@ def test_any_number_of_steps_keeps_the_proven_bounds(model, data):
         state, _ = reference.step(model, weights, state, inputs if inputs.ndim == 1 else inputs[t])
         for l, layer in enumerate(model.layers):
             assert (
-                np.abs(state.u[l]).max() <= membrane_bound(model.window, layer, input_limit(model, l)) < 2**30
+                np.abs(state.u[l]).max() <= membrane_bound(model.window, layer, model.largest_currents[l]) < 2**30
             )
     assert np.array_equal(reference.scores(model, state), reference.run_window(model, weights, inputs).scores)
 

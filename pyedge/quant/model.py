@@ -7,7 +7,8 @@ the arithmetic in `reference.py` needs no check of its own.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Kind = TypeVar("Kind", bound=IntEnum)
 
 MEMBRANE_LIMIT = 2**30
 THRESHOLD_LIMIT = 2**31 - 256
+COUNT_LIMIT = 255
+MAP_LIMIT = 2**20
 
 
 class InputKind(IntEnum):
@@ -33,6 +36,13 @@ class NeuronKind(IntEnum):
     LIF = 0
     IF = 1
     LINEAR = 2
+    CURRENTS = 3
+
+
+class Pooling(IntEnum):
+    NONE = 0
+    MAX = 1
+    SUM = 2
 
 
 class Surrogate(IntEnum):
@@ -54,13 +64,32 @@ def _member(kind: type[Kind], field: str, value: int) -> Kind:
         raise FieldError(field, f"is {value}; {choices}") from None
 
 
+class Map(NamedTuple):
+    """A shape of signals; the index of (y, x, c) is (y * width + x) * channels + c."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def size(self) -> int:
+        return self.height * self.width * self.channels
+
+
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """One dense layer. Ranges: docs/image.md section 2.
+    """Weights, neurons, and what follows them. Ranges: docs/image.md section 2.
 
-    weights : (fan_in, fan_out) integers, w[j, i] from input j to output i, within `bits`.
+    weights : (fan_in, fan_out) integers, w[r, i] from row r to output (channel) i, within `bits`.
     bias    : (fan_out,) int32.
-    theta0, alpha : (fan_out,) with 8 fractional bits; 0 for a linear readout.
+    theta0, alpha : (fan_out,) with 8 fractional bits; 0 without neurons.
+    kernel, stride, padding : of a convolution over a map of `height` and `width`; 0 in a dense layer.
+    pooling, pool_size : after the neurons.
+    source  : the layer that it takes, None for the one before (the network's input in layer 0).
+    value_pool, value_shift : not 0, the source's currents come in as values, instead of its outputs.
+    add     : the layer whose outputs are added to the spikes.
+    current : the layer whose currents are added to the current, shifted by current_shift.
+    input_down, add_down, current_down : shifts of the errors that go the same three ways back.
     scale   : float value of one weight LSB, for tools.
     """
 
@@ -83,6 +112,22 @@ class IntegerLayer:
     gate_width: int = 0
     capacity: int = 0
     scale: float = 1.0
+    height: int = 0
+    width: int = 0
+    kernel: int = 0
+    stride: int = 0
+    padding: int = 0
+    pooling: Pooling = Pooling.NONE
+    pool_size: int = 0
+    source: int | None = None
+    value_pool: int = 0
+    value_shift: int = 0
+    input_down: int = 0
+    add: int | None = None
+    add_down: int = 0
+    current: int | None = None
+    current_shift: int = 0
+    current_down: int = 0
 
     def __post_init__(self) -> None:
         weights = np.array(self.weights, np.int32)
@@ -91,6 +136,7 @@ class IntegerLayer:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "neuron", _member(NeuronKind, "neuron", self.neuron))
         object.__setattr__(self, "surrogate", _member(Surrogate, "surrogate", self.surrogate))
+        object.__setattr__(self, "pooling", _member(Pooling, "pooling", self.pooling))
         with np.errstate(over="ignore"):
             object.__setattr__(self, "scale", float(np.float32(self.scale)))
         for name in ("bias", "theta0", "alpha"):
@@ -109,7 +155,35 @@ class IntegerLayer:
 
     @property
     def spiking(self) -> bool:
-        return self.neuron != NeuronKind.LINEAR
+        return self.neuron in (NeuronKind.LIF, NeuronKind.IF)
+
+    @property
+    def conv(self) -> bool:
+        return self.kernel > 0
+
+    @property
+    def map(self) -> Map:
+        """Positions and channels of the neurons, before pooling."""
+        if not self.conv:
+            return Map(1, 1, self.fan_out)
+        height, width = (
+            (n + 2 * self.padding - self.kernel) // self.stride + 1 for n in (self.height, self.width)
+        )
+        return Map(height, width, self.fan_out)
+
+    @property
+    def positions(self) -> int:
+        return self.map.height * self.map.width
+
+    @property
+    def neurons(self) -> int:
+        return self.map.size
+
+    @property
+    def outputs(self) -> Map:
+        """What other layers see, after pooling."""
+        z = self.pool_size or 1
+        return Map(self.map.height // z, self.map.width // z, self.fan_out)
 
     @property
     def weight_limits(self) -> tuple[int, int]:
@@ -118,8 +192,9 @@ class IntegerLayer:
 
     @property
     def error_limit(self) -> int:
-        """E1: errors that this layer carries keep fan_out * Wmax * E1 below 2^31 (section 3.1)."""
-        return min(32767, (2**31 - 1) // (self.fan_out * -self.weight_limits[0]))
+        """E1: errors that this layer carries keep reach * fan_out * Wmax * E1 below 2^31 (section 3.1)."""
+        reach = (-(-self.kernel // self.stride)) ** 2 if self.conv else 1
+        return min(32767, (2**31 - 1) // (reach * self.fan_out * -self.weight_limits[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +204,7 @@ class IntegerModel:
     window          : T, steps.
     score_mult, score_shift : K and Z of the softmax (section 2.6).
     desired, others, count_mult : D, U and Q of the spike-count loss (section 3.1).
+    spare           : rows of the readout that are no class yet.
     class_names     : one a class, or none.
     metadata        : JSON for tools.
     """
@@ -147,6 +223,7 @@ class IntegerModel:
     class_names: tuple[str, ...] = ()
     name: str = ""
     metadata: Mapping[str, Any] | None = None
+    spare: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_kind", _member(InputKind, "input kind", self.input_kind))
@@ -157,46 +234,157 @@ class IntegerModel:
 
     @property
     def inputs(self) -> int:
-        return self.layers[0].fan_in
+        return incoming(self.layers, 0).size
 
     @property
     def classes(self) -> int:
-        return self.layers[-1].fan_out
+        """Classes active at the start."""
+        return self.layers[-1].fan_out - self.spare
 
     @property
     def lowest_learning(self) -> int | None:
-        """Index of the lowest layer that learns: errors pass it and every layer above."""
+        """Index of the lowest layer that learns."""
         return next((l for l, layer in enumerate(self.layers) if layer.learns), None)
 
+    @cached_property
+    def reached(self) -> tuple[bool, ...]:
+        """Whether errors pass each layer: it learns, or it takes something from one that errors pass."""
+        return reached(self.layers)
+
     def passes(self, l: int) -> bool:
-        """Whether errors pass layer l: it learns, or a layer below it does."""
-        return any(layer.learns for layer in self.layers[: l + 1])
+        return self.reached[l]
+
+    def takers(self, l: int) -> tuple[int, ...]:
+        """Layers that take the outputs of layer l, as their source or by a spike add."""
+        return takers(self.layers, l)
 
     def keeps_error_sums(self, l: int) -> bool:
-        """Whether layer l keeps error sums at spikes: errors pass it and the layer above is hidden too."""
-        return self.passes(l) and l + 2 < len(self.layers)
+        """Whether layer l keeps error sums at spikes: errors pass it, and not from the readout alone."""
+        return keeps_error_sums(self.layers, l)
 
     def needs_capacity(self, l: int) -> bool:
         """Whether what layer l keeps for learning grows with its spikes (docs/image.md section 4)."""
         return needs_capacity(self.layers, l)
 
+    @cached_property
+    def largest_inputs(self) -> tuple[int, ...]:
+        """Xmax of every layer."""
+        return _largest(self.layers, self.input_kind)[0]
+
+    @cached_property
+    def largest_outputs(self) -> tuple[int, ...]:
+        """The largest output of every layer: 1 for spikes, more for counts."""
+        return _largest(self.layers, self.input_kind)[1]
+
+    @cached_property
+    def largest_currents(self) -> tuple[int, ...]:
+        """M of every layer (section 2.4)."""
+        return current_bounds(self.layers, self.largest_inputs)
+
+    def update_limit(self, l: int) -> int:
+        """E2 of section 3.5."""
+        reach = self.window * self.largest_inputs[l] * self.layers[l].positions
+        return min(32767 // self.window, (2**31 - 1) // reach)
+
+    @property
+    def chain(self) -> bool:
+        """Whether version 1 of the image holds it: dense layers, one after the other, and no spare row."""
+        plain = all(
+            not layer.conv
+            and layer.neuron != NeuronKind.CURRENTS
+            and layer.source in (None, l - 1)
+            and not (layer.value_pool or layer.input_down)
+            and layer.add is None
+            and layer.current is None
+            for l, layer in enumerate(self.layers)
+        )
+        return plain and self.spare == 0 and self.inputs <= 65535
+
+
+def source(layers: Sequence[IntegerLayer], l: int) -> int:
+    """The layer that layer l takes; -1 is the network's input."""
+    found = layers[l].source
+    return l - 1 if found is None else found
+
+
+def incoming(layers: Sequence[IntegerLayer], l: int) -> Map:
+    """The map that layer l's weights expect."""
+    layer = layers[l]
+    if layer.conv:
+        return Map(layer.height, layer.width, layer.fan_in // layer.kernel**2)
+    return Map(1, 1, layer.fan_in)
+
+
+def given(layers: Sequence[IntegerLayer], l: int) -> Map:
+    """The map that the source of layer l > 0 gives it."""
+    before, z = layers[source(layers, l)], layers[l].value_pool
+    if not z:
+        return before.outputs
+    return Map(before.map.height // z, before.map.width // z, before.fan_out)
+
+
+def reached(layers: Sequence[IntegerLayer]) -> tuple[bool, ...]:
+    """Whether errors pass each layer (section 3.2)."""
+    found: list[bool] = []
+    for l, layer in enumerate(layers):
+        taken = [source(layers, l), layer.add, layer.current]
+        found.append(layer.learns or any(found[k] for k in taken if k is not None and k >= 0))
+    return tuple(found)
+
+
+def takers(layers: Sequence[IntegerLayer], l: int) -> tuple[int, ...]:
+    return tuple(
+        m
+        for m in range(l + 1, len(layers))
+        if (source(layers, m) == l and not layers[m].value_pool) or layers[m].add == l
+    )
+
+
+def keeps_error_sums(layers: Sequence[IntegerLayer], l: int) -> bool:
+    last = len(layers) - 1
+    return l < last and reached(layers)[l] and any(m != last for m in takers(layers, l))
+
 
 def needs_capacity(layers: Sequence[IntegerLayer], l: int) -> bool:
     """The same before there is a model."""
-    if not any(layer.learns for layer in layers[: l + 1]):
+    if not layers[l].spiking or not reached(layers)[l]:
         return False
-    return (layers[l].spiking and layers[l].surrogate == Surrogate.LINEAR) or l + 2 < len(layers)
+    return layers[l].surrogate == Surrogate.LINEAR or keeps_error_sums(layers, l)
 
 
-def membrane_bound(window: int, layer: IntegerLayer, x_max: int) -> int:
-    """The largest |u| (or score) that `layer` can reach (section 2.4 and 2.5)."""
-    m = layer.fan_in * x_max * -layer.weight_limits[0] + int(np.abs(layer.bias).max(initial=0))
+def _largest(
+    layers: Sequence[IntegerLayer], input_kind: InputKind
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Xmax and the largest output of every layer."""
+    inputs: list[int] = []
+    outputs: list[int] = []
+    for l, layer in enumerate(layers):
+        if l == 0:
+            inputs.append(1 if input_kind == InputKind.SPIKES else 128)
+        else:
+            inputs.append(128 if layer.value_pool else outputs[source(layers, l)])
+        most = 1 if layer.add is None else 1 + outputs[layer.add]
+        outputs.append(most * layer.pool_size**2 if layer.pooling == Pooling.SUM else most)
+    return tuple(inputs), tuple(outputs)
+
+
+def current_bounds(layers: Sequence[IntegerLayer], largest_inputs: Sequence[int]) -> tuple[int, ...]:
+    """M of every layer: the largest |I| (section 2.4)."""
+    found: list[int] = []
+    for layer, x_max in zip(layers, largest_inputs, strict=True):
+        m = layer.fan_in * x_max * -layer.weight_limits[0] + int(np.abs(layer.bias).max(initial=0))
+        if layer.current is not None:
+            n = layer.current_shift
+            m += -(-found[layer.current] >> n) if n > 0 else found[layer.current] << -n
+        found.append(m)
+    return tuple(found)
+
+
+def membrane_bound(window: int, layer: IntegerLayer, m: int) -> int:
+    """The largest |u| (or score) that `layer` can reach with currents up to m (section 2.4 and 2.5)."""
+    if layer.neuron == NeuronKind.CURRENTS:
+        return m
     return 2 * m if layer.neuron == NeuronKind.LIF else window * m
-
-
-def input_limit(model: IntegerModel, l: int) -> int:
-    """Xmax: the largest |input| of layer l."""
-    return 128 if l == 0 and model.input_kind != InputKind.SPIKES else 1
 
 
 def _within(where: str, name: str, value: int, low: int, high: int) -> None:
@@ -224,42 +412,127 @@ def _check_model(model: IntegerModel) -> None:
         raise FieldError("class names", "hold a zero byte")
     if "\0" in model.name or len(model.name.encode()) > 31:
         raise FieldError("model name", "has at most 31 bytes of UTF-8 and no zero byte")
+    _within("", "spare rows", model.spare, 0, model.layers[-1].fan_out - 2)
+    for l in range(len(model.layers)):
+        _check_shape(model, l)
+    _within("", "inputs", model.inputs, 1, MAP_LIMIT)
     for l in range(len(model.layers)):
         _check_layer(model, l)
     if model.encoder is not None:
         _check_encoder(model, model.encoder)
 
 
+def _check_shape(model: IntegerModel, l: int) -> None:
+    """Layer l's place in the net: its map, what it takes, what it adds. The layers below are checked."""
+    layers, layer, where = model.layers, model.layers[l], f"layer {l} "
+    last = l + 1 == len(layers)
+    if layer.neuron == NeuronKind.LINEAR and not last:
+        raise FieldError(where + "neuron", "is a linear readout; only the last layer may be one")
+    if layer.neuron == NeuronKind.CURRENTS and (last or l == 0):
+        raise FieldError(where + "neuron", "is currents only; the first and the last layer may not be")
+    if last and layer.conv:
+        raise FieldError(where + "kernel", "makes the last layer a convolution; the readout is dense")
+    _within(where, "fan_in", layer.fan_in, 1, 65535)
+    _within(where, "fan_out", layer.fan_out, 1, 256 if last else 65535)
+    conv = int(layer.conv)
+    _within(where, "kernel", layer.kernel, 0, 255)
+    _within(where, "stride", layer.stride, conv, 255 * conv)
+    _within(where, "padding", layer.padding, 0, max(0, layer.kernel - 1))
+    _within(where, "height", layer.height, conv, 65535 * conv)
+    _within(where, "width", layer.width, conv, 65535 * conv)
+    if conv:
+        if layer.fan_in % layer.kernel**2:
+            raise FieldError(where + "fan_in", f"is {layer.fan_in}, no multiple of {layer.kernel} squared")
+        for name, size in (("height", layer.height), ("width", layer.width)):
+            if size + 2 * layer.padding < layer.kernel:
+                raise FieldError(where + name, f"is {size}; a kernel of {layer.kernel} does not fit")
+    if layer.neurons > MAP_LIMIT:
+        raise FieldError(where + "fan_out", f"makes {layer.neurons} neurons; there are at most {MAP_LIMIT}")
+    plain = last or layer.neuron == NeuronKind.CURRENTS
+    if plain and layer.pooling != Pooling.NONE:
+        raise FieldError(where + "pooling", "does not go with the last layer or currents only")
+    pooled = layer.pooling != Pooling.NONE
+    top = min(255, layer.map.height, layer.map.width) if pooled else 0
+    _within(where, "pool size", layer.pool_size, 2 if pooled else 0, top)
+    _check_taken(where, "source", layer.source, l)
+    if l:
+        _check_source(model, l)
+    elif layer.value_pool or layer.source is not None:
+        raise FieldError(where + "source", "is set, but layer 0 takes the network's input")
+    _within(where, "value_shift", layer.value_shift, 0, 30 if layer.value_pool else 0)
+    _within(where, "input_down", layer.input_down, 0, 31)
+    for name, k, down in (
+        ("spike add", layer.add, layer.add_down),
+        ("current add", layer.current, layer.current_down),
+    ):
+        _check_taken(where, name, k, l)
+        if k is None:
+            continue
+        if last or (name == "spike add" and plain):
+            raise FieldError(where + name, "does not go with the last layer or currents only")
+        found = layers[k].outputs if name == "spike add" else layers[k].map
+        if found != layer.map:
+            raise FieldError(
+                where + name, f"takes {tuple(found)} of layer {k}; this one has {tuple(layer.map)}"
+            )
+        if name == "spike add" and not layers[k].spiking:
+            raise FieldError(where + name, f"takes layer {k}, which has no outputs")
+        _within(where, "add_down" if name == "spike add" else "current_down", down, -15, 31)
+    if layer.add is not None and layer.pooling == Pooling.MAX:
+        raise FieldError(where + "pooling", "is max, which does not go with a spike add")
+    _within(where, "add_down", layer.add_down, *((0, 0) if layer.add is None else (-15, 31)))
+    _within(where, "current_down", layer.current_down, *((0, 0) if layer.current is None else (-15, 31)))
+    _within(where, "current_shift", layer.current_shift, *((0, 0) if layer.current is None else (-15, 30)))
+
+
+def _check_taken(where: str, name: str, k: int | None, l: int) -> None:
+    if k is not None and not 0 <= k < l:
+        raise FieldError(where + name, f"is layer {k}; a layer takes from earlier ones")
+
+
+def _check_source(model: IntegerModel, l: int) -> None:
+    layers, layer, where = model.layers, model.layers[l], f"layer {l} "
+    k = source(layers, l)
+    before = layers[k]
+    if not layer.value_pool and not before.spiking:
+        raise FieldError(where + "source", f"is layer {k}, which has no outputs; value_pool takes currents")
+    top = min(255, before.map.height, before.map.width)
+    _within(where, "value_pool", layer.value_pool, 0, top)
+    found, wanted = given(layers, l), incoming(layers, l)
+    if layer.conv and found[:2] != wanted[:2]:
+        name = "height" if found.height != wanted.height else "width"
+        raise FieldError(where + name, f"is {getattr(wanted, name)}; the source's is {getattr(found, name)}")
+    if found.size != wanted.size:
+        raise FieldError(
+            where + "fan_in", f"is {layer.fan_in}; the source (layer {k}) has {found.size} outputs"
+        )
+
+
 def _check_layer(model: IntegerModel, l: int) -> None:
     layer, where = model.layers[l], f"layer {l} "
-    if not layer.spiking and l + 1 < len(model.layers):
-        raise FieldError(where + "neuron", "is a linear readout; only the last layer may be one")
     if layer.bits not in (8, 10):
         raise FieldError(where + "bits", f"is {layer.bits}; weights have 8 or 10")
     if layer.carry and not layer.learns:
         raise FieldError(where + "flags", "ask for carry without learning")
+    if model.passes(l) and (layer.value_pool or layer.neuron == NeuronKind.CURRENTS):
+        name, what = ("value_pool", "takes values") if layer.value_pool else ("neuron", "is currents only")
+        raise FieldError(where + name, f"{what}; this layer and all that it takes from may not learn")
     if layer.surrogate == Surrogate.NONE and layer.spiking and model.passes(l):
         raise FieldError(where + "surrogate", "is none, but errors pass this layer")
     if layer.surrogate != Surrogate.NONE and not layer.spiking:
-        raise FieldError(where + "surrogate", "does not go with a linear readout")
-    last, spikes_in = l + 1 == len(model.layers), l > 0 or model.input_kind == InputKind.SPIKES
+        raise FieldError(where + "surrogate", "does not go with a layer without neurons")
+    last, x_max = l + 1 == len(model.layers), model.largest_inputs[l]
     _within(where, "down_shift", layer.down_shift, 0, 0 if last else 31)
     _within(where, "rate_shift", layer.rate_shift, -15, 31)
-    _within(where, "input_shift", layer.input_shift, 0, 0 if spikes_in else 15)
+    _within(where, "input_shift", layer.input_shift, 0, 15 if x_max > 1 or layer.conv else 0)
     _within(where, "reset_mult", layer.reset_mult, 0, 65535)
     _within(where, "reset_shift", layer.reset_shift, 0, 62)
     _within(where, "gate_shift", layer.gate_shift, 0, 47)
     linear, rectangular = layer.surrogate == Surrogate.LINEAR, layer.surrogate == Surrogate.RECTANGULAR
     _within(where, "gate_mult", layer.gate_mult, int(linear), 65535 if linear else 0)
     _within(where, "gate_width", layer.gate_width, int(rectangular), 2**31 - 1 if rectangular else 0)
-    _within(where, "fan_in", layer.fan_in, 1, 65535)
-    _within(where, "fan_out", layer.fan_out, 1, 65535)
-    if l and layer.fan_in != model.layers[l - 1].fan_out:
-        raise FieldError(
-            where + "fan_in", f"is {layer.fan_in}; the layer before has {model.layers[l - 1].fan_out} outputs"
-        )
     needs = model.needs_capacity(l)
-    _within(where, "spike capacity", layer.capacity, int(needs), layer.fan_out * model.window if needs else 0)
+    _within(where, "spike capacity", layer.capacity, int(needs), layer.neurons * model.window if needs else 0)
     if not (np.isfinite(layer.scale) and layer.scale > 0):
         raise FieldError(where + "scale", f"is {layer.scale}; it is finite and positive in 32 bits")
     low, high = layer.weight_limits
@@ -270,15 +543,22 @@ def _check_layer(model: IntegerModel, l: int) -> None:
     if layer.theta0.min() < 0 or layer.alpha.min() < 0:
         raise FieldError(where + "theta0" if layer.theta0.min() < 0 else where + "alpha", "is negative")
     if not layer.spiking and (layer.theta0.any() or layer.alpha.any()):
-        raise FieldError(where + "theta0", "or alpha is not 0, but the readout is linear")
+        raise FieldError(where + "theta0", "or alpha is not 0, but there are no neurons")
     if (layer.theta0 + layer.alpha * (model.window + 1)).max() > THRESHOLD_LIMIT:
         raise FieldError(where + "theta0", "+ alpha (T + 1) exceeds 2^31 - 256")
-    bound = membrane_bound(model.window, layer, input_limit(model, l))
+    if model.largest_outputs[l] > COUNT_LIMIT:
+        raise FieldError(
+            where + "pooling", f"and adds make counts up to {model.largest_outputs[l]}; they end at 255"
+        )
+    m = model.largest_currents[l]
+    bound = max(m, membrane_bound(model.window, layer, m))
     if bound >= MEMBRANE_LIMIT:
         raise FieldError(
             where + "bias" if np.abs(layer.bias).max() else where + "fan_in",
             f"lets a membrane potential or score reach {bound}; it must stay below 2^30",
         )
+    if layer.value_pool and layer.value_pool**2 * model.largest_currents[source(model.layers, l)] >= 2**31:
+        raise FieldError(where + "value_pool", "lets a sum of currents reach 2^31")
 
 
 def _check_encoder(model: IntegerModel, encoder: EncoderConfig) -> None:
