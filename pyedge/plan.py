@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Surrogate, source
+from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Pooling, Surrogate, source
 
 TILE_WIDTHS = (64, 32, 16, 8, 4)
 
@@ -58,8 +58,9 @@ def plan(model: IntegerModel) -> MemoryPlan:
         scratch += area(overlaid)
         inference = area(overlaid)
         if l < last and layer.spiking:
-            bits = not layer.conv and layer.add is None
-            inference += area(4 * -(-layer.fan_out // 32) if bits else layer.outputs.size)
+            bits = layer.add is None and layer.pooling != Pooling.SUM
+            size = layer.outputs.size
+            inference += area(4 * -(-size // 32) if bits else size)
         elif layer.spiking:
             inference += 4 * m4
         static = l == 0 and model.input_kind == InputKind.STATIC
@@ -79,8 +80,8 @@ def plan(model: IntegerModel) -> MemoryPlan:
             rectangular = layer.surrogate == Surrogate.RECTANGULAR
             learning += area(layer.neurons * history if rectangular else layer.capacity)
             learning += area(4 * layer.capacity) if model.keeps_error_sums(l) else 0
-            learning += area(2 * layer.capacity) if layer.capacity and len(model.takers(l)) > 1 else 0
-            learning += area(4 * (window + 1)) if model.needs_capacity(l) else 0
+            learning += area(4 * layer.capacity) if model.keeps_terms(l) else 0
+            learning += area(4 * (window * layer.positions + 1)) if model.needs_capacity(l) else 0
         if l == last and lowest is not None:
             learning += 2 * m4 if layer.neuron == NeuronKind.LINEAR else 2 * window * m4
         if layer.conv and layer.learns:

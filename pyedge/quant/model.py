@@ -23,6 +23,7 @@ Kind = TypeVar("Kind", bound=IntEnum)
 MEMBRANE_LIMIT = 2**30
 THRESHOLD_LIMIT = 2**31 - 256
 COUNT_LIMIT = 255
+ADDS_LIMIT = 8
 MAP_LIMIT = 2**20
 
 
@@ -262,6 +263,11 @@ class IntegerModel:
         """Whether layer l keeps error sums at spikes: errors pass it, and not from the readout alone."""
         return keeps_error_sums(self.layers, l)
 
+    def keeps_terms(self, l: int) -> bool:
+        """Whether layer l keeps the sum of the terms that come down to it beside those of one layer."""
+        added = any(layer.add == l for layer in self.layers)
+        return self.keeps_error_sums(l) and (added or len(self.takers(l)) > 1)
+
     def needs_capacity(self, l: int) -> bool:
         """Whether what layer l keeps for learning grows with its spikes (docs/image.md section 4)."""
         return needs_capacity(self.layers, l)
@@ -418,6 +424,7 @@ def _check_model(model: IntegerModel) -> None:
     _within("", "inputs", model.inputs, 1, MAP_LIMIT)
     for l in range(len(model.layers)):
         _check_layer(model, l)
+        _check_ways_back(model, l)
     if model.encoder is not None:
         _check_encoder(model, model.encoder)
 
@@ -559,6 +566,27 @@ def _check_layer(model: IntegerModel, l: int) -> None:
         )
     if layer.value_pool and layer.value_pool**2 * model.largest_currents[source(model.layers, l)] >= 2**31:
         raise FieldError(where + "value_pool", "lets a sum of currents reach 2^31")
+
+
+def _check_ways_back(model: IntegerModel, l: int) -> None:
+    """Errors come back to layer l on simple ways (section 3.2)."""
+    if not model.passes(l):
+        return
+    layers, later = model.layers, range(l + 1, len(model.layers))
+    for name, adders in (
+        ("spike add", [m for m in later if layers[m].add == l]),
+        ("current add", [m for m in later if layers[m].current == l]),
+    ):
+        if len(adders) > 1:
+            raise FieldError(f"layer {adders[1]} {name}", f"takes layer {l}, as layer {adders[0]} does")
+    for m in later:
+        if layers[m].add == l and max(model.takers(l)) > m:
+            raise FieldError(f"layer {m} spike add", f"comes before layer {max(model.takers(l))} takes layer {l}")
+    k: int | None = l
+    for _ in range(ADDS_LIMIT):
+        k = None if k is None else layers[k].add
+    if k is not None:
+        raise FieldError(f"layer {l} spike add", f"adds up more than {ADDS_LIMIT} layers")
 
 
 def _check_encoder(model: IntegerModel, encoder: EncoderConfig) -> None:
