@@ -71,6 +71,11 @@ missing() {
                 has clang || echo clang
                 has clang-format || echo clang-format
                 ;;
+            fuzz)
+                compgen -G "$(clang -print-runtime-dir)/libclang_rt.fuzzer*.a" >/dev/null ||
+                    echo "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev"
+                has llvm-cov && has llvm-profdata || echo llvm
+                ;;
         esac
     done
 }
