@@ -1,4 +1,4 @@
-"""No bytes from outside harm the runtime: fuzzers replay what they know and look a little further (about 50 s).
+"""No bytes from outside harm the runtime: fuzzers replay what they know and look further (about 50 s).
 
 Longer runs: tools/fuzz run --cpu-minutes 30.
 """

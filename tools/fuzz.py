@@ -1,7 +1,7 @@
 """Fuzzes what takes bytes from outside: runs of the targets in tests/c/fuzz, their coverage, their corpus.
 
-A target's corpus and what once broke it stand in tests/c/fuzz/corpus and tests/c/fuzz/regressions; what a run finds goes
-to build/fuzz-corpus. Inputs that break something are left in build/fuzz-broken, and the exit status is 1.
+A target's corpus and what once broke it stand in tests/c/fuzz/corpus and tests/c/fuzz/regressions; what a run
+finds goes to build/fuzz-corpus. Inputs that break something are left in build/fuzz-broken, with status 1.
 """
 
 import argparse
@@ -82,8 +82,8 @@ def mutate(target: str, arguments: list[str]) -> tuple[int, str]:
 def run(target: str, runs: int, cpu_minutes: float, seed: int) -> Iterator[dict[str, object]]:
     """Fuzz one target for a number of runs, or for minutes of processor time.
 
-    Yields after every two minutes what it did so far: processor time, executions, edges reached, inputs kept, tallies, and the
-    output of what broke, which ends it.
+    Yields every two minutes what it did so far: processor time, executions, edges reached, inputs kept,
+    tallies, and the output of what broke, which ends it.
     """
     counted: Counter[str] = Counter()
     executions, used, broken = 0, 0.0, ""
@@ -155,7 +155,7 @@ def _missed(profile: Path, target: str, source: str) -> list[int]:
 
 
 def keep(target: str, folders: list[Path]) -> int:
-    """Make the corpus anew: of what is there and in the folders, few and small inputs that reach the same edges.
+    """Make the corpus anew: of what is there and in the folders, few small inputs that reach the same edges.
 
     Returns the number of inputs.
     """
@@ -177,7 +177,7 @@ def keep(target: str, folders: list[Path]) -> int:
 
 
 def seed(folder: Path, count: int) -> int:
-    """Write images of random networks, of every kind that the tests draw, for `keep image`. Returns the number."""
+    """Write images of random networks of every kind that the tests draw. Returns their number."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as fixed
     from hypothesis import strategies as st
@@ -234,9 +234,8 @@ def main() -> int:
     if args.command == "cover":
         figures: object = (covered := cover())
         for target, c in covered.items():
-            print(
-                f"{target}: {c['reached']} of {c['lines']} lines by {c['inputs']} inputs; missed: {c['missed']}"
-            )
+            found = f"{c['reached']} of {c['lines']} lines by {c['inputs']} inputs"
+            print(f"{target}: {found}; missed: {c['missed']}")
     else:
         build()
         if args.command == "keep":
