@@ -457,7 +457,7 @@ def _calibrate(
             else:
                 step = config.readout_step if l + 1 == len(model.layers) else config.step
                 shift = math.log2(size / (step * 32768))
-                least = _unclamped(_errors(model, records, wrong, l), 32767 // model.window)
+                least = _unclamped(_errors(model, records, wrong, l), model.update_limit(l))
                 if round(shift) < least:
                     note = f"layer {l}: its largest errors allow a smaller step than {step:g} only"
                     _note(notes, note)
@@ -528,11 +528,7 @@ def _raw_sums(
     model: IntegerModel, l: int, record: reference.WindowRecord, errors: reference.LayerErrors
 ) -> Array:
     """S at rate shift 0, unclamped, (fan_in, fan_out), float."""
-    if l > 0 or model.input_kind == InputKind.SPIKES:
-        x = record.fired[l - 1] if l else record.inputs
-        return reference.product(x.T, errors.eps).astype(np.float64)
-    x = record.inputs
-    total = np.outer(x, errors.eps.sum(axis=0)) if x.ndim == 1 else reference.product(x.T, errors.eps)
+    total = reference.raw_sums(model, l, record, errors.eta)
     return total / 2.0 ** model.layers[l].input_shift
 
 

@@ -1,16 +1,30 @@
 """The executable specification: inference and learning in integers, as docs/arithmetic.md states them.
 
 Written to be read beside runtime_c/src: same names, same order. Pure functions over int64 arrays; time comes
-first in every array, and row t - 1 of an array is step t of the page.
+first in every array, and row t - 1 of an array is step t of the page. Maps are flat, in the page's index order.
+`step` and what it calls take any leading axes beside the last, so that many windows run at once.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from pyedge.encode import log2
 from pyedge.errors import CapacityError, DataError, LabelError, ModeError
-from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, Loss, NeuronKind, Surrogate
+from pyedge.quant.model import (
+    InputKind,
+    IntegerLayer,
+    IntegerModel,
+    Integers,
+    Loss,
+    Map,
+    NeuronKind,
+    Pooling,
+    Surrogate,
+    incoming,
+    source,
+)
 
 EXP2 = np.array([round(32768 * 2 ** (-f / 64)) for f in range(64)])
 
@@ -19,26 +33,30 @@ class WindowState(NamedTuple):
     """Where a window stands after some steps."""
 
     step: int  # steps taken, 0 .. T
-    u: tuple[Integers, ...]  # a layer: membrane potentials (a linear readout: its scores), (fan_out,)
-    last: tuple[Integers, ...]  # a layer: k, the step of the last spike, (fan_out,)
-    counts: Integers  # spikes of a spiking readout, (classes,)
+    u: tuple[Integers, ...]  # a layer: membrane potentials (a linear readout: its scores), (neurons,)
+    last: tuple[Integers, ...]  # a layer: k, the step of the last spike, (neurons,)
+    counts: Integers  # spikes of a spiking readout, (rows,)
+    static: Integers | None = None  # of static inputs: what layer 0's weights make of them, (neurons,)
 
 
 class LayerStep(NamedTuple):
     """What one step of one layer did."""
 
-    fired: Integers  # bool, (fan_out,); a linear readout never fires
-    distance: Integers  # u before the reset minus the threshold's ceiling where it fired, else 0, (fan_out,)
+    fired: Integers  # bool, (neurons,); without neurons never
+    distance: Integers  # u before the reset minus the threshold's ceiling where it fired, else 0, (neurons,)
+    outputs: Integers  # spikes or counts, (outputs,)
+    currents: Integers  # I, (neurons,)
 
 
 class WindowRecord(NamedTuple):
     """A whole window: all that learning needs, and the counts that statistics want."""
 
     inputs: Integers  # (T, inputs), or (inputs,) for static inputs
-    fired: tuple[Integers, ...]  # a layer: bool, (T, fan_out)
-    distance: tuple[Integers, ...]  # a layer: (T, fan_out)
-    scores: Integers  # (classes,)
-    sops: tuple[int, ...]  # a layer: nonzero inputs times fan_out (static inputs: once a window)
+    fired: tuple[Integers, ...]  # a layer: bool, (T, neurons)
+    distance: tuple[Integers, ...]  # a layer: (T, neurons)
+    outputs: tuple[Integers, ...]  # a layer: (T, outputs)
+    scores: Integers  # (rows,)
+    sops: tuple[int, ...]  # a layer: weights added for its inputs, a count's as often (static: once a window)
 
 
 class NetState(NamedTuple):
@@ -48,15 +66,17 @@ class NetState(NamedTuple):
     carry: tuple[Integers | None, ...]  # (fan_in, fan_out) in 0 .. 255, None without carry
     update: int  # updates completed, modulo 2^32
     rate_decay: int  # 0 .. 15: the learning rate is halved this often
+    classes: int  # active rows of the readout
 
 
 class LayerErrors(NamedTuple):
-    """What passes one layer in learning, (T, fan_out) each unless said."""
+    """What passes one layer in learning, (T, neurons) each unless said."""
 
-    inter: Integers | None  # what comes down (section 3.2), at every step; None for the last layer
+    inter: Integers | None  # what comes down by weights (section 3.2), of all takers; None for the last layer
     d: Integers  # at every step; only used where the layer fired
-    e: Integers  # at spikes, else 0; of a linear readout (fan_out,), the same at every step
+    e: Integers  # at spikes, else 0; of a linear readout (rows,), the same at every step
     eps: Integers  # over time (section 3.4)
+    eta: Integers  # of the currents
 
 
 class Update(NamedTuple):
@@ -80,13 +100,22 @@ def rnd(x: Integers, n: int) -> Integers:
     return x if n == 0 else np.sign(x) * ((np.abs(x) + (1 << n - 1)) >> n)
 
 
+def shifted(x: Integers, n: int) -> Integers:
+    """x / 2^n, rounded for n > 0, exact for n <= 0."""
+    return rnd(x, n) if n >= 0 else x << -n
+
+
 def sat(x: Integers, bound: int) -> Integers:
     return np.clip(x, -bound, bound)
 
 
 def product(a: Integers, b: Integers) -> Integers:
-    """a @ b for integers: exact, because every sum here is far below the 2^53 that float64 holds."""
-    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+    """a @ b for integers: exact, because every sum here is far below the 2^53 that float64 holds.
+
+    Where b comes in floats already, in those: they hold its sums.
+    """
+    b = b if b.dtype.kind == "f" else b.astype(np.float64)
+    return (a.astype(b.dtype) @ b).astype(np.int64)
 
 
 # Section 2: inference
@@ -95,7 +124,7 @@ def product(a: Integers, b: Integers) -> Integers:
 def threshold(layer: IntegerLayer, age: Integers) -> Integers:
     """theta at `age` (steps since the last spike, or since the window's start), 8 fractional bits."""
     decays = age if layer.neuron == NeuronKind.IF else age - 1
-    return np.maximum(0, layer.theta0 - layer.alpha * decays)
+    return np.maximum(0, per_neuron(layer, layer.theta0) - per_neuron(layer, layer.alpha) * decays)
 
 
 def ceiling(theta: Integers) -> Integers:
@@ -103,9 +132,64 @@ def ceiling(theta: Integers) -> Integers:
     return (theta + 255) >> 8
 
 
-def begin(model: IntegerModel) -> WindowState:
-    """The start of a window: as if every neuron had just fired."""
-    zeros = tuple(np.zeros(layer.fan_out, np.int64) for layer in model.layers)
+def windows_of(layer: IntegerLayer, shape: Map, x: Integers) -> Integers:
+    """What each position of a convolution sees, (..., positions, fan_in); x : (..., inputs) of that shape."""
+    q, k, stride = layer.padding, layer.kernel, layer.stride
+    image = x.reshape(*x.shape[:-1], *shape)
+    edge = [(0, 0)] * (x.ndim - 1)
+    image = np.pad(image, [*edge, (q, q), (q, q), (0, 0)])
+    views = sliding_window_view(image, (k, k), axis=(-3, -2))[..., ::stride, ::stride, :, :, :]
+    views = np.moveaxis(views, -3, -1)  # (..., y, x, ky, kx, channel)
+    return views.reshape(*x.shape[:-1], layer.positions, layer.fan_in)
+
+
+def weighted(model: IntegerModel, l: int, w: Integers, x: Integers) -> Integers:
+    """What layer l's weights make of its inputs, (..., neurons); x : (..., inputs)."""
+    layer = model.layers[l]
+    if layer.conv:
+        found = product(windows_of(layer, incoming(model.layers, l), x), w)
+        return found.reshape(*x.shape[:-1], layer.neurons)
+    if x.ndim > 1 or w.dtype.kind == "f":
+        return product(x, w)
+    lines = np.flatnonzero(x)
+    return x[lines].astype(np.int64) @ w[lines].astype(np.int64)
+
+
+def per_neuron(layer: IntegerLayer, values: Integers) -> Integers:
+    """What channels have, (fan_out,), for neurons, (neurons,)."""
+    return np.tile(values, layer.positions)
+
+
+def in_pools(layer: IntegerLayer, size: int, x: Integers) -> Integers:
+    """Neurons in their pooling windows, (..., height, width, channels, size * size); x : (..., neurons)."""
+    height, width, channels = layer.map
+    whole = x.reshape(*x.shape[:-1], height, width, channels)
+    whole = whole[..., : height // size * size, : width // size * size, :]
+    split = whole.reshape(*x.shape[:-1], height // size, size, width // size, size, channels)
+    split = np.moveaxis(np.moveaxis(split, -2, -1), -4, -2)  # (..., y, x, channel, in y, in x)
+    return split.reshape(*split.shape[:-2], size * size)
+
+
+def pooled(layer: IntegerLayer, a: Integers) -> Integers:
+    """Outputs, (..., outputs), of spikes or counts, (..., neurons)."""
+    if layer.pooling == Pooling.NONE:
+        return a
+    found = in_pools(layer, layer.pool_size, a)
+    found = found.max(axis=-1) if layer.pooling == Pooling.MAX else found.sum(axis=-1)
+    return found.reshape(*a.shape[:-1], layer.outputs.size)
+
+
+def values(model: IntegerModel, l: int, currents: Integers) -> Integers:
+    """Currents of layer l's source, (..., neurons), as the values that layer l takes, (..., inputs)."""
+    layer, before = model.layers[l], model.layers[source(model.layers, l)]
+    found = in_pools(before, layer.value_pool, currents).sum(axis=-1)
+    found = np.clip(rnd(found, layer.value_shift), -128, 127)
+    return found.reshape(*currents.shape[:-1], incoming(model.layers, l).size)
+
+
+def begin(model: IntegerModel, lead: tuple[int, ...] = ()) -> WindowState:
+    """The start of a window (of many, with leading axes): as if every neuron had just fired."""
+    zeros = tuple(np.zeros((*lead, layer.neurons), np.int64) for layer in model.layers)
     return WindowState(0, zeros, zeros, zeros[-1])
 
 
@@ -114,29 +198,43 @@ def step(
 ) -> tuple[WindowState, tuple[LayerStep, ...]]:
     """One time step of the whole network. x : (inputs,) in its kind's range; static: the same each step."""
     t = state.step + 1
-    u_after, last_after, steps = [], [], []
-    for layer, w, u, last in zip(model.layers, weights, state.u, state.last, strict=True):
-        lines = np.flatnonzero(x)
-        current = x[lines].astype(np.int64) @ w[lines] + layer.bias
+    static = state.static
+    u_after, last_after = [], []
+    steps: list[LayerStep] = []
+    for l, (layer, w, u, last) in enumerate(zip(model.layers, weights, state.u, state.last, strict=True)):
+        if l:
+            before = steps[source(model.layers, l)]
+            x = values(model, l, before.currents) if layer.value_pool else before.outputs
+        if l == 0 and model.input_kind == InputKind.STATIC:
+            static = weighted(model, l, w, x) if static is None else static
+            current = static
+        else:
+            current = weighted(model, l, w, x)
+        current = current + per_neuron(layer, layer.bias)
+        if layer.current is not None:
+            current = current + shifted(steps[layer.current].currents, layer.current_shift)
+        fired, distance = np.zeros(current.shape, bool), np.zeros(current.shape, np.int64)
         if layer.neuron == NeuronKind.LINEAR:
             u = u + current
-            fired, distance = np.zeros(layer.fan_out, bool), np.zeros(layer.fan_out, np.int64)
-        else:
+        elif layer.spiking:
             u = (u >> 1 if layer.neuron == NeuronKind.LIF else u) + current
             least = ceiling(threshold(layer, t - last))
             fired = u >= least
             distance = np.where(fired, u - least, 0)
             u = np.where(fired, 0, u)
             last = np.where(fired, t, last)
+        a = fired.astype(np.int64)
+        if layer.add is not None:
+            a = a + steps[layer.add].outputs
         u_after.append(u)
         last_after.append(last)
-        steps.append(LayerStep(fired, distance))
-        x = fired.astype(np.int64)
-    return WindowState(t, tuple(u_after), tuple(last_after), state.counts + x), tuple(steps)
+        steps.append(LayerStep(fired, distance, pooled(layer, a), current))
+    counts = state.counts + steps[-1].outputs
+    return WindowState(t, tuple(u_after), tuple(last_after), counts, static), tuple(steps)
 
 
 def scores(model: IntegerModel, state: WindowState) -> Integers:
-    """o, (classes,): sums of a linear readout, or spike counts."""
+    """o of every row, (..., rows): sums of a linear readout, or spike counts."""
     return state.u[-1] if model.layers[-1].neuron == NeuronKind.LINEAR else state.counts
 
 
@@ -160,18 +258,48 @@ def check_window(model: IntegerModel, inputs: Integers) -> Integers:
 def run_window(model: IntegerModel, weights: tuple[Integers, ...], inputs: Integers) -> WindowRecord:
     """A whole window from rest. inputs : (T, inputs), or (inputs,) for static inputs. Raises DataError."""
     inputs = check_window(model, inputs)
-    weights = tuple(w.astype(np.int64) for w in weights)
     state, record = begin(model), []
     for t in range(model.window):
         state, steps = step(model, weights, state, inputs if inputs.ndim == 1 else inputs[t])
         record.append(steps)
-    fired = tuple(np.array([steps[l].fired for steps in record]) for l in range(len(model.layers)))
-    distance = tuple(np.array([steps[l].distance for steps in record]) for l in range(len(model.layers)))
-    sops = tuple(
-        int(np.count_nonzero(x)) * layer.fan_out
-        for x, layer in zip((inputs, *fired[:-1]), model.layers, strict=True)
-    )
-    return WindowRecord(inputs, fired, distance, scores(model, state), sops)
+
+    def all_steps(name: str) -> tuple[Integers, ...]:
+        return tuple(np.array([getattr(steps[l], name) for steps in record]) for l in range(len(model.layers)))
+
+    outputs = all_steps("outputs")
+    sops = tuple(_sops(model, l, inputs, outputs) for l in range(len(model.layers)))
+    return WindowRecord(inputs, all_steps("fired"), all_steps("distance"), outputs, scores(model, state), sops)
+
+
+def _sops(model: IntegerModel, l: int, inputs: Integers, outputs: tuple[Integers, ...]) -> int:
+    """Weights that layer l added in a window: a value's once, a count's as often as it counts."""
+    layer, before = model.layers[l], source(model.layers, l)
+    if layer.value_pool:
+        x = np.ones((model.window, incoming(model.layers, l).size), np.int64)
+    else:
+        x = (inputs != 0).astype(np.int64) if before < 0 else outputs[before]
+    if layer.conv:
+        x = windows_of(layer, incoming(model.layers, l), x)
+    return int(x.sum()) * layer.fan_out
+
+
+def run_windows(model: IntegerModel, weights: tuple[Integers, ...], inputs: Integers) -> Integers:
+    """Scores of many windows at once, (samples, rows). inputs : (samples, T, inputs), static (samples, inputs).
+
+    Raises DataError.
+    """
+    inputs = np.stack([check_window(model, window) for window in inputs])
+    held = tuple(_held(model, l, w) for l, w in enumerate(weights))
+    state = begin(model, (len(inputs),))
+    for t in range(model.window):
+        state, _ = step(model, held, state, inputs if inputs.ndim == 2 else inputs[:, t])
+    return scores(model, state)
+
+
+def _held(model: IntegerModel, l: int, w: Integers) -> Integers:
+    """Weights in floats that hold every sum of layer l exactly."""
+    most = model.layers[l].fan_in * model.largest_inputs[l] * -model.layers[l].weight_limits[0]
+    return w.astype(np.float32 if most < 2**24 else np.float64)
 
 
 def octaves(model: IntegerModel, o: Integers) -> tuple[Integers, Integers]:
@@ -188,8 +316,17 @@ def softmax(model: IntegerModel, o: Integers) -> Integers:
     return (32768 * e + total // 2) // total
 
 
-def predict(model: IntegerModel, o: Integers) -> tuple[int, int]:
-    """The class with the largest score (of equal ones the lowest), and its probability in 1 / 32768."""
+def active(model: IntegerModel, o: Integers, classes: int | None = None) -> Integers:
+    """Scores of the classes, (classes,), of those of all rows."""
+    return o[: model.classes if classes is None else classes]
+
+
+def predict(model: IntegerModel, o: Integers, classes: int | None = None) -> tuple[int, int]:
+    """The class with the largest score (of equal ones the lowest), and its probability in 1 / 32768.
+
+    o : scores of all rows; classes : the active ones, None for those of the start.
+    """
+    o = active(model, o, classes)
     label = int(o.argmax())
     return label, int(softmax(model, o)[label])
 
@@ -203,14 +340,18 @@ def log_likelihood(model: IntegerModel, o: Integers) -> Integers:
 # Section 3: learning
 
 
-def score_errors(model: IntegerModel, o: Integers, label: int) -> Integers:
-    """e of section 3.1, (classes,)."""
-    target = np.arange(model.classes) == label
+def score_errors(model: IntegerModel, o: Integers, label: int, classes: int | None = None) -> Integers:
+    """e of section 3.1, (rows,), 0 for spare rows."""
+    rows = len(o)
+    o = active(model, o, classes)
+    target = np.arange(len(o)) == label
     if model.loss == Loss.CROSS_ENTROPY:
-        return sat(np.where(target, 32768, 0) - softmax(model, o), 32767)
-    wanted = np.where(target, model.desired, model.others)
-    wrong = np.where(target, o < wanted, o > wanted)
-    return np.where(wrong, sat((wanted - o) * model.count_mult, 32767), 0)
+        e = sat(np.where(target, 32768, 0) - softmax(model, o), 32767)
+    else:
+        wanted = np.where(target, model.desired, model.others)
+        wrong = np.where(target, o < wanted, o > wanted)
+        e = np.where(wrong, sat((wanted - o) * model.count_mult, 32767), 0)
+    return np.pad(e, (0, rows - len(e)))
 
 
 def gate(layer: IntegerLayer, ds: Integers, distance: Integers) -> Integers:
@@ -267,44 +408,119 @@ def spread(layer: IntegerLayer, fired: Integers, e: Integers) -> Integers:
     return error_over_time(layer, fired, e)
 
 
+def unpooled(layer: IntegerLayer, fired: Integers, d: Integers) -> Integers:
+    """d of outputs, (T, outputs), at the neurons that made them, (T, neurons) (section 3.2)."""
+    if layer.pooling == Pooling.NONE:
+        return d
+    steps, z, (height, width, channels) = len(fired), layer.pool_size, layer.map
+    shape = (steps, *layer.outputs)
+    to = np.broadcast_to(d.reshape(*shape, 1), (*shape, z * z))
+    if layer.pooling == Pooling.MAX:
+        spikes = in_pools(layer, z, fired)
+        to = to * (spikes & (spikes.cumsum(axis=-1) == 1))
+    found = np.zeros((steps, height, width, channels), np.int64)
+    to = np.moveaxis(to.reshape(*shape, z, z), (-2, -1), (2, 4))  # (T, y, in y, x, in x, channel)
+    covered = (shape[1] * z, shape[2] * z)
+    found[:, : covered[0], : covered[1]] = to.reshape(steps, *covered, channels)
+    return found.reshape(steps, -1)
+
+
+def sent_down(model: IntegerModel, l: int, w: Integers, eta: Integers) -> Integers:
+    """inter of section 3.2: errors of layer l's currents, (T, neurons), at its inputs, (T, inputs)."""
+    layer = model.layers[l]
+    if not layer.conv:
+        return product(eta, w.T)
+    steps, q, k, stride = len(eta), layer.padding, layer.kernel, layer.stride
+    height, width, channels = incoming(model.layers, l)
+    out_height, out_width, _ = layer.map
+    rows = product(eta.reshape(steps, layer.positions, layer.fan_out), w.T)
+    rows = rows.reshape(steps, out_height, out_width, k, k, channels)
+    padded = np.zeros((steps, height + 2 * q, width + 2 * q, channels), np.int64)
+    for ky in range(k):
+        for kx in range(k):
+            seen = padded[:, ky : ky + stride * out_height : stride, kx : kx + stride * out_width : stride]
+            seen += rows[:, :, :, ky, kx]
+    return padded[:, q : q + height, q : q + width].reshape(steps, -1)
+
+
 def backward(
-    model: IntegerModel, weights: tuple[Integers, ...], record: WindowRecord, label: int
+    model: IntegerModel,
+    weights: tuple[Integers, ...],
+    record: WindowRecord,
+    label: int,
+    classes: int | None = None,
 ) -> tuple[LayerErrors | None, ...]:
     """The errors of every layer that they pass (sections 3.1 to 3.4), from the readout down."""
     errors: list[LayerErrors | None] = [None] * len(model.layers)
-    inter: Integers | None = None
-    d = score_errors(model, record.scores, label)
+    terms: dict[int, Integers] = {}  # of a layer's outputs: the sum of what came from those above
+    inters: dict[int, Integers] = {}
+    added: dict[int, Integers] = {}  # of a layer's currents
+
+    def give(to: dict[int, Integers], k: int, what: Integers) -> None:
+        to[k] = to[k] + what if k in to else what
+
     for l in range(len(model.layers) - 1, -1, -1):
         if not model.passes(l):
-            break
+            continue
         layer, fired = model.layers[l], record.fired[l]
-        above = errors[l + 1] if l + 1 < len(model.layers) else None
-        if above is not None:
-            inter = product(above.eps, weights[l + 1].T)
-            d = sat(rnd(inter, layer.down_shift), 32767)
+        inter = None
+        if l + 1 == len(model.layers):
+            d = score_errors(model, record.scores, label, classes)
+        else:
+            nothing = np.zeros(record.outputs[l].shape, np.int64)
+            inter = unpooled(layer, fired, inters.get(l, nothing))
+            d = unpooled(layer, fired, sat(terms.get(l, nothing), 32767))
         if layer.neuron == NeuronKind.LINEAR:
             e = sat(d, layer.error_limit)
         else:
             d = np.broadcast_to(d, fired.shape)
             e = spike_errors(layer, fired, record.distance[l], d)
-        errors[l] = LayerErrors(inter, d, e, spread(layer, fired, e))
+        eps = spread(layer, fired, e)
+        eta = sat(eps + added[l], layer.error_limit) if l in added else eps
+        errors[l] = LayerErrors(inter, d, e, eps, eta)
+
+        below = source(model.layers, l)
+        if below >= 0 and model.passes(below):
+            down = sent_down(model, l, weights[l], eta)
+            give(inters, below, down)
+            give(terms, below, sat(rnd(down, model.layers[below].down_shift + layer.input_down), 32767))
+        if layer.add is not None and model.passes(layer.add):
+            give(terms, layer.add, sat(shifted(d, layer.add_down), 32767))
+        if layer.current is not None and model.passes(layer.current):
+            give(added, layer.current, sat(shifted(eta, layer.current_down), 32767))
     return tuple(errors)
 
 
-def update_unit(model: IntegerModel, layer: IntegerLayer, e: Integers, rate_decay: int) -> Integers:
-    """e2 of section 3.5: the error in 2^-15 of a weight's LSB."""
-    r = layer.rate_shift + rate_decay
-    return sat(rnd(e, r) if r >= 0 else e << -r, 32767 // model.window)
+def update_unit(model: IntegerModel, l: int, e: Integers, rate_decay: int) -> Integers:
+    """e2 (or eta2) of section 3.5: an error of layer l in 2^-15 of a weight's LSB."""
+    return sat(shifted(e, model.layers[l].rate_shift + rate_decay), model.update_limit(l))
 
 
-def weight_sums(model: IntegerModel, l: int, record: WindowRecord, eps2: Integers) -> Integers:
+def update_errors(
+    model: IntegerModel, l: int, record: WindowRecord, errors: LayerErrors, rate_decay: int
+) -> Integers:
+    """eta2 of section 3.5, (T, neurons)."""
+    layer = model.layers[l]
+    if any(above.current == l and model.passes(m) for m, above in enumerate(model.layers)):
+        return update_unit(model, l, errors.eta, rate_decay)
+    return spread(layer, record.fired[l], update_unit(model, l, errors.e, rate_decay))
+
+
+def weight_sums(model: IntegerModel, l: int, record: WindowRecord, eta2: Integers) -> Integers:
     """S of section 3.5 for layer l, (fan_in, fan_out)."""
-    if l > 0 or model.input_kind == InputKind.SPIKES:
-        x = record.fired[l - 1] if l else record.inputs
-        return product(x.T, eps2)
-    x = record.inputs
-    total = np.outer(x, eps2.sum(axis=0)) if model.input_kind == InputKind.STATIC else product(x.T, eps2)
-    return sat(rnd(total, model.layers[l].input_shift), 32767)
+    layer = model.layers[l]
+    return sat(rnd(raw_sums(model, l, record, eta2), layer.input_shift), 32767)
+
+
+def raw_sums(model: IntegerModel, l: int, record: WindowRecord, eta2: Integers) -> Integers:
+    """The sums of section 3.5 before shift and saturation, (fan_in, fan_out)."""
+    layer, before = model.layers[l], source(model.layers, l)
+    x = record.inputs if before < 0 else record.outputs[before]
+    if x.ndim == 1:  # static
+        x, eta2 = x[None], eta2.sum(axis=0, keepdims=True)
+    if layer.conv:
+        x = windows_of(layer, incoming(model.layers, l), x)
+    return product(x.reshape(-1, layer.fan_in).T, eta2.reshape(-1, layer.fan_out))
 
 
 def lowbias32(x: Integers) -> Integers:
@@ -353,7 +569,16 @@ def fresh(model: IntegerModel) -> NetState:
     carry = tuple(
         np.full(layer.weights.shape, 128, np.int64) if layer.carry else None for layer in model.layers
     )
-    return NetState(tuple(layer.weights for layer in model.layers), carry, 0, 0)
+    return NetState(tuple(layer.weights for layer in model.layers), carry, 0, 0, model.classes)
+
+
+def activate(model: IntegerModel, state: NetState) -> NetState:
+    """The state with one more row of the readout as a class. Raises LabelError where no row is spare."""
+    if state.classes == model.layers[-1].fan_out:
+        raise LabelError(
+            f"all {state.classes} rows of the readout are classes; quantize with spare rows for more"
+        )
+    return state._replace(classes=state.classes + 1)
 
 
 def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int) -> Update:
@@ -362,8 +587,8 @@ def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int
     Raises LabelError, ModeError (no layer learns) or CapacityError (more spikes than the capacity); no error
     changes the state given.
     """
-    if not 0 <= label < model.classes:
-        raise LabelError(f"label is {label}; the classes are 0 .. {model.classes - 1}")
+    if not 0 <= label < state.classes:
+        raise LabelError(f"label is {label}; the classes are 0 .. {state.classes - 1}")
     if model.lowest_learning is None:
         raise ModeError("no layer of this model learns; quantize it with learning layers")
     for l, layer in enumerate(model.layers):
@@ -373,15 +598,15 @@ def learn(model: IntegerModel, state: NetState, record: WindowRecord, label: int
                 f"learning holds {layer.capacity} (the image's spike capacity)"
             )
 
-    errors = backward(model, state.weights, record, label)
+    errors = backward(model, state.weights, record, label, state.classes)
     sums: list[Integers | None] = [None] * len(model.layers)
     weights, carry = list(state.weights), list(state.carry)
     for l, (layer, error) in enumerate(zip(model.layers, errors, strict=True)):
         if layer.learns and error is not None:
-            e2 = update_unit(model, layer, error.e, state.rate_decay)
-            sums[l] = s = weight_sums(model, l, record, spread(layer, record.fired[l], e2))
+            eta2 = update_errors(model, l, record, error, state.rate_decay)
+            sums[l] = s = weight_sums(model, l, record, eta2)
             r16 = random16(model.seed, state.update, l, layer.fan_in, layer.fan_out)
             weights[l], carry[l] = move(layer, state.weights[l], state.carry[l], s, r16)
 
-    after = NetState(tuple(weights), tuple(carry), (state.update + 1) % 2**32, state.rate_decay)
+    after = state._replace(weights=tuple(weights), carry=tuple(carry), update=(state.update + 1) % 2**32)
     return Update(after, errors, tuple(sums))

@@ -182,8 +182,8 @@ def _errors(
         errors = by_layer[l]
         assert errors is not None
         e = errors.e[errors.e != 0]
-        e2 = reference.update_unit(model, layer, e, 0) if layer.learns else e
-        limit = 32767 // model.window if layer.learns else layer.error_limit
+        e2 = reference.update_unit(model, l, e, 0) if layer.learns else e
+        limit = model.update_limit(l) if layer.learns else layer.error_limit
         d = errors.d[record.fired[l]] if layer.spiking else errors.d
         # What a shift moved to zero on the way down is lost as much as what the update rounds away.
         came = e.size if errors.inter is None else _count(errors.inter[record.fired[l]])
@@ -193,8 +193,7 @@ def _errors(
         passed += gone + e.size
         sizes.append(np.abs(e2))
         if layer.learns:
-            e2_all = reference.update_unit(model, layer, errors.e, 0)
-            s = reference.weight_sums(model, l, record, reference.spread(layer, record.fired[l], e2_all))
+            s = reference.weight_sums(model, l, record, reference.update_errors(model, l, record, errors, 0))
             moves.append(np.abs(s[s != 0]))
     every, moved = np.concatenate(sizes), np.concatenate(moves) if moves else None
     return (
