@@ -292,14 +292,36 @@ def test_the_first_hello_after_a_fault_says_where(running: boards.Board, tmp_pat
         assert board.hello().name == NAME
 
 
+# Every board
+
+
+@pytest.mark.parametrize("name", list(boards.BOARDS))
+def test_every_board_streams_learns_and_comes_back_after_a_reset(name: str, emg: Integers) -> None:
+    host = Host()
+    kept = list(host.stream.push(emg))
+    with boards.start(name) as emulated, Board.open(emulated.port) as board:
+        assert board.info.name == name
+        board.deploy(IMAGE)
+        for k, window in enumerate(board.stream(emg)):
+            assert (window.label, window.confidence) == host.run(kept[k])
+            host.learn(k % CLASSES)
+            assert board.learn(k % CLASSES) == host.state.update
+        assert host.same_weights(board.weights())
+        emulated.reset()
+        with pytest.raises(BoardResetError):
+            board.status()
+        assert board.hello().has_model
+
+
+@pytest.mark.parametrize("name", list(boards.BOARDS))
+def test_a_fault_says_where_even_without_a_stack(name: str) -> None:
+    with pytest.raises(boards.BatchError, match=r"fault.*at 0x[0-9a-f]{8}, .*status 0x0000[0-9a-f]{4}"):
+        batch.run(name, [batch.fault()])
+    with pytest.raises(boards.BatchError, match=r"fault.*status 0x0000[0-9a-f]{4}"):
+        batch.run(name, [batch.fault(stack=True)])
+
+
 # What is not the board's fault
-
-
-def test_a_fault_says_where_even_without_a_stack() -> None:
-    with pytest.raises(boards.BatchError, match=r"fault.*at 0x0000[0-9a-f]{4}, .*status 0x00008200"):
-        batch.run(NAME, [batch.fault()])
-    with pytest.raises(boards.BatchError, match=r"fault.*at 0x00000000"):
-        batch.run(NAME, [batch.fault(stack=True)])
 
 
 def test_an_unknown_board_is_answered_with_those_there_are() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyedge import image
-from pyedge.boards import batch, icount
+from pyedge.boards import BOARDS, batch, icount
 from pyedge.quant.model import InputKind
 from tests.strategies import saturated_model
 from tests.test_board import IMAGE
@@ -21,9 +21,10 @@ def spikes(model, rate: float, seed: int = 0):
     return (np.random.default_rng(seed).random((model.window, model.inputs)) < rate).astype(np.int64)
 
 
-def test_counts_are_exact() -> None:
+@pytest.mark.parametrize("name", list(BOARDS))
+def test_counts_are_exact(name: str) -> None:
     turns = [1, 2, 10, 1000, 100_000]
-    _, regions = icount.measure(BOARD, [batch.spin(n) for n in turns])
+    _, regions = icount.measure(name, [batch.spin(n) for n in turns])
     overhead = regions[0].total.instructions - 2
     assert [region.total.instructions - overhead for region in regions] == [2 * n for n in turns]
     assert len({(region.total.loads, region.total.stores) for region in regions}) == 1

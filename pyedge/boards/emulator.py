@@ -132,7 +132,7 @@ def command(spec: BoardSpec, elf: Path) -> list[str]:
     """How the emulator is called, without the UART."""
     if not spec.emulator:
         raise UnknownBoardError(f"{spec.name} has no emulator; give the serial port of a real one")
-    machine = ["-machine", spec.machine, "-display", "none", "-monitor", "none"]
+    machine = ["-machine", spec.machine, "-bios", "none", "-display", "none", "-monitor", "none"]
     return [tool(spec.emulator), *machine, "-kernel", str(elf)]
 
 

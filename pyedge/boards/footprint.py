@@ -10,7 +10,7 @@ from pyedge.boards.errors import BuildError
 from pyedge.boards.registry import board
 
 MAP_SECTION = re.compile(r"^ (\.[\w.$-]+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$", re.MULTILINE)
-CODE = (".text", ".rodata", ".data")
+CODE = (".text", ".rodata", ".srodata", ".data", ".sdata")
 LINK = ("frame", "server", "text")  # objects of runtime_c/link
 
 

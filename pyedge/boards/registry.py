@@ -61,7 +61,27 @@ ARMV6M = replace(
     core="cortex-m0",
 )
 
-BOARDS: dict[str, BoardSpec] = {board.name: board for board in (AN386, AN385, ARMV6M)}
+AN547 = replace(
+    AN386,
+    name="mps3-an547",
+    title="ARM MPS3 with AN547: Cortex-M55 with Helium and FPU, 512 KB of code memory, 4 MB of RAM",
+    core="cortex-m55",
+    machine="mps3-an547",
+    bank=2 * MIB,
+    ram=4 * MIB,
+    clock_hz=32_000_000,
+)
+RISCV_VIRT = replace(
+    AN386,
+    name="riscv-virt",
+    title="QEMU's RISC-V machine `virt` as a microcontroller: rv32imac in machine mode",
+    core="rv32imac",
+    machine="virt",
+    emulator="qemu-system-riscv32",
+    prefix="riscv64-unknown-elf-",
+)
+
+BOARDS: dict[str, BoardSpec] = {board.name: board for board in (AN386, AN385, ARMV6M, AN547, RISCV_VIRT)}
 
 
 def board(name: str) -> BoardSpec:

@@ -10,6 +10,15 @@
 #include "edge/stream.h"
 #include "semihosting.h"
 
+// Two instructions a turn; and a stack with no room left.
+#if defined(__riscv)
+#define TURN "0: addi %0, %0, -1\n\tbnez %0, 0b"
+#define LOSE_STACK "la sp, stack_bottom\n\tsw zero, -4(sp)"
+#else
+#define TURN ".syntax unified\n0: subs %0, #1\n\tbne 0b"
+#define LOSE_STACK "ldr r0, =stack_bottom\n\tmsr msp, r0\n\tpush {r0-r7}"
+#endif
+
 #define MARK __attribute__((noinline, used)) void
 
 enum operation {
@@ -33,7 +42,7 @@ enum operation {
 enum { EXIT_FILES = 2, EXIT_OPERATION = 3, EXIT_MEMORY = 4, EXIT_FAULT = 70 };
 
 #define PAINT 0x5AFE57ACu
-extern uint32_t stack_bottom[], stack_top[];  // from sections.ld
+extern uint32_t stack_bottom[], stack_top[];  // from the linker script
 
 typedef struct {
     uint32_t code, a, b, size;
@@ -202,7 +211,7 @@ static int32_t set_alignment(const request_t *r, const uint8_t *bytes) {
 
 static void spin(uint32_t turns) {
     mark_spin();
-    __asm volatile(".syntax unified\n0: subs %0, #1\n\tbne 0b" : "+l"(turns)::"cc");
+    __asm volatile(TURN : "+l"(turns)::"cc");
     mark_end();
 }
 
@@ -220,7 +229,7 @@ static int32_t stack_used(void) {
 
 // For the test of the fault handler.
 static void fault(uint32_t how) {
-    if (how == 1) __asm volatile("ldr r0, =stack_bottom\n\tmsr msp, r0\n\tpush {r0-r7}" ::: "r0", "memory");
+    if (how == 1) __asm volatile(LOSE_STACK);
     *(volatile uint32_t *)0xF0000000u = 0;
 }
 

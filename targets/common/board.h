@@ -36,6 +36,9 @@ uint32_t board_events(void);
 // Sleeps until an interrupt after the one that `seen` counted; returns at once if there was one already.
 void board_wait(uint32_t seen);
 
+// On RISC-V: finds out which interrupt there is and has it handled.
+void board_interrupt(void);
+
 // Starts the board anew. Does not return.
 void board_reset(void) __attribute__((noreturn));
 
@@ -43,8 +46,8 @@ void board_reset(void) __attribute__((noreturn));
 
 typedef struct board_fault {
     uint32_t count;   // faults since power on
-    uint32_t status;  // CFSR of the last one
-    uint32_t pc, lr;  // 0 if the stack was lost
+    uint32_t status;  // of the last one: CFSR (Cortex-M), mcause (RISC-V)
+    uint32_t pc, lr;  // 0 if they were on a stack that was lost
 } board_fault_t;
 
 // The fault that caused the last reset; asked once, it is forgotten. Returns it, or NULL.

@@ -1,8 +1,17 @@
 # edge_board(NAME SOURCES ... PAYLOAD n RING n BUDGET n): the firmware and the test firmwares of one board.
 #
-# SOURCES are the board's own and its drivers; memory.ld lies beside its CMakeLists.txt. PAYLOAD: bytes of a link frame; RING: raw
+# SOURCES are the board's own and its UART driver; memory.ld lies beside its CMakeLists.txt. PAYLOAD: bytes of a link frame; RING: raw
 # samples that wait while the net learns; BUDGET: synapses a slice of learning.
 set(EDGE_COMMON ${CMAKE_CURRENT_LIST_DIR})
+include_guard()
+
+# A compiler without a C library gets the few functions it is asked for.
+if(EDGE_FREESTANDING AND NOT TARGET edge_string)
+    add_library(edge_string STATIC ${EDGE_COMMON}/freestanding/string.c)
+    target_compile_options(edge_string PRIVATE -O2 -fno-tree-loop-distribute-patterns -Wall -Wextra -Wconversion)
+    target_link_libraries(edge_string PUBLIC gcc)
+endif()
+
 set(EDGE_BOARD "" CACHE STRING "Build only this board; empty: every board of the core")
 
 function(edge_board name)
@@ -12,20 +21,21 @@ function(edge_board name)
     endif()
     foreach(program firmware batch kernels)
         set(elf ${name}-${program})
-        add_executable(${elf} ${EDGE_COMMON}/startup.c ${board_SOURCES} ${EDGE_COMMON}/${program}.c
+        add_executable(${elf} ${EDGE_COMMON}/startup_${EDGE_ARCHITECTURE}.c ${EDGE_COMMON}/fault.c ${EDGE_COMMON}/serial.c
+            ${board_SOURCES} ${EDGE_COMMON}/${program}.c
             $<$<NOT:$<STREQUAL:${program},firmware>>:${EDGE_COMMON}/semihosting.c>)
         target_include_directories(${elf} PRIVATE ${EDGE_COMMON})
         target_compile_definitions(${elf} PRIVATE
             BOARD_PAYLOAD=${board_PAYLOAD} BOARD_RING=${board_RING} BOARD_BUDGET=${board_BUDGET})
         target_compile_options(${elf} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wvla
             $<$<BOOL:${EDGE_WERROR}>:-Werror>)
-        target_link_libraries(${elf} PRIVATE edge)
+        target_link_libraries(${elf} PRIVATE edge $<$<BOOL:${EDGE_FREESTANDING}>:edge_string>)
         target_link_options(${elf} PRIVATE
-            -T${CMAKE_CURRENT_SOURCE_DIR}/memory.ld -T${EDGE_COMMON}/sections.ld
+            -T${CMAKE_CURRENT_SOURCE_DIR}/memory.ld -T${EDGE_COMMON}/sections_${EDGE_ARCHITECTURE}.ld
             -Wl,--fatal-warnings -Wl,-Map=$<TARGET_FILE_DIR:${elf}>/${elf}.map)
         set_target_properties(${elf} PROPERTIES
             SUFFIX .elf RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/firmware
-            LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/memory.ld;${EDGE_COMMON}/sections.ld"
+            LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/memory.ld;${EDGE_COMMON}/sections_${EDGE_ARCHITECTURE}.ld"
             C_STANDARD 11 C_EXTENSIONS ON)
     endforeach()
     set(test ${EDGE_COMMON}/../../tests/c/test_kernels.c)

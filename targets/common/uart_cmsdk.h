@@ -1,4 +1,4 @@
-// The UART of ARM's CMSDK (MPS2, MPS3 boards): interrupts in both directions, a ring for what is to be sent.
+// The UART of ARM's CMSDK (MPS2, MPS3 boards).
 // SPDX-License-Identifier: Apache-2.0
 #ifndef UART_CMSDK_H
 #define UART_CMSDK_H
@@ -15,9 +15,5 @@ typedef struct uart_cmsdk {
 
 // Stated by the board.
 extern const uart_cmsdk_t board_uart;
-
-// Interrupt handlers, for the board's vector table.
-void uart_cmsdk_receive(void);
-void uart_cmsdk_transmit(void);
 
 #endif

@@ -1,6 +1,5 @@
 // Every kernel set of this machine gives the bits of portable C, at the extremes too.
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../../runtime_c/src/kernels/kernels.h"
@@ -101,8 +100,8 @@ static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int
     for (uint32_t k = 0; k < (flat ? 1 : window) * tw / 2; k++) {
         const uint32_t word = k % (tw / 2), first = word / 2 * 4 + word % 2;
         const int32_t low = (int16_t)eps[k], high = (int16_t)((eps[k] - (uint32_t)low) >> 16);
-        const uint32_t low_bound = (uint32_t)(abs(low) + 31) / 32,
-                       high_bound = (uint32_t)(abs(high) + 31) / 32;
+        const uint32_t low_bound = (uint32_t)((low < 0 ? -low : low) + 31) / 32,
+                       high_bound = (uint32_t)((high < 0 ? -high : high) + 31) / 32;
         if (low_bound > bounds[first]) bounds[first] = (uint8_t)(low_bound < 255 ? low_bound : 255);
         if (high_bound > bounds[first + 2])
             bounds[first + 2] = (uint8_t)(high_bound < 255 ? high_bound : 255);
@@ -136,6 +135,7 @@ bool test_kernels(void) {
 
 #ifndef TEST_ON_BOARD
 #include <stdio.h>
+#include <stdlib.h>
 
 void failed(const char *condition, int line, int number) {
     fprintf(stderr, "line %d: %s (case %d)\n", line, condition, number);

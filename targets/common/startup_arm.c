@@ -4,23 +4,17 @@
 #include <stdint.h>
 
 #include "board.h"
+#include "fault.h"
 
-// From sections.ld.
+// From sections_arm.ld.
 extern uint32_t stack_bottom[], stack_top[], data_load[], data_start[], data_end[], bss_start[], bss_end[];
 
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
 #define AIRCR (*(volatile uint32_t *)0xE000ED0Cu)
 #define CFSR (*(volatile uint32_t *)0xE000ED28u)
 #define RESET_KEY 0x05FA0004u
-#define FAULT_FRESH 0x544C4146u  // a fault nobody asked about yet
-#define FAULT_SEEN 0x4E454553u
 
 typedef void (*vector_t)(void);
-
-static struct {
-    uint32_t magic;
-    board_fault_t fault;
-} record __attribute__((section(".noinit")));
 
 int main(void);
 void reset_handler(void) __attribute__((noreturn));
@@ -49,22 +43,10 @@ __attribute__((naked)) void fault_handler(void) {
                    ".ltorg");
 }
 
+// An exception frame is r0-r3, r12, lr, pc, psr, all of it inside the stack. Cores without a CFSR read 0 there.
 void fault_report(const uint32_t *frame) {
-    // An exception frame is r0-r3, r12, lr, pc, psr, all of it inside the stack.
     int whole = frame >= stack_bottom && frame + 8 <= stack_top;
-    int counted = record.magic == FAULT_FRESH || record.magic == FAULT_SEEN;
-    record.fault.count = counted ? record.fault.count + 1 : 1;
-    record.fault.status = CFSR;
-    record.fault.pc = whole ? frame[6] : 0;
-    record.fault.lr = whole ? frame[5] : 0;
-    record.magic = FAULT_FRESH;
-    board_reset();
-}
-
-const board_fault_t *board_last_fault(void) {
-    if (record.magic != FAULT_FRESH) return NULL;
-    record.magic = FAULT_SEEN;
-    return &record.fault;
+    fault_note(CFSR, whole ? frame[6] : 0, whole ? frame[5] : 0);
 }
 
 void board_reset(void) {
