@@ -6,21 +6,20 @@
     .syntax unified
     .thumb
 
-// Frame, from sp: the list's offsets (64, then a sentinel that carries when an address is added), then
-#define U 264       // the tile's membranes
-#define U_END 268   // where tiles of 16 end
-#define LEAK 272
-#define W 276       // the tile's weights in row 0, where no register has them
-#define ENTRY 280   // where the spikes after the first begin
-#define REST 284    // outputs beyond tiles of 16
-#define WIDEN 288       // where membranes are kept or leaked
-#define BIAS 292        // 128 times the spikes
-#define FRAME 296
+// Frame, from sp: the list's addresses of weights, less 4 (64, then a sentinel that carries when an offset + 4 is added),
+#define U 264       // membranes - 16
+#define REST 268    // outputs in tiles of 16, + 4
+#define OUTPUTS 272
+#define ENTRY 276   // where the spikes after the first begin
+#define BIAS 280        // 128 times the spikes
+#define OFFSET 284
+#define FRAME 292
 #define N_ARGUMENT (FRAME + 36)
 #define LEAK_ARGUMENT (FRAME + 40)
 
 #ifdef EDGE_ARM_DSP
 #define ROW 22          // halfwords of add_sixteen
+#define TURN 8          // rows in a turn of the loop
 
 // even, odd += the four weights in w, as 16-bit lanes.
 .macro add_word even, odd, w
@@ -37,9 +36,6 @@
     asr     \u, \u, #1
 .endm
 
-.macro kept u
-.endm
-
 .macro add_lanes even, odd
     sxtah   r8, r8, \even
     sxtah   r9, r9, \odd
@@ -49,6 +45,7 @@
 
 #else
 #define ROW 38
+#define TURN 4
 
 // Weights are seen as b = w + 128, so that no lane borrows: even holds b0 + 65536 b2, odd holds b1 + 256 b2 + 65536 b3.
 .macro add_word even, odd, w
@@ -64,13 +61,8 @@
     and     \even, \w, #0x00FF00FF
 .endm
 
-// r12: 128 times the spikes.
 .macro leaked u
-    rsb     \u, r12, \u, asr #1
-.endm
-
-.macro kept u
-    sub     \u, \u, r12
+    rsb     \u, r12, \u, asr #1     // 128 times the spikes
 .endm
 
 .macro add_lanes even, odd
@@ -86,29 +78,18 @@
 .endm
 #endif
 
-// Four membranes at lr: leaked or kept, plus the sums.
-.macro widen way, even, odd
+// Four membranes at lr: leaked, plus the sums.
+.macro widen even, odd
     ldm     lr, {r8-r11}
-    \way    r8
-    \way    r9
-    \way    r10
-    \way    r11
+    leaked  r8
+    leaked  r9
+    leaked  r10
+    leaked  r11
     add_lanes \even, \odd
     stm     lr!, {r8-r11}
 .endm
 
-// The same for few outputs.
-.macro widen_either even, odd
-    ldr     r8, [sp, #LEAK]
-    cmp     r8, #0
-    bne     2f
-    widen   kept, \even, \odd
-    b       3f
-2:  widen   leaked, \even, \odd
-3:
-.endm
-
-// The address of the next row: offset + weights.
+// The address of the next row at the offset in r12.
 .macro next_row row
     ldr     \row, [lr], #4
     adds    \row, \row, r12
@@ -126,65 +107,71 @@
 
 // void edge_arm_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n, uint32_t leak)
 //
-// A tile of 16 outputs in eight registers of two 16-bit lanes: 64 * 128 fits.
+// A tile of 16 outputs in eight registers of two 16-bit lanes: 64 * 128 fits. Membranes that do not leak are doubled first: they
+// stay below 2^30.
 FUNCTION edge_arm_add_rows
     push    {r4-r11, lr}
     sub     sp, sp, #FRAME
-    ldr     r4, [sp, #N_ARGUMENT]
-    ldr     r12, [sp, #LEAK_ARGUMENT]
+    ldrd    r4, r5, [sp, #N_ARGUMENT]
+    cbnz    r5, .Lleaks
+    cmp     r4, #0
+    beq     .Ldone
+    mov     r12, r2
+0:  ldm     r0, {r5-r8}
+    lsl     r5, r5, #1
+    lsl     r6, r6, #1
+    lsl     r7, r7, #1
+    lsl     r8, r8, #1
+    stm     r0!, {r5-r8}
+    subs    r12, r12, #4
+    bne     0b
+    sub     r0, r0, r2, lsl #2
+.Lleaks:
     cmp     r4, #0
     beq     .Lleak_only
-    bic     r5, r2, #15
-    add     r5, r0, r5, lsl #2
-    strd    r0, r5, [sp, #U]
-    str     r12, [sp, #LEAK]
-    adr     r6, .Lkept
-    adr     r7, .Lleaked
-    cmp     r12, #0
-    it      eq
-    moveq   r7, r6
-    orr     r7, r7, #1
-    str     r7, [sp, #WIDEN]
+    sub     r0, r0, #16
+    str     r0, [sp, #U]
+    str     r2, [sp, #OUTPUTS]
+    bic     r12, r2, #15
+    add     r12, r12, #4
+    str     r12, [sp, #REST]
 #ifndef EDGE_ARM_DSP
-    str     r1, [sp, #W]
-    lsl     r12, r4, #7
-    str     r12, [sp, #BIAS]
+    lsl     r7, r4, #7
+    str     r7, [sp, #BIAS]
 #endif
-    and     r6, r2, #15
-    str     r6, [sp, #REST]
-    mov     r6, r4
 
-    // Lines become offsets, two at a time: one too many if n is odd, and overwritten.
+    // Four lines at a time become addresses: some too many, the first of them overwritten.
+    sub     r1, r1, #4
     mov     r7, sp
-0:  ldr     r9, [r3], #4
-    uxth    r8, r9
-    lsr     r9, r9, #16
-    mul     r8, r8, r2
-    mul     r9, r9, r2
-    strd    r8, r9, [r7], #8
-    subs    r6, r6, #2
+    mov     r6, r4
+0:  ldrh    r8, [r3], #2
+    ldrh    r9, [r3], #2
+    mla     r8, r8, r2, r1
+    mla     r9, r9, r2, r1
+    ldrh    r10, [r3], #2
+    ldrh    r11, [r3], #2
+    mla     r10, r10, r2, r1
+    mla     r11, r11, r2, r1
+    stm     r7!, {r8-r11}
+    subs    r6, r6, #4
     bhi     0b
-    add     r7, sp, r4, lsl #2
     mvn     r9, #0
-    str     r9, [r7]
+    str     r9, [sp, r4, lsl #2]
 
-    // The spikes after the first enter the loop of four where the last will end it.
-    subs    r8, r4, #1
+    // The spikes after the first enter the loop where the last will end it.
+    rsbs    r8, r4, #1
+    and     r9, r8, #TURN - 1
+    mov     r10, #ROW
+    mul     r9, r9, r10
     it      eq
-    moveq   r9, #4 * ROW + 2    // past the loop and its branch
-    itttt   ne
-    rsbne   r9, r8, #0
-    andne   r9, r9, #3
-    movne   r10, #ROW
-    mulne   r9, r9, r10
-    adr     r7, .Lfour
+    moveq   r9, #TURN * ROW + 2     // past the loop and its branch
+    adr     r7, .Lturn
     add     r7, r7, r9, lsl #1
     orr     r7, r7, #1
     str     r7, [sp, #ENTRY]
 
-    mov     r12, r1
-    cmp     r0, r5
-    beq     .Lrest
+    subs    r12, r12, #16
+    blo     .Lrest
 .Ltile:
     mov     lr, sp
     next_row r8
@@ -195,44 +182,31 @@ FUNCTION edge_arm_add_rows
     first_word r6, r7, r11
     next_row r8
     ldr     pc, [sp, #ENTRY]
-.Lfour:
-    add_sixteen
-    add_sixteen
-    add_sixteen
-    add_sixteen
-    bcc.w   .Lfour
-    ldr     lr, [sp, #U]
-#ifndef EDGE_ARM_DSP
-    ldr     r12, [sp, #BIAS]
-#endif
-    ldr     pc, [sp, #WIDEN]
-.Lkept:
-    widen   kept, r0, r1
-    widen   kept, r2, r3
-    widen   kept, r4, r5
-    widen   kept, r6, r7
-    b       .Lwidened
     .balign 4
-.Lleaked:
-    widen   leaked, r0, r1
-    widen   leaked, r2, r3
-    widen   leaked, r4, r5
-    widen   leaked, r6, r7
-.Lwidened:
-    str     lr, [sp, #U]
-    ldr     r8, [sp, #U_END]
+.Lturn:
+    .rept   TURN
+    add_sixteen
+    .endr
+    bcc.w   .Lturn
+    ldr     lr, [sp, #U]
+    add     lr, lr, r12, lsl #2
 #ifndef EDGE_ARM_DSP
-    ldr     r12, [sp, #W]
+    mov     r8, r12
+    ldr     r12, [sp, #BIAS]
+    str     r8, [sp, #OFFSET]
 #endif
-    add     r12, r12, #16
+    widen   r0, r1
+    widen   r2, r3
+    widen   r4, r5
+    widen   r6, r7
 #ifndef EDGE_ARM_DSP
-    str     r12, [sp, #W]
+    ldr     r12, [sp, #OFFSET]
 #endif
-    cmp     lr, r8
-    bne     .Ltile
+    subs    r12, r12, #16
+    bhs     .Ltile
 
 .Lrest:
-    ldr     r0, [sp, #REST]
+    ldrd    r12, r0, [sp, #REST]
     tst     r0, #8
     beq     .Lrest_of_four
     mov     lr, sp
@@ -247,15 +221,15 @@ FUNCTION edge_arm_add_rows
     add_word r4, r5, r9
     next_row r8
     bcc     0b
-1:  mov     r1, r12
-    ldr     lr, [sp, #U]
+1:  ldr     lr, [sp, #U]
+    add     lr, lr, r12, lsl #2
+    add     r1, r12, #8
 #ifndef EDGE_ARM_DSP
     ldr     r12, [sp, #BIAS]
 #endif
-    widen_either r2, r3
-    widen_either r4, r5
-    str     lr, [sp, #U]
-    add     r12, r1, #8
+    widen   r2, r3
+    widen   r4, r5
+    mov     r12, r1
 .Lrest_of_four:
     tst     r0, #4
     beq     .Ldone
@@ -270,25 +244,24 @@ FUNCTION edge_arm_add_rows
     next_row r8
     bcc     0b
 1:  ldr     lr, [sp, #U]
+    add     lr, lr, r12, lsl #2
 #ifndef EDGE_ARM_DSP
     ldr     r12, [sp, #BIAS]
 #endif
-    widen_either r2, r3
+    widen   r2, r3
 .Ldone:
     add     sp, sp, #FRAME
     pop     {r4-r11, pc}
 
 .Lleak_only:
-    cmp     r12, #0
-    beq     .Ldone
-0:  ldm     r0, {r4-r7}
+    ldm     r0, {r4-r7}
     asr     r4, r4, #1
     asr     r5, r5, #1
     asr     r6, r6, #1
     asr     r7, r7, #1
     stm     r0!, {r4-r7}
     subs    r2, r2, #4
-    bne     0b
+    bne     .Lleak_only
     b       .Ldone
 END edge_arm_add_rows
 
@@ -356,34 +329,35 @@ END edge_arm_fire
 //
 // Lists the spikes of whole words from *line on until `end` or until `full` is reached. Returns the list's end.
 FUNCTION edge_arm_list_words
-    push    {r4-r7, lr}
-    ldr     r12, [sp, #20]
+    push    {r4-r8, lr}
+    ldr     r12, [sp, #24]
+    add     r8, r2, #4
     ldr     r4, [r3]
-    mov     lr, #0x80000000
+    add     r12, r2, r12, lsr #3
     add     r2, r2, r4, lsr #3
+    mov     lr, #0x80000000
     b       .Lcheck
 .Llist_word:
     ldr     r5, [r2], #4
+    cbz     r5, .Lcheck
     rbit    r5, r5
-    cbz     r5, .Llist_next
+    sub     r4, r2, r8
 0:  clz     r6, r5
     lsr     r7, lr, r6
-    add     r6, r6, r4
+    add     r6, r6, r4, lsl #3
     strh    r6, [r0], #2
     bics    r5, r5, r7
     bne     0b
     cmp     r0, r1
     bhs     .Lfull
-.Llist_next:
-    add     r4, r4, #32
 .Lcheck:
-    cmp     r4, r12
+    cmp     r2, r12
     blo     .Llist_word
-    str     r4, [r3]
-    pop     {r4-r7, pc}
 .Lfull:
-    add     r4, r4, #32
-    str     r4, [r3]
-    pop     {r4-r7, pc}
+    sub     r2, r2, r8
+    add     r2, r2, #4
+    lsl     r2, r2, #3
+    str     r2, [r3]
+    pop     {r4-r8, pc}
 END edge_arm_list_words
 #endif

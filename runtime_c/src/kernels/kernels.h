@@ -123,7 +123,7 @@ typedef struct edge_kernels {
                             uint32_t lines);
 
     // u[i] <- floor(u[i] / 2^leak) + the sum of the 8-bit weights of rows list[0 .. n - 1] of w. n <= EDGE_ROWS; m4 a
-    // multiple of 4; leak 0 or 1. The list has room for an even number.
+    // multiple of 4; leak 0 or 1; |u| < 2^30. The list can be read up to a multiple of four.
     void (*add_rows)(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
                      uint32_t leak);
 
