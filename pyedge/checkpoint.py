@@ -101,7 +101,8 @@ def write_atomically(path: Path, save: Any) -> None:
 
 def write(path: str | os.PathLike[str], meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """One file of a JSON-able description and named arrays. Raises StorageError."""
-    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta})), **arrays}
+    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta}))}
+    named |= {name: np.asarray(a) for name, a in arrays.items()}
     write_atomically(Path(path), lambda file: np.savez(file, **named))
 
 

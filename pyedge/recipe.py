@@ -159,8 +159,8 @@ class Training:
     dtype: str = key("float32", "precision", choices=("float32", "float64"))
     backend: str = key(
         "numpy",
-        "what computes; auto: native where it was built, else numpy",
-        choices=("auto", "numpy", "native"),
+        "what computes; auto: native where it was built, else numpy; torch: a GPU where there is one",
+        choices=("auto", "numpy", "native", "torch"),
     )
 
 

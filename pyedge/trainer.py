@@ -129,7 +129,7 @@ def step(
     """
     record = network.forward(params, x, True, rng, backend(config.backend))
     seen = network.with_teacher(record, y) if config.teacher else record
-    value, error = config.loss(seen.outputs, y)
+    value, error = config.loss(record.ops.numpy(seen.outputs), y)
     if config.activity.weight:
         value += network.activity_penalty(record, config.activity)
     grads = network.backward(params, seen, error, config.rule, config.learn, config.activity)
@@ -182,10 +182,11 @@ def evaluate(
     for start in range(0, count, batch):
         part = slice(start, start + batch)
         record = network.forward(params, x[part] if axis == 0 else x[:, part], ops=ops)
-        found.append(scores(record.outputs, network.readout))
+        outputs = ops.numpy(record.outputs)
+        found.append(scores(outputs, network.readout))
         size = len(found[-1])
         if loss is not None:
-            total += loss(record.outputs, y[part]).value * size
+            total += loss(outputs, y[part]).value * size
         for name, rate in network.firing_rates(record).items():
             rates[name] += rate * size / count
     all_scores = np.concatenate(found)
@@ -308,9 +309,10 @@ def fit(
                 save_run(file, network, config, run, data)
             if on_epoch is not None:
                 on_epoch(row)
-    if config.keep == "best" and run.best is not None:
-        return Fitted(run.best, run.history, run.best_epoch)
-    return Fitted(run.params, run.history, run.epoch)
+    best = run.best if config.keep == "best" else None
+    ops = backend(config.backend)
+    params = {name: ops.numpy(p) for name, p in (best or run.params).items()}
+    return Fitted(params, run.history, run.best_epoch if best else run.epoch)
 
 
 def start(network: Network, config: TrainConfig, params: Params | None = None) -> Run:
@@ -366,7 +368,8 @@ def train_epoch(
                 )
             ) from None
         loss += value * len(yb)
-        right += int((scores(record.outputs, network.readout).argmax(axis=1) == yb).sum())
+        outputs = record.ops.numpy(record.outputs)
+        right += int((scores(outputs, network.readout).argmax(axis=1) == yb).sum())
         for name, rate in network.firing_rates(record).items():
             rates[name] += rate * len(yb) / count
         if tick is not None:

@@ -135,8 +135,8 @@ class TrainingTable:
     keep: str = key("last", "parameters kept: the last, or the best on validation", choices=("last", "best"))
     backend: str = key(
         "auto",
-        "what computes; auto: native where it was built, else numpy",
-        choices=("auto", "numpy", "native"),
+        "what computes; auto: native where it was built, else numpy; torch: a GPU where there is one",
+        choices=("auto", "numpy", "native", "torch"),
     )
 
 

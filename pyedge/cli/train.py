@@ -21,6 +21,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/NAME.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=0, max=2**32 - 1)] = None,
     wearer: Annotated[str | None, typer.Option(help="Instead of the recipe's.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Compute with torch there: cpu, cuda, cuda:1. Without it, the recipe's backend."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's checkpoints, to the same bits.")
     ] = False,
@@ -41,10 +45,11 @@ def train(
     if vision.is_vision(pyedge.recipe.read_table(recipe)):
         if wearer is not None:
             raise ConfigError(f"--wearer: {recipe} is a recipe for images or events, which nobody wears")
-        return _vision(recipe, out, seed, resume, plot, json)
+        return _vision(recipe, out, seed, device, resume, plot, json)
     wanted = pyedge.recipe.read(recipe)
     if seed is not None:
         wanted = replace(wanted, seed=seed)
+    wanted = replace(wanted, training=_computed_on(device, wanted.training))
     if wearer is not None:
         wanted = replace(wanted, data=replace(wanted.data, wearer=wearer))
     folder = out or Path("runs") / wanted.name
@@ -94,13 +99,27 @@ def train(
     return None
 
 
-def _vision(recipe: Path, out: Path | None, seed: int | None, resume: bool, plot: bool, json: bool) -> None:
+def _computed_on(device: str | None, training: Any) -> Any:
+    """A recipe's training table, computed by torch on that device where one is named."""
+    return training if device is None else replace(training, backend=f"torch:{device}")
+
+
+def _vision(
+    recipe: Path,
+    out: Path | None,
+    seed: int | None,
+    device: str | None,
+    resume: bool,
+    plot: bool,
+    json: bool,
+) -> None:
     """Training on images or events; tested once, at the end, on the data set's own test part."""
     from pyedge import vision
 
     wanted = vision.read(recipe)
     if seed is not None:
         wanted = replace(wanted, seed=seed)
+    wanted = replace(wanted, training=_computed_on(device, wanted.training))
     folder = out or Path("runs") / wanted.name
     with bar("training", wanted.training.epochs) as tick:
 

@@ -1,4 +1,4 @@
-"""The trainer's heavy work as one interface, `Ops`: what a backend (numpy, native) must provide.
+"""The trainer's heavy work as one interface, `Ops`: what a backend (numpy, native, torch) must provide.
 
 Layouts, for every backend
 --------------------------
@@ -23,6 +23,7 @@ What a backend may and may not do
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -150,10 +151,19 @@ class Ops(Protocol):
         """Spikes, bool (T, samples, ...), as samples are best taken from: `x.take(which, axis=1)`."""
 
 
+@cache
+def _torch(device: str) -> Ops:
+    import torch
+
+    found = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return cast(Ops, import_module("pyedge.ops.torch_ops").TorchOps(found))
+
+
 NUMPY = NumpyOps()
 _BACKENDS: dict[str, Callable[[], Ops]] = {
     "numpy": lambda: NUMPY,
     "native": lambda: import_module("pyedge.ops.native").OPS,
+    "torch": lambda: _torch(""),
     "auto": lambda: _native_or(NUMPY),
 }
 
@@ -166,13 +176,15 @@ def _native_or(other: Ops) -> Ops:
 
 
 def backend(name: str) -> Ops:
-    """The backend of that name; "auto" is native where it was built, else numpy.
+    """The backend of that name.
 
-    Raises ConfigError where it is unknown, or not there.
+    "auto" is native where it was built, else numpy; "torch" is a GPU where there is one, else torch on the
+    CPU; "torch:cuda:1" is that device. Raises ConfigError where it is unknown, or not there.
     """
-    if name not in _BACKENDS:
+    kind, _, device = name.partition(":")
+    if kind not in _BACKENDS or (device and kind != "torch"):
         raise ConfigError(f"backend {name!r} is unknown; choose from {', '.join(_BACKENDS)}")
     try:
-        return _BACKENDS[name]()
+        return _torch(device) if device else _BACKENDS[kind]()
     except ImportError as error:
         raise ConfigError(f"backend {name!r} is not available here ({error}); choose 'numpy'") from error
