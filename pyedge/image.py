@@ -24,7 +24,7 @@ from pyedge.errors import (
     ImageVersionError,
 )
 from pyedge.plan import plan, round_up
-from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, MAP_LIMIT, NeuronKind
+from pyedge.quant.model import MAP_LIMIT, InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind
 
 MAGIC = b"EDGE"
 VERSION = 2

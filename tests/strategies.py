@@ -11,7 +11,20 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pyedge.encode import KINDS, MODES, EncoderConfig
-from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, Loss, NeuronKind, Surrogate
+from pyedge.quant.model import (
+    InputKind,
+    IntegerLayer,
+    IntegerModel,
+    Integers,
+    Loss,
+    Map,
+    NeuronKind,
+    Pooling,
+    Surrogate,
+    largest_inputs,
+    needs_capacity,
+    source,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -203,6 +216,187 @@ def _with_capacity(
         return layer
     room = layer.fan_out * window
     return replace(layer, capacity=room if draw(st.integers(0, 5)) else draw(st.integers(1, room)))
+
+
+@st.composite
+def graphs(
+    draw: st.DrawFn,
+    learning: bool | None = None,
+    longest: int = 16,
+    input_kinds: tuple[InputKind, ...] = tuple(InputKind),
+    convolutions: int = 4,
+) -> IntegerModel:
+    """A random integer model of convolutions, pools, both kinds of adds, values, dense layers and spare rows.
+
+    learning : True, at least one layer learns; False, none; None, either.
+    """
+    rng = np.random.default_rng(draw(SEEDS))
+    window = draw(st.integers(1, longest))
+    kind = draw(st.sampled_from(input_kinds))
+    layers: list[IntegerLayer] = []
+    shape = Map(draw(st.integers(1, 7)), draw(st.integers(1, 7)), draw(st.integers(1, 3)))
+    for _ in range(draw(st.integers(0, convolutions))):
+        layers += draw(_blocks(rng, layers, shape, window, kind))
+    for _ in range(draw(st.integers(0, 1))):
+        fan_in = layers[-1].outputs.size if layers else shape.size
+        layers.append(draw(_drawn(rng, fan_in, draw(sizes(20)), window, _values(kind, layers))))
+    fan_in = layers[-1].outputs.size if layers else shape.size
+    rows = draw(st.integers(2, 7))
+    linear = draw(st.integers(0, 2)) > 0
+    neurons = (NeuronKind.LINEAR,) if linear else SPIKING
+    layers.append(draw(_drawn(rng, fan_in, rows, window, _values(kind, layers), neurons)))
+    layers = _learning(draw, layers, kind, window, learning)
+    spike_count = not linear and draw(st.booleans())
+    return IntegerModel(
+        window=window,
+        input_kind=kind,
+        layers=tuple(layers),
+        loss=Loss.SPIKE_COUNT if spike_count else Loss.CROSS_ENTROPY,
+        score_mult=draw(st.integers(1, 65535)),
+        score_shift=draw(st.integers(14, 24) if linear else st.integers(6, 12)),
+        seed=draw(SEEDS),
+        desired=draw(st.integers(0, window)),
+        others=draw(st.integers(0, 3)),
+        count_mult=draw(st.integers(1, 65535)) if spike_count else 0,
+        spare=draw(st.integers(0, rows - 2)),
+    )
+
+
+SPIKING = (NeuronKind.LIF, NeuronKind.IF)
+
+
+def _values(kind: InputKind, layers: list[IntegerLayer]) -> bool:
+    return kind != InputKind.SPIKES and not layers
+
+
+@st.composite
+def _drawn(
+    draw: st.DrawFn,
+    rng: np.random.Generator,
+    fan_in: int,
+    fan_out: int,
+    window: int,
+    values: bool,
+    neurons: tuple[NeuronKind, ...] = SPIKING,
+    surrogates: bool = True,
+) -> IntegerLayer:
+    neuron = draw(st.sampled_from(neurons))
+    found = _layer(draw, rng, fan_in, fan_out, neuron, window, False, surrogates, False, values)
+    return found if surrogates else replace(found, surrogate=Surrogate.NONE, gate_mult=0, gate_width=0)
+
+
+@st.composite
+def _blocks(
+    draw: st.DrawFn,
+    rng: np.random.Generator,
+    before: list[IntegerLayer],
+    shape: Map,
+    window: int,
+    kind: InputKind,
+) -> list[IntegerLayer]:
+    """A convolution with what may follow it, or one whose spikes or currents take a shortcut."""
+    incoming = before[-1].outputs if before else shape
+    style = draw(st.sampled_from(["plain", "plain", "spike add", "current add", "values", "two takers"]))
+    first = len(before)
+    fan_out = draw(st.integers(1, 9))
+
+    def conv(into: Map, channels: int, geometry: tuple[int, int, int], values: bool) -> IntegerLayer:
+        kernel, stride, padding = geometry
+        layer = draw(_drawn(rng, kernel * kernel * into.channels, channels, window, values))
+        return replace(
+            layer,
+            height=into.height,
+            width=into.width,
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+            input_shift=draw(st.sampled_from([0, 0, 1, 3, 6])),
+        )
+
+    def geometry(into: Map) -> tuple[int, int, int]:
+        kernel = draw(st.integers(1, 3))
+        padding = draw(st.integers(0, kernel - 1))
+        if min(into.height, into.width) + 2 * padding < kernel:
+            return 1, draw(st.integers(1, 2)), 0
+        return kernel, draw(st.integers(1, 3)), padding
+
+    def pooled(layer: IntegerLayer, *kinds: Pooling) -> IntegerLayer:
+        most = min(layer.map.height, layer.map.width, 3)
+        if most < 2 or draw(st.booleans()):
+            return layer
+        return replace(layer, pooling=draw(st.sampled_from(kinds)), pool_size=draw(st.integers(2, most)))
+
+    stem = conv(incoming, fan_out, geometry(incoming), _values(kind, before))
+    if style == "plain":
+        return [pooled(stem, Pooling.MAX, Pooling.SUM)]
+    same = (3, 1, 1) if draw(st.booleans()) else (1, 1, 0)
+    shifts = st.integers(-2, 4)
+    second = conv(stem.map, fan_out, same, False)
+    if style == "spike add":
+        second = replace(second, add=first, add_down=draw(shifts), input_down=draw(st.integers(0, 3)))
+        return [stem, pooled(second, Pooling.SUM)]
+    if style == "current add":
+        second = replace(second, current=first, current_shift=draw(shifts), current_down=draw(shifts))
+        return [stem, pooled(second, Pooling.MAX, Pooling.SUM)]
+    if style == "two takers":
+        third = replace(conv(stem.map, fan_out, same, False), source=first, add=first + 1)
+        return [stem, second, pooled(third, Pooling.SUM)]
+    z = draw(st.integers(1, min(stem.map.height, stem.map.width, 2)))
+    into = Map(stem.map.height // z, stem.map.width // z, fan_out)
+    channels = draw(st.integers(1, 6))
+    shortcut = replace(
+        conv(into, channels, (1, 1, 0), True),
+        neuron=NeuronKind.CURRENTS,
+        theta0=np.zeros(channels),
+        alpha=np.zeros(channels),
+        surrogate=Surrogate.NONE,
+        gate_mult=0,
+        gate_width=0,
+        value_pool=z,
+        value_shift=draw(st.integers(0, 12)),
+        source=draw(st.sampled_from([None, first])),
+    )
+    branch = conv(stem.map, channels, (z, z, 0), False)
+    branch = replace(branch, source=first, current=first + 1, current_shift=draw(st.integers(-1, 5)))
+    return [stem, shortcut, pooled(branch, Pooling.MAX, Pooling.SUM)]
+
+
+def _learning(
+    draw: st.DrawFn, layers: list[IntegerLayer], kind: InputKind, window: int, learning: bool | None
+) -> list[IntegerLayer]:
+    """Layers that may learn do, some of them; shifts and capacities as that allows."""
+    barred = {l for l, layer in enumerate(layers) if layer.value_pool}  # and all that they take from
+    for l in range(len(layers) - 1, -1, -1):
+        if l in barred:
+            taken = (source(layers, l), layers[l].add, layers[l].current)
+            barred |= {k for k in taken if k is not None}
+    may = [l for l in range(len(layers)) if l not in barred]
+    most = range(len(layers)) if learning is not False else ()
+    learns = {l for l in most if l in may and draw(st.integers(0, 2))}
+    if learning and not learns:
+        learns = {draw(st.sampled_from(may))}
+    layers = [
+        replace(layer, learns=l in learns, carry=l in learns and draw(st.booleans()))
+        for l, layer in enumerate(layers)
+    ]
+    counts = largest_inputs(layers, kind)
+    found = []
+    for l, layer in enumerate(layers):
+        last = l + 1 == len(layers)
+        room = layer.neurons * window
+        needs = needs_capacity(layers, l)
+        if draw(st.integers(0, 3)):  # a gate that all errors pass, so that some come far
+            width = 2**31 - 1 if layer.surrogate == Surrogate.RECTANGULAR else 0
+            layer = replace(layer, gate_width=width, gate_shift=47)
+        found.append(
+            replace(
+                layer,
+                down_shift=0 if last else min(layer.down_shift, draw(st.sampled_from([31, 5, 2]))),
+                input_shift=layer.input_shift if layer.conv or counts[l] > 1 else 0,
+                capacity=(room if draw(st.integers(0, 9)) else draw(st.integers(1, room))) if needs else 0,
+            )
+        )
+    return found
 
 
 @st.composite

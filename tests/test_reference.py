@@ -375,9 +375,8 @@ def test_any_number_of_steps_keeps_the_proven_bounds(model, data):
     for t in range(model.window):
         state, _ = reference.step(model, weights, state, inputs if inputs.ndim == 1 else inputs[t])
         for l, layer in enumerate(model.layers):
-            assert (
-                np.abs(state.u[l]).max() <= membrane_bound(model.window, layer, model.largest_currents[l]) < 2**30
-            )
+            bound = membrane_bound(model.window, layer, model.largest_currents[l])
+            assert np.abs(state.u[l]).max() <= bound < 2**30
     assert np.array_equal(reference.scores(model, state), reference.run_window(model, weights, inputs).scores)
 
 

@@ -275,7 +275,7 @@ class IntegerModel:
     @cached_property
     def largest_inputs(self) -> tuple[int, ...]:
         """Xmax of every layer."""
-        return _largest(self.layers, self.input_kind)[0]
+        return largest_inputs(self.layers, self.input_kind)
 
     @cached_property
     def largest_outputs(self) -> tuple[int, ...]:
@@ -356,6 +356,11 @@ def needs_capacity(layers: Sequence[IntegerLayer], l: int) -> bool:
     if not layers[l].spiking or not reached(layers)[l]:
         return False
     return layers[l].surrogate == Surrogate.LINEAR or keeps_error_sums(layers, l)
+
+
+def largest_inputs(layers: Sequence[IntegerLayer], input_kind: InputKind) -> tuple[int, ...]:
+    """Xmax of every layer, before there is a model."""
+    return _largest(layers, input_kind)[0]
 
 
 def _largest(

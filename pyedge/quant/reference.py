@@ -1,7 +1,7 @@
 """The executable specification: inference and learning in integers, as docs/arithmetic.md states them.
 
 Written to be read beside runtime_c/src: same names, same order. Pure functions over int64 arrays; time comes
-first in every array, and row t - 1 of an array is step t of the page. Maps are flat, in the page's index order.
+first in every array, and row t - 1 of an array is step t of the page. Maps are flat, in the page's order.
 `step` and what it calls take any leading axes beside the last, so that many windows run at once.
 """
 
@@ -264,11 +264,12 @@ def run_window(model: IntegerModel, weights: tuple[Integers, ...], inputs: Integ
         record.append(steps)
 
     def all_steps(name: str) -> tuple[Integers, ...]:
-        return tuple(np.array([getattr(steps[l], name) for steps in record]) for l in range(len(model.layers)))
+        return tuple(np.array([getattr(steps[l], name) for steps in record]) for l in layers)
 
-    outputs = all_steps("outputs")
-    sops = tuple(_sops(model, l, inputs, outputs) for l in range(len(model.layers)))
-    return WindowRecord(inputs, all_steps("fired"), all_steps("distance"), outputs, scores(model, state), sops)
+    layers = range(len(model.layers))
+    fired, distance, outputs = (all_steps(name) for name in ("fired", "distance", "outputs"))
+    sops = tuple(_sops(model, l, inputs, outputs) for l in layers)
+    return WindowRecord(inputs, fired, distance, outputs, scores(model, state), sops)
 
 
 def _sops(model: IntegerModel, l: int, inputs: Integers, outputs: tuple[Integers, ...]) -> int:
@@ -284,9 +285,9 @@ def _sops(model: IntegerModel, l: int, inputs: Integers, outputs: tuple[Integers
 
 
 def run_windows(model: IntegerModel, weights: tuple[Integers, ...], inputs: Integers) -> Integers:
-    """Scores of many windows at once, (samples, rows). inputs : (samples, T, inputs), static (samples, inputs).
+    """Scores of many windows at once, (samples, rows).
 
-    Raises DataError.
+    inputs : (samples, T, inputs), static ones (samples, inputs). Raises DataError.
     """
     inputs = np.stack([check_window(model, window) for window in inputs])
     held = tuple(_held(model, l, w) for l, w in enumerate(weights))
