@@ -41,7 +41,7 @@ def reversal(network: Network, params: Mapping[str, Array], record: Record) -> d
     """
     found = {}
     for weights, neurons in _pairs(network, record):
-        x, (run, _) = weights.cache, neurons.cache
+        x, (run, _) = weights.cache.x, neurons.cache
         if x.dtype != bool and (x < 0).any():
             continue  # direct coding: the inputs are no spikes
         present = x != 0

@@ -323,13 +323,30 @@ def test_mean_pooling_counts_spikes_and_shares_errors(shape, size, window, seed)
     np.testing.assert_allclose(ours, reference, rtol=1e-6)
     weight = rng.integers(-8, 9, (reference[0, 0].size, 20)).astype(np.float32)
     flat = ours.reshape(window, 2, -1), reference.reshape(window, 2, -1)
-    np.testing.assert_allclose(OPS.linear(flat[0], weight, None), NUMPY.linear(flat[1], weight, None), atol=1e-3)
+    np.testing.assert_allclose(
+        OPS.linear(flat[0], weight, None), NUMPY.linear(flat[1], weight, None), atol=1e-3
+    )
     error = rng.standard_normal(reference.shape).astype(np.float32)
     for found, expected in (
         (OPS.adjusted_pool_error(packed, error, size), NUMPY.adjusted_pool_error(x, error, size)),
         (OPS.mean_pool_error(error, shape, size), NUMPY.mean_pool_error(error, shape, size)),
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ((300, 200), (5, 5, 3, 40), (70, 7), (1, 3)))
+def test_weight_standardization_is_numpys(isa, shape):
+    rng = np.random.default_rng(11)
+    narrow = [rng.standard_normal(size).astype(np.float32) for size in (shape, shape[-1:], shape[-1:], shape)]
+    wide = [x.astype(np.float64) for x in narrow]
+    results = []
+    for ops, (weight, gain, offset, error) in ((OPS, narrow), (NUMPY, wide)):
+        weight = weight * 0.1 + 3
+        done = ops.standardize(weight, gain, offset)
+        results.append((*done, *ops.standardize_error(done, weight, gain, error)))
+    for found, expected in zip(*results, strict=True):
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-6
 
 
 @pytest.mark.parametrize("width", (3, 70))

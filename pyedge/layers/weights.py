@@ -8,10 +8,8 @@ import numpy as np
 
 from pyedge.errors import ConfigError
 from pyedge.layers.layer import Backward, Forward, Shape, as_before, image_shape
-from pyedge.ops import Array, Geometry
+from pyedge.ops import NUMPY, Array, Geometry, Ops, Standardized
 from pyedge.rules import is_event_driven
-
-EPS = 1e-5  # of weight standardization, the lineage's
 
 INIT_SCHEMES = ("he_uniform", "he_normal", "lecun_uniform", "lecun_normal")
 InitScheme = Literal["he_uniform", "he_normal", "lecun_uniform", "lecun_normal"]
@@ -43,41 +41,37 @@ def _check_scheme(scheme: str) -> None:
         raise ConfigError(f"init_scheme is {scheme!r}; choose he_ or lecun_, uniform or normal")
 
 
-class Standard(NamedTuple):
-    weight: Array  # of mean 0 and (nearly) variance 1 a channel
-    deviation: Array  # of each channel before
+class WeightsCache(NamedTuple):
+    x: Array
+    weight: Array  # what the layer multiplied with
+    done: Standardized | None
 
 
-def standard(weight: Array) -> Standard:
-    """Every output channel's weights less their mean, over their standard deviation (unbiased, + EPS)."""
-    axes = tuple(range(weight.ndim - 1))
-    n = int(np.prod(weight.shape[:-1]))
-    centred = weight - weight.mean(axis=axes)
-    deviation = (((centred**2).sum(axis=axes) / max(n - 1, 1)) + EPS) ** 0.5
-    return Standard(centred / deviation, deviation)
+def _standardized(params: Mapping[str, Array], ops: Ops) -> Standardized | None:
+    if "gain" not in params:
+        return None
+    return ops.standardize(params["weight"], params["gain"], params["offset"])
 
 
 def effective_weight(params: Mapping[str, Array]) -> Array:
     """What the layer multiplies with: gain * standardized weight + offset where it has a gain."""
-    if "gain" not in params:
-        return params["weight"]
-    return standard(params["weight"]).weight * params["gain"] + params["offset"]
+    done = _standardized(params, NUMPY)
+    return params["weight"] if done is None else done.out
 
 
-def _through_standardization(params: Mapping[str, Array], error: Array) -> dict[str, Array]:
+def _cache(params: Mapping[str, Array], x: Array, ops: Ops) -> WeightsCache:
+    done = _standardized(params, ops)
+    return WeightsCache(x, params["weight"] if done is None else done.out, done)
+
+
+def _through_standardization(
+    params: Mapping[str, Array], cache: WeightsCache, error: Array, ops: Ops
+) -> dict[str, Array]:
     """Gradients of weight, gain and offset from that of the effective weight."""
-    if "gain" not in params:
+    if cache.done is None:
         return {"weight": error}
-    done = standard(params["weight"])
-    axes = tuple(range(error.ndim - 1))
-    n = int(np.prod(error.shape[:-1]))
-    along = (error * done.weight).sum(axis=axes)
-    centred = error - error.mean(axis=axes) - done.weight * (along / max(n - 1, 1))
-    return {
-        "weight": centred * (params["gain"] / done.deviation),
-        "gain": along,
-        "offset": error.sum(axis=axes),
-    }
+    found = ops.standardize_error(cache.done, params["weight"], params["gain"], error)
+    return dict(zip(("weight", "gain", "offset"), found, strict=True))
 
 
 def _spikes(x: Array, how: Backward) -> Array | None:
@@ -115,24 +109,33 @@ class Dense:
         size = (int(np.prod(shape)), self.outputs)
         return _init(rng, size, dtype, self.init_scheme, self.gain, self.bias, self.standardize)
 
-    def forward(self, params: Mapping[str, Array], x: Array, how: Forward) -> tuple[Array, Array]:
+    def forward(self, params: Mapping[str, Array], x: Array, how: Forward) -> tuple[Array, WeightsCache]:
+        cache = _cache(params, x, how.ops)
         flat = x.reshape(*x.shape[:2], -1)
-        return how.ops.linear(flat, effective_weight(params), params.get("bias")), x
+        return how.ops.linear(flat, cache.weight, params.get("bias")), cache
 
     def backward(
-        self, params: Mapping[str, Array], cache: Array, error: Any, how: Backward, learn: bool, pass_on: bool
+        self,
+        params: Mapping[str, Array],
+        cache: WeightsCache,
+        error: Any,
+        how: Backward,
+        learn: bool,
+        pass_on: bool,
     ) -> tuple[Array | None, dict[str, Array]]:
-        flat = cache.reshape(*cache.shape[:2], -1)
-        error = as_before(error, len(cache), how.ops)
+        x = cache.x
+        flat = x.reshape(*x.shape[:2], -1)
+        error = as_before(error, len(x), how.ops)
         grads: dict[str, Array] = {}
         if learn:
-            grads = _through_standardization(params, how.ops.linear_weight_gradient(flat, error))
+            found = how.ops.linear_weight_gradient(flat, error)
+            grads = _through_standardization(params, cache, found, how.ops)
             if self.bias:
                 grads["bias"] = how.ops.bias_gradient(error)
         if not pass_on:
             return None, grads
-        below = how.ops.linear_input_error(error, effective_weight(params), _spikes(flat, how))
-        return below.reshape(cache.shape), grads
+        below = how.ops.linear_input_error(error, cache.weight, _spikes(flat, how))
+        return below.reshape(x.shape), grads
 
 
 @dataclass(frozen=True)
@@ -175,20 +178,28 @@ class Conv:
         size = (self.size, self.size, shape[2], self.channels)
         return _init(rng, size, dtype, self.init_scheme, self.gain, self.bias, self.standardize)
 
-    def forward(self, params: Mapping[str, Array], x: Array, how: Forward) -> tuple[Array, Array]:
-        return how.ops.conv(x, effective_weight(params), params.get("bias"), self.geometry), x
+    def forward(self, params: Mapping[str, Array], x: Array, how: Forward) -> tuple[Array, WeightsCache]:
+        cache = _cache(params, x, how.ops)
+        return how.ops.conv(x, cache.weight, params.get("bias"), self.geometry), cache
 
     def backward(
-        self, params: Mapping[str, Array], cache: Array, error: Any, how: Backward, learn: bool, pass_on: bool
+        self,
+        params: Mapping[str, Array],
+        cache: WeightsCache,
+        error: Any,
+        how: Backward,
+        learn: bool,
+        pass_on: bool,
     ) -> tuple[Array | None, dict[str, Array]]:
-        error = as_before(error, len(cache), how.ops)
+        x = cache.x
+        error = as_before(error, len(x), how.ops)
         grads: dict[str, Array] = {}
         if learn:
-            found = how.ops.conv_weight_gradient(cache, error, self.geometry)
-            grads = _through_standardization(params, found)
+            found = how.ops.conv_weight_gradient(x, error, self.geometry)
+            grads = _through_standardization(params, cache, found, how.ops)
             if self.bias:
                 grads["bias"] = how.ops.bias_gradient(error)
         if not pass_on:
             return None, grads
-        weight, spikes = effective_weight(params), _spikes(cache, how)
-        return how.ops.conv_input_error(error, weight, cache.shape[2:], self.geometry, spikes), grads
+        spikes = _spikes(x, how)
+        return how.ops.conv_input_error(error, cache.weight, x.shape[2:], self.geometry, spikes), grads

@@ -28,7 +28,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from pyedge.errors import ConfigError
-from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Split, distribute, log_softmax
+from pyedge.ops.numpy_ops import (
+    Array,
+    Normalized,
+    NumpyOps,
+    Pooled,
+    Split,
+    Standardized,
+    distribute,
+    log_softmax,
+)
 
 if TYPE_CHECKING:
     from pyedge.neuron import Neuron, Spike
@@ -44,6 +53,7 @@ __all__ = [
     "Ops",
     "Pooled",
     "Split",
+    "Standardized",
     "backend",
     "distribute",
     "log_softmax",
@@ -114,6 +124,14 @@ class Ops(Protocol):
 
     def batch_norm_error(self, done: "Normalized", error: Array, gamma: Array, eps: float) -> Array:
         """dL/dx of `batch_norm`; that of gamma is the sum of error * x_hat, that of beta `bias_gradient`."""
+
+    def standardize(self, weight: Array, gain: Array, offset: Array) -> "Standardized":
+        """Every output channel's weights less their mean, over their standard deviation; * gain + offset."""
+
+    def standardize_error(
+        self, done: "Standardized", weight: Array, gain: Array, error: Array
+    ) -> tuple[Array, Array, Array]:
+        """dL/d(weight, gain, offset) from the error of `standardize`'s out."""
 
     def max_pool(self, x: Array, size: int) -> "Pooled":
         """Largest of every size x size window (OR of spikes); rows and columns left over are dropped."""

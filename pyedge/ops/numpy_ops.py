@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 
+EPS = 1e-5  # of weight standardization, the lineage's
 _PATCHES = 1 << 24  # numbers of an unrolled convolution held at a time (64 MiB in float32)
 
 
@@ -30,6 +31,12 @@ class Normalized(NamedTuple):
     x_hat: Array
     mean: Array  # of each channel
     variance: Array  # of each channel, over n rather than n - 1
+
+
+class Standardized(NamedTuple):
+    out: Array
+    mean: Array  # of each output channel's weights
+    deviation: Array  # the square root of their (unbiased) variance + EPS
 
 
 class Split(NamedTuple):
@@ -135,6 +142,24 @@ class NumpyOps:
         axes = tuple(range(error.ndim - 1))
         centred = error - error.mean(axis=axes) - done.x_hat * (error * done.x_hat).mean(axis=axes)
         return centred * (gamma / np.sqrt(done.variance + eps))
+
+    def standardize(self, weight: Array, gain: Array, offset: Array) -> Standardized:
+        axes = tuple(range(weight.ndim - 1))
+        n = int(np.prod(weight.shape[:-1]))
+        mean = weight.mean(axis=axes)
+        centred = weight - mean
+        deviation = (((centred**2).sum(axis=axes) / max(n - 1, 1)) + EPS) ** 0.5
+        return Standardized(centred / deviation * gain + offset, mean, deviation)
+
+    def standardize_error(
+        self, done: Standardized, weight: Array, gain: Array, error: Array
+    ) -> tuple[Array, Array, Array]:
+        axes = tuple(range(error.ndim - 1))
+        n = int(np.prod(error.shape[:-1]))
+        standard = (weight - done.mean) / done.deviation
+        along = (error * standard).sum(axis=axes)
+        centred = error - error.mean(axis=axes) - standard * (along / max(n - 1, 1))
+        return centred * (gain / done.deviation), along, error.sum(axis=axes)
 
     def max_pool(self, x: Array, size: int) -> Pooled:
         windows = _windows(x, size)

@@ -18,9 +18,10 @@ from pyedge.ops.native import conv, pooling
 from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, readout_gradient
 from pyedge.ops.native.lazy import Lazy, Multiples, Spikes
 from pyedge.ops.native.neurons import Epsilon, run_neurons
+from pyedge.ops.native.standard import standardize, standardize_error
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.native.updates import adamw, square_sum
-from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, _for_inputs
+from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Standardized, _for_inputs
 
 if TYPE_CHECKING:
     from pyedge.neuron import Neuron, Spike
@@ -109,7 +110,12 @@ class NativeOps(NumpyOps):
         if isinstance(x, Spikes | Multiples) and x.bits.features <= LIMIT:
             if isinstance(error, Epsilon) and error.features <= LIMIT:
                 return error.weight_gradient(x)
-            if isinstance(x, Spikes) and isinstance(error, np.ndarray) and error.dtype == np.float32 and error.shape[-1] <= 64:
+            if (
+                isinstance(x, Spikes)
+                and isinstance(error, np.ndarray)
+                and error.dtype == np.float32
+                and error.shape[-1] <= 64
+            ):
                 return readout_gradient(x, error)
         return super().linear_weight_gradient(_plain(x), _plain(error))
 
@@ -145,6 +151,18 @@ class NativeOps(NumpyOps):
                 error = error.array
             return conv.input_error(error, weight, shape, g)
         return super().conv_input_error(_plain(error), weight, shape, g, _plain(only))
+
+    def standardize(self, weight: Array, gain: Array, offset: Array) -> Standardized:
+        if weight.dtype == np.float32:
+            return standardize(weight, gain, offset)
+        return super().standardize(weight, gain, offset)
+
+    def standardize_error(
+        self, done: Standardized, weight: Array, gain: Array, error: Array
+    ) -> tuple[Array, Array, Array]:
+        if weight.dtype == error.dtype == np.float32:
+            return standardize_error(done, weight, gain, error)
+        return super().standardize_error(done, weight, gain, error)
 
     def max_pool(self, x: Any, size: int) -> Pooled:
         return pooling.max_pool(x, size) if isinstance(x, Spikes) else super().max_pool(_plain(x), size)

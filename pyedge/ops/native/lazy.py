@@ -195,7 +195,11 @@ class Counts:
             lib.train_list_counts(pool, counts, tally, window, batch, self.row)
         self._merged = starts, index, value  # alive as long as the counts
         common, rest = (
-            {"start": pointer("int32_t *", s), "index": pointer("uint16_t *", i), "value": pointer("float *", v)}
+            {
+                "start": pointer("int32_t *", s),
+                "index": pointer("uint16_t *", i),
+                "value": pointer("float *", v),
+            }
             for s, i, v in zip(starts, index, value, strict=True)
         )
         return {"common": common, "in": rest}

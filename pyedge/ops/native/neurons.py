@@ -155,8 +155,7 @@ class Epsilon(Lazy):
         bits, spikes = x.bits, self.fired.bits.count
         width = -(-bits.features // 64) * 64
         by_errors = (
-            isinstance(bits, Counts)
-            or spikes * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
+            isinstance(bits, Counts) or spikes * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
         )
         out = np.empty((bits.features, self.features), np.float32)
         if self._events is None and not by_errors and isinstance(bits, Bits):

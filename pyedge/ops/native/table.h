@@ -48,6 +48,12 @@ typedef struct train_kernels {
     // sums: (channels, size, train_sums_row(run)), added to.
     void (*conv_meet)(const train_meetings *m, float *sums);
     void (*column_sums)(const float *x, float *sums, int64_t rows, int columns);
+    // Rows [first, last): mean and sum of squares about it; sums of error and of error times the standardized weight;
+    // and what is written from them (see train_standard): standard_out, standard_gradient by two factors a column.
+    void (*moments)(const train_standard *job, int first, int last, float *sums);
+    void (*standard_out)(const train_standard *job, int first, int last);
+    void (*standard_sums)(const train_standard *job, int first, int last, float *sums);
+    void (*standard_gradient)(const train_standard *job, int first, int last, const float *factors);
     double (*square_sum)(const float *x, int64_t count);
     int (*adamw)(const train_adamw *job, int64_t first, int64_t last);
 } train_kernels;

@@ -286,6 +286,25 @@ void train_sum_pool(train_pool *pool, const uint8_t *bits, uint8_t *counts, int 
 void train_column_sums(train_pool *pool, const float *x, float *sums, float *scratch, int64_t rows,
                        int columns);
 
+/// Weight standardization ///
+
+// Of every column of weight (rows, columns): out = gain (weight - mean) / deviation + offset, deviation^2 = the unbiased
+// variance + eps. The second run takes mean and deviation from the first, and gives the gradients of weight, gain and
+// offset from the error of out. scratch: train_standard_scratch(columns) floats.
+typedef struct train_standard {
+    int32_t rows, columns;
+    float eps;
+    const float *weight, *gain, *offset;
+    float *mean, *deviation, *out;
+    const float *error;
+    float *gradient, *gain_gradient, *offset_gradient;
+    float *scratch;
+} train_standard;
+
+size_t train_standard_scratch(int columns);
+void train_standardize_run(train_pool *pool, const train_standard *job);
+void train_standardize_error_run(train_pool *pool, const train_standard *job);
+
 /// Updates ///
 
 // Sum of squares, added up in a fixed order; not finite where a number is not.

@@ -502,6 +502,10 @@ void ISA(conv_leak)(float *, int64_t, int, int64_t, float);
 void ISA(conv_traces)(const train_conv_gradient *, int, float *);
 void ISA(conv_meet)(const train_meetings *, float *);
 void ISA(column_sums)(const float *, float *, int64_t, int);
+void ISA(moments)(const train_standard *, int, int, float *);
+void ISA(standard_out)(const train_standard *, int, int);
+void ISA(standard_sums)(const train_standard *, int, int, float *);
+void ISA(standard_gradient)(const train_standard *, int, int, const float *);
 
 const train_kernels ISA(kernels) = {
 #if WIDTH == 16
@@ -511,7 +515,21 @@ const train_kernels ISA(kernels) = {
 #else
     "plain",
 #endif
-    TILE_UNITS,       forward,          backward,       gradient,         readout,
-    ISA(conv),        ISA(conv_finish), ISA(conv_leak), ISA(conv_traces), ISA(conv_meet),
-    ISA(column_sums), square_sum,       adamw,
+    TILE_UNITS,
+    forward,
+    backward,
+    gradient,
+    readout,
+    ISA(conv),
+    ISA(conv_finish),
+    ISA(conv_leak),
+    ISA(conv_traces),
+    ISA(conv_meet),
+    ISA(column_sums),
+    ISA(moments),
+    ISA(standard_out),
+    ISA(standard_sums),
+    ISA(standard_gradient),
+    square_sum,
+    adamw,
 };

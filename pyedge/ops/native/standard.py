@@ -1,0 +1,39 @@
+"""Weight standardization in the native backend."""
+
+from typing import Any
+
+import numpy as np
+
+from pyedge._train import ffi, lib
+from pyedge.ops.native.lazy import pointer
+from pyedge.ops.native.threads import POOL
+from pyedge.ops.numpy_ops import EPS, Array, Standardized
+
+
+def _run(kernel: Any, weight: Array, gain: Array, arrays: dict[str, Array]) -> None:
+    columns = weight.shape[-1]
+    weight, gain = np.ascontiguousarray(weight), np.ascontiguousarray(gain)
+    scratch = np.empty(lib.train_standard_scratch(columns), np.float32)
+    given = arrays | {"weight": weight, "gain": gain, "scratch": scratch}
+    job = {"rows": weight.size // columns, "columns": columns, "eps": EPS}
+    job |= {name: pointer("float *", x) for name, x in given.items()}
+    with POOL as pool:
+        kernel(pool, ffi.new("train_standard *", job))
+
+
+def standardize(weight: Array, gain: Array, offset: Array) -> Standardized:
+    done = Standardized(np.empty_like(weight, order="C"), np.empty_like(gain), np.empty_like(gain))
+    given = {"offset": np.ascontiguousarray(offset), **done._asdict()}
+    _run(lib.train_standardize_run, weight, gain, given)
+    return done
+
+
+def standardize_error(
+    done: Standardized, weight: Array, gain: Array, error: Array
+) -> tuple[Array, Array, Array]:
+    found = np.empty_like(weight, order="C"), np.empty_like(gain), np.empty_like(gain)
+    names = ("gradient", "gain_gradient", "offset_gradient")
+    given = dict(zip(names, found, strict=True))
+    given |= {"error": np.ascontiguousarray(error), "mean": done.mean, "deviation": done.deviation}
+    _run(lib.train_standardize_error_run, weight, gain, given)
+    return found
