@@ -180,28 +180,44 @@ def test_a_label_that_is_no_class_changes_nothing(board: Board, emg: Integers) -
     assert board.weights_hash() == before
 
 
-def test_after_a_reset_the_image_is_there_and_the_learning_gone(
+def test_what_was_committed_survives_a_reset_and_nothing_else_does(
     running: boards.Board, board: Board, emg: Integers
 ) -> None:
     fresh = board.weights_hash()
-    board.push(emg[:200])
-    board.learn(1)
+    alignment = board.alignment()._replace(rotation=3)
+    board.align(alignment)
+    for k, _ in zip(range(3), board.stream(emg), strict=False):
+        board.remember(k)
+    board.practise(2)
+    board.rate(1)
+    updates, committed = board.commit(), board.weights_hash()
+    assert updates == 6 and committed != fresh
+    board.learn(1) if board.status().window_complete else board.practise(1)
+    board.keep(1)
+    assert board.weights_hash() != committed
     running.reset()
     with pytest.raises(BoardResetError):
         board.status()
-    info = board.hello()
-    assert info.has_model and info.updates == 0
+    info, status = board.hello(), board.status()
+    assert info.has_model and info.updates == status.committed == updates
+    assert (status.kept, status.rate_decay) == (3, 1)
+    assert board.weights_hash() == committed and board.alignment() == alignment
+    before = board.bank()
+    assert before.flash and before.sequence > 0 and board.wear().total > 0
+    # An image that is sent again is opened as it was sent; what was committed is one ROLLBACK away.
     sent: list[int] = []
     board.deploy(IMAGE, progress=lambda done, size: sent.append(done))
     assert sent == [len(IMAGE)]
-    assert board.weights_hash() == fresh
+    assert board.weights_hash() == fresh and board.status().committed == updates
+    assert board.rollback() == updates and board.weights_hash() == committed
 
 
 def test_another_version_of_the_protocol_is_named(
     running: boards.Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "PROTOCOL", 2)
-    with pytest.raises(ProtocolVersionError, match="version 1"):
+    monkeypatch.setattr(session, "PROTOCOL", 3)
+    monkeypatch.setattr(session, "OLDEST", 3)
+    with pytest.raises(ProtocolVersionError, match="version 2"):
         Board.open(running.port)
 
 

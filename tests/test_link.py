@@ -418,7 +418,7 @@ def test_a_board_of_another_protocol_is_named() -> None:
     loopback = Loopback()
     link = Link(loopback)
     link._session = 5
-    assert link.exchange(Command.HELLO, b"\2\0") == (lib.EDGE_LINK_ERR_PROTOCOL, b"\1")
+    assert link.exchange(Command.HELLO, b"\3\0") == (lib.EDGE_LINK_ERR_PROTOCOL, b"\2")
     assert link.exchange(Command.STATUS)[0] == lib.EDGE_LINK_ERR_SESSION
 
     class Newer(Loopback):
@@ -428,7 +428,7 @@ def test_a_board_of_another_protocol_is_named() -> None:
                 encode(f._replace(status=lib.EDGE_LINK_ERR_PROTOCOL, payload=b"\7")) for f in frames
             )
 
-    with pytest.raises(errors.ProtocolVersionError, match="version 7 of the link, this host 1"):
+    with pytest.raises(errors.ProtocolVersionError, match="version 7 of the link, this host 1 to 2"):
         Board(Newer())
 
 

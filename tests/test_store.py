@@ -103,14 +103,14 @@ class Store:
         self.opened = lib.edge_store_open(self.c, net.c)
 
     def write(self, alignment: Alignment | None) -> int:
-        return int(lib.edge_store_write(self.c, self.net.c, c_alignment(alignment)))
+        return int(lib.edge_store_write(self.c, self.net.c, c_alignment(alignment), ffi.NULL))
 
     def confirm(self) -> int:
         return int(lib.edge_store_confirm(self.c))
 
     def load(self) -> tuple[bytes, Alignment]:
         a = ffi.new("edge_alignment_t *")
-        check(lib.edge_store_load(self.c, self.net.c, a))
+        check(lib.edge_store_load(self.c, self.net.c, a, ffi.NULL))
         return self.net.save(), Alignment(a.rotation, tuple(a.gain))
 
     @property

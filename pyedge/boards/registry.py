@@ -42,7 +42,7 @@ AN386 = BoardSpec(
     emulator="qemu-system-arm",
     prefix="arm-none-eabi-",
     flash=256 * KIB,
-    bank=4 * MIB - 256 * KIB,
+    bank=4 * MIB - 768 * KIB,
     ram=4 * MIB,
     ring=256,
     clock_hz=25_000_000,
@@ -67,7 +67,7 @@ AN547 = replace(
     title="ARM MPS3 with AN547: Cortex-M55 with Helium and FPU, 512 KB of code memory, 4 MB of RAM",
     core="cortex-m55",
     machine="mps3-an547",
-    bank=2 * MIB,
+    bank=2 * MIB - 512 * KIB,
     ram=4 * MIB,
     clock_hz=32_000_000,
 )

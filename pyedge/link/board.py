@@ -23,13 +23,19 @@ from pyedge.runtime_stream import raw_samples
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 Part = Literal["stream", "kept", "statistics", "learning"]
+Verdict = Literal["none", "kept", "reverted"]
+Undone = Literal["learning", "window"]
 
 POLL_SECONDS = 0.01
 NO_COMMIT = 2**32 - 1
 STATE, ALIGNMENT = 1, 2
 STATE_HEADER = 24
 ALIGNMENT_BYTES = struct.Struct("<65b")
-ACTIVITIES = ("no model", "ready", "learning", "fitting", "half written")
+ACTIVITIES = ("no model", "ready", "learning", "fitting", "half written", "trying")
+BUSY = ("learning", "fitting", "trying")
+UNKNOWN_WEAR = 2**32 - 1
+VERDICTS: tuple["Verdict", ...] = ("none", "kept", "reverted")
+UNDONE: dict[int, "Undone"] = {1: "learning", 2: "window"}
 PARTS: dict[Part, int] = {"stream": 1, "kept": 2, "statistics": 4, "learning": 8}
 
 
@@ -71,6 +77,36 @@ class BoardStatus:
 
 
 @dataclass(frozen=True)
+class BankInfo:
+    """Where commits go, and how the last trial ended (docs/link.md, 3.5)."""
+
+    flash: bool  # else a copy in RAM, which a restart forgets
+    verdict: Verdict
+    right_learned: int  # kept windows that were right with what was learned
+    right_before: int  # and with the last commit
+    judged: int
+    sequence: int  # of the last commit; 0: none
+    room: int  # bytes of kept windows that a commit can keep
+    sectors: int
+    sector_size: int
+
+
+@dataclass(frozen=True)
+class Wear:
+    """Erases of each sector of the store's flash; None: never used, or not known."""
+
+    erases: tuple[int | None, ...]
+
+    @property
+    def most(self) -> int:
+        return max((n for n in self.erases if n is not None), default=0)
+
+    @property
+    def total(self) -> int:
+        return sum(n for n in self.erases if n is not None)
+
+
+@dataclass(frozen=True)
 class BoardMemory:
     """Bytes of the board's work memory, and what a model takes of them (docs/link.md, 3.3)."""
 
@@ -103,9 +139,11 @@ class Board:
 
     info: BoardInfo
 
-    def __init__(self, transport: Transport, timeout: float = 0.5, patience: float = 8.0) -> None:
-        """Says hello. Raises ProtocolVersionError besides."""
-        self.link = Link(transport, timeout, patience)
+    def __init__(
+        self, transport: Transport, timeout: float = 0.5, patience: float = 8.0, key: bytes | None = None
+    ) -> None:
+        """Says hello. key: the board's, where it asks for one (Link). Raises ProtocolVersionError besides."""
+        self.link = Link(transport, timeout, patience, key)
         self.image: bytes | None = None  # the image that was deployed
         try:
             self.hello()
@@ -114,9 +152,16 @@ class Board:
             raise
 
     @classmethod
-    def open(cls, port: str, baud: int = BAUD, timeout: float = 0.5, patience: float = 8.0) -> Self:
+    def open(
+        cls,
+        port: str,
+        baud: int = BAUD,
+        timeout: float = 0.5,
+        patience: float = 8.0,
+        key: bytes | None = None,
+    ) -> Self:
         """At a serial port or a URL of pyserial. Raises PortUnavailableError besides."""
-        return cls(SerialTransport(port, baud), timeout, patience)
+        return cls(SerialTransport(port, baud), timeout, patience, key)
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +189,7 @@ class Board:
             bool(flags & 1),
             bool(flags & 2),
             bool(flags & 4),
-            payload,
+            payload - self.link.tag_bytes,
             (version >> 16, version >> 8 & 255, version & 255),
             image,
             images,
@@ -167,8 +212,8 @@ class Board:
         )
 
     def wait(self) -> BoardStatus:
-        """Until it has learned or fitted. Raises the error that ended it."""
-        while (status := self.status()).activity in ("learning", "fitting"):
+        """Until it has learned, fitted or tried. Raises the error that ended it."""
+        while (status := self.status()).activity in BUSY:
             time.sleep(POLL_SECONDS)
         if status.result < 0:
             raise status_error(status.result, "learning")
@@ -309,6 +354,28 @@ class Board:
             updates = self.wait().updates
         return updates
 
+    def remember(self, label: int) -> tuple[int, int]:
+        """Keep the window that push completed; where there is no room, the oldest of the fullest class goes.
+
+        Returns the windows kept, and how many of the newest were not practised yet.
+        """
+        kept, fresh = struct.unpack("<HH", self.link.request(Command.REMEMBER, _byte("label", label)))
+        return kept, fresh
+
+    def practise(self, passes: int = 10, share: int = 4, halvings: int = 0) -> int:
+        """Learn the windows not practised yet (else all) in `passes` passes. Returns the updates after it.
+
+        share    : old windows for each new one, in sixteenths, 0 .. 16.
+        halvings : of the learning rate, 0 .. 15, spread over the passes.
+        """
+        numbers = (("passes", passes), ("share", share), ("halvings", halvings))
+        self.link.request(Command.PRACTISE, b"".join(_byte(n, v) for n, v in numbers) + b"\0")
+        return self.wait().updates
+
+    def undo(self) -> Undone:
+        """Take back the last label: what was learned from it, or else the window that was kept last."""
+        return UNDONE[struct.unpack_from("<H", self.link.request(Command.UNDO))[0]]
+
     def fit(self, repetitions: int) -> Alignment:
         """Fit the alignment to the kept windows, `repetitions` of each class. Returns the alignment."""
         self.link.request(Command.FIT, _byte("repetitions", repetitions))
@@ -326,6 +393,27 @@ class Board:
     def rollback(self) -> int:
         """Go back to the last commit, or to the image. Returns the updates it has."""
         return _u32(self.link.request(Command.ROLLBACK))
+
+    def try_out(self) -> BankInfo:
+        """Commit what was learned, unless it sees fewer kept windows right than the last commit: then go back."""
+        self.link.request(Command.TRY)
+        self.wait()
+        return self.bank()
+
+    def bank(self) -> BankInfo:
+        """Where commits go, and the last verdict."""
+        kind, verdict, *numbers = struct.unpack("<BBHHHIIII", self.link.request(Command.BANK))
+        return BankInfo(bool(kind), VERDICTS[verdict], *numbers)
+
+    def wear(self) -> Wear:
+        """How often each sector of the store was erased. Raises LinkStatusError where commits live in RAM."""
+        erases: list[int] = []
+        sectors = 1
+        while len(erases) < sectors:
+            answer = self.link.request(Command.WEAR, struct.pack("<H", len(erases)))
+            sectors = struct.unpack_from("<H", answer)[0]
+            erases += np.frombuffer(answer, "<u4", offset=2).tolist()
+        return Wear(tuple(None if n == UNKNOWN_WEAR else n for n in erases))
 
     # What was learned, as bytes
 

@@ -1,17 +1,23 @@
 """Requests that are carried out once or not at all, over a line that may lose, repeat or damage anything."""
 
+import hashlib
 import secrets
+import struct
 import time
 from enum import IntEnum
 
 from pyedge._edge import ffi, lib
 from pyedge.errors import BoardResetError, BoardSilentError, LinkError, ProtocolVersionError
-from pyedge.link.frame import RESPONSE, Frame, Reader, encode
+from pyedge.link.frame import HEADER, RESPONSE, Frame, Reader, encode
 from pyedge.link.transport import Transport
 from pyedge.runtime import ERRORS, EdgeError
 
-PROTOCOL = 1
+PROTOCOL = lib.EDGE_LINK_PROTOCOL  # newest version that this host speaks
+OLDEST = 1
 LONGEST_WAIT = 4
+KEY_BYTES = 32
+TAG_BYTES = lib.EDGE_LINK_TAG
+TAGGED, CHALLENGE_AT = 8, 40  # in the response to hello
 
 
 class Command(IntEnum):
@@ -32,10 +38,16 @@ class Command(IntEnum):
     RATE = lib.EDGE_LINK_RATE
     SCORES = lib.EDGE_LINK_SCORES
     REHEARSE = lib.EDGE_LINK_REHEARSE
+    PRACTISE = lib.EDGE_LINK_PRACTISE
+    REMEMBER = lib.EDGE_LINK_REMEMBER
+    UNDO = lib.EDGE_LINK_UNDO
     COMMIT = lib.EDGE_LINK_COMMIT
     ROLLBACK = lib.EDGE_LINK_ROLLBACK
     READ = lib.EDGE_LINK_READ
     WRITE = lib.EDGE_LINK_WRITE
+    TRY = lib.EDGE_LINK_TRY
+    BANK = lib.EDGE_LINK_BANK
+    WEAR = lib.EDGE_LINK_WEAR
     STATISTICS = lib.EDGE_LINK_STATISTICS
 
 
@@ -59,7 +71,8 @@ def status_error(code: int, detail: str = "", payload: bytes = b"") -> LinkError
     if code == lib.EDGE_LINK_ERR_PROTOCOL:
         board = payload[0] if payload else "another"
         return ProtocolVersionError(
-            f"the board speaks version {board} of the link, this host {PROTOCOL}; update the older side"
+            f"the board speaks version {board} of the link, this host {OLDEST} to {PROTOCOL}; "
+            "update the older side"
         )
     if code in ERRORS:
         return ERRORS[code](detail)
@@ -71,13 +84,22 @@ class Link:
 
     timeout  : seconds before a request is repeated; further waits grow to LONGEST_WAIT times that.
     patience : seconds before a board counts as silent.
+    key      : the board's key, 32 bytes, where its firmware asks for tags (docs/security.md).
     """
 
-    def __init__(self, transport: Transport, timeout: float = 0.5, patience: float = 8.0) -> None:
+    def __init__(
+        self, transport: Transport, timeout: float = 0.5, patience: float = 8.0, key: bytes | None = None
+    ) -> None:
+        if key is not None and len(key) != KEY_BYTES:
+            raise LinkError(f"a key has {KEY_BYTES} bytes, this one {len(key)}")
         self.transport = transport
         self.timeout = timeout
         self.patience = patience
         self.repeated = 0  # requests sent again
+        self.protocol = PROTOCOL  # that both sides speak, after hello
+        self._key = key
+        self._challenge = b""
+        self._turns = 0
         self._reader = Reader()
         self._session = 0
         self._sequence = 0
@@ -88,10 +110,37 @@ class Link:
         return self._reader.dropped
 
     def hello(self) -> bytes:
-        """Start a session; the response's payload. Raises as `request`."""
+        """Start a session in the newest version both sides speak; the response's payload. Raises as `request`."""
+        status, answer = self._greet(PROTOCOL)
+        if status == lib.EDGE_LINK_ERR_PROTOCOL and answer and OLDEST <= answer[0] < PROTOCOL:
+            status, answer = self._greet(answer[0])
+        if status < 0:
+            raise status_error(status, "hello", answer)
+        self._turns = 0
+        self._challenge = b""
+        if answer[1] & TAGGED:
+            self._challenge = answer[CHALLENGE_AT : CHALLENGE_AT + TAG_BYTES]
+            return answer[:CHALLENGE_AT] + answer[CHALLENGE_AT + TAG_BYTES :]
+        return answer
+
+    def _greet(self, protocol: int) -> tuple[int, bytes]:
         self._session = secrets.randbelow(2**32 - 1) + 1
         self._reader.clear()
-        return self.request(Command.HELLO, bytes([PROTOCOL, 0]))
+        self.protocol = protocol
+        return self.exchange(Command.HELLO, bytes([protocol, 0]))
+
+    @property
+    def tag_bytes(self) -> int:
+        """Bytes of each request's payload that the board's guard takes."""
+        return TAG_BYTES if self._challenge else 0
+
+    def _tag(self, frame: Frame) -> bytes:
+        """Of a request, for a board that asks for it; a host without the key sends none and is refused."""
+        if not self._challenge or self._key is None or frame.command == Command.HELLO:
+            return b""
+        head = HEADER.pack(frame.session, frame.sequence, frame.command, frame.status)
+        message = self._challenge + struct.pack("<I", self._turns) + head + frame.payload
+        return hashlib.blake2b(message, digest_size=TAG_BYTES, key=self._key).digest()
 
     def request(self, command: Command, payload: bytes = b"") -> bytes:
         """The payload of the response to a request.
@@ -109,7 +158,9 @@ class Link:
         if self._session == 0:
             raise LinkError("no session: say hello first")
         self._sequence = (self._sequence + 1) % 2**16
-        request = encode(Frame(self._session, self._sequence, command, 0, payload))
+        self._turns += self._sequence == 0
+        frame = Frame(self._session, self._sequence, command, 0, payload)
+        request = encode(frame._replace(payload=payload + self._tag(frame)))
         wait, left = self.timeout, self.patience
         while left > 0:
             self.transport.write(request)

@@ -5,16 +5,30 @@
 #include "bytes.h"
 #include "crc32.h"
 #include "frame.h"
+#include "net.h"
 
-enum { IDLE = 1, LEARNING = 2, FITTING = 3, LOADING = 4 };  // as in the response to STATUS; 0: no model
+enum {
+    IDLE = 1,
+    LEARNING = 2,
+    FITTING = 3,
+    LOADING = 4,
+    TRYING = 5
+};  // as in the response to STATUS; 0: no model
 
-enum { STATE_HEADER = 24, ALIGNMENT = 65, BANK_ALIGNMENT = 72, NOT_COMMITTED = 0xFFFFFFFF };
+enum { STATE_HEADER = 24, ALIGNMENT = 65, BANK_ALIGNMENT = 72 };
+
+#define NOT_COMMITTED UINT32_MAX
+#define UNKNOWN_WEAR UINT32_MAX
 
 enum { WHAT_STATE = 1, WHAT_ALIGNMENT = 2 };
 
 enum { RESET_STREAM = 1, RESET_KEPT = 2, RESET_STATISTICS = 4, RESET_LEARNING = 8 };
 
 enum { PUSH_WINDOW = 1, PUSH_WAITING = 2 };
+
+enum { CONFIRMED = 1, REVERTED = 2 };  // verdicts of TRY
+
+enum { UNDONE_LEARNING = 1, UNDONE_WINDOW = 2 };
 
 // A request's payload and the response's, while a command is carried out.
 typedef struct edge_call {
@@ -39,12 +53,19 @@ static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /// Model and memory ///
 
+// Goes on in slices from a start (1: there is more; 0, or an error: it is over).
+static void begin_activity(edge_link_t *l, uint8_t activity, int start) {
+    l->practising = 0;
+    l->activity = start == 1 ? activity : IDLE;
+    l->result = (int8_t)(start == 1 ? 0 : start);
+    l->stepping = 0;
+}
+
 static void close_model(edge_link_t *l) {
-    l->has_model = l->has_stream = l->has_commit = l->stepping = 0;
-    l->activity = IDLE;
-    l->result = 0;
-    l->kept = l->kept_capacity = 0;
+    l->has_model = l->has_stream = l->has_commit = l->has_undo = l->verdict = 0;
+    begin_activity(l, IDLE, 0);
     l->windows = 0;
+    edge_kept_init(&l->kept, NULL, 0, 0, 0);
 }
 
 // Weights, rate, counts and alignment of the image.
@@ -55,13 +76,19 @@ static int start_net(edge_link_t *l) {
     if (error) return error;
     (void)edge_net_count(&l->net, l->counts);
     if (l->has_stream) edge_stream_align(&l->stream, NULL);
-    l->stepping = 0;
+    l->stepping = l->has_undo = 0;
     return 0;
+}
+
+static edge_bank_facts_t bank_facts(const edge_link_t *l) {
+    edge_bank_facts_t facts = {0, 0, 0, 0, 0};
+    if (l->config.bank) l->config.bank->facts(l->config.bank->context, &l->net, &facts);
+    return facts;
 }
 
 // Sizes of a model's work memory.
 typedef struct edge_needs {
-    size_t state, arena, ring, counts, bank, window, total;
+    size_t state, arena, ring, counts, bank, undo, window, total;
 } edge_needs_t;
 
 static edge_needs_t plan(const edge_link_t *l, uint32_t ring) {
@@ -76,6 +103,9 @@ static edge_needs_t plan(const edge_link_t *l, uint32_t ring) {
     needs.window = edge_stream_window_size(m);
     needs.bank = l->config.bank ? 0 : needs.state + (needs.window ? BANK_ALIGNMENT : 0);
     if (needs.total + needs.bank > l->config.work_size) needs.bank = 0;
+    // Undo takes no more than a half of what windows could be kept in.
+    needs.undo = needs.state;
+    if (needs.total + needs.bank + 2 * needs.undo > l->config.work_size) needs.undo = 0;
     return needs;
 }
 
@@ -91,23 +121,42 @@ static int open_model(edge_link_t *l, uint32_t ring, edge_needs_t *needs) {
     uint8_t *at = l->config.work;
     l->state_size = (uint32_t)needs->state;
     l->arena_size = (uint32_t)needs->arena;
-    l->window_size = (uint32_t)needs->window;
     l->state = at;
-    l->arena = l->state + needs->state;
-    uint8_t *ring_at = l->arena + needs->arena;
-    l->counts = (edge_stats_t *)(void *)(ring_at + needs->ring);
-    l->bank = needs->bank ? ring_at + needs->ring + needs->counts : NULL;
-    l->kept_labels = at + needs->total + needs->bank;
-    const size_t left = l->config.work_size - needs->total - needs->bank;
-    if (needs->window) l->kept_capacity = (uint16_t)smaller((uint32_t)(left / (needs->window + 1)), 65535);
-    l->kept_rows = l->kept_labels + l->kept_capacity;
+    l->arena = at += needs->state;
+    uint8_t *ring_at = at += needs->arena;
+    l->counts = (edge_stats_t *)(void *)(at += needs->ring);
+    at += needs->counts;
+    l->bank = needs->bank ? at : NULL;
+    at += needs->bank;
+    l->undo = needs->undo ? at : NULL;
+    at += needs->undo;
 
     error = start_net(l);
     if (!error && needs->window) {
         error = edge_stream_init(&l->stream, &l->net, ring_at, needs->ring, ring);
         l->has_stream = !error;
     }
-    l->has_model = !error;
+    if (error) return error;
+    l->has_model = 1;
+    // All that is kept is committed with the rest; where the bank has no room for a single window, none is.
+    const edge_bank_facts_t facts = bank_facts(l);
+    const uint32_t fit = needs->window ? facts.room / (uint32_t)(needs->window + 1) : 0;
+    const uint32_t most = fit && fit < EDGE_KEPT_MOST ? fit : EDGE_KEPT_MOST;
+    l->bank_keeps = fit != 0;
+    l->has_commit = facts.sequence != 0;
+    l->committed = facts.updates;
+    edge_kept_init(&l->kept, at, (size_t)(l->config.work + l->config.work_size - at), needs->window, most);
+    return 0;
+}
+
+// The last commit (trial 0) or what is on trial, from the bank that the firmware gave; else the weights and alignment of the image.
+static int load_bank(edge_link_t *l, edge_kept_t *kept, int trial) {
+    edge_alignment_t alignment;
+    const edge_bank_port_t *bank = l->config.bank;
+    const int error = bank->load(bank->context, &l->net, &alignment, kept, trial);
+    if (error == EDGE_LINK_ERR_BANK) return start_net(l);
+    if (!error && l->has_stream) edge_stream_align(&l->stream, &alignment);
+    l->stepping = l->has_undo = 0;
     return error;
 }
 
@@ -117,7 +166,10 @@ int edge_link_open(edge_link_t *l, const void *image, size_t size) {
     l->image_length = l->image_have = (uint32_t)size;
     l->image_crc = edge_crc32(0, image, size);
     const int error = open_model(l, l->config.ring, &needs);
-    if (error) l->image_length = l->image_have = 0;
+    if (error)
+        l->image_length = l->image_have = 0;
+    else if (l->has_commit)
+        l->result = (int8_t)load_bank(l, &l->kept, 0);
     return error;
 }
 
@@ -136,10 +188,10 @@ static int need_stream(const edge_link_t *l) {
 }
 
 static int hello(edge_link_t *l, edge_call_t *c) {
-    c->out[0] = EDGE_LINK_PROTOCOL;
-    c->out_n = 1;
-    if (c->in[0] != EDGE_LINK_PROTOCOL) return EDGE_LINK_ERR_PROTOCOL;
-    c->out[1] = (uint8_t)(l->has_model | (l->has_model && l->state_size) << 1 | l->has_stream << 2);
+    const edge_link_guard_t *guard = l->config.guard;
+    c->out[0] = c->in[0];
+    c->out[1] = (uint8_t)(l->has_model | (l->has_model && l->state_size) << 1 | l->has_stream << 2 |
+                          (guard != NULL) << 3);
     c->out_n = 2;
     put16(c, c->room);
     put32(c, edge_version());
@@ -152,6 +204,12 @@ static int hello(edge_link_t *l, edge_call_t *c) {
     put32(c, l->has_model ? edge_net_updates(&l->net) : 0);
     put16(c, l->has_stream ? l->stream.encoder.channels : 0);
     put16(c, 0);
+    l->turns = 0;
+    if (guard) {
+        guard->challenge(guard->context, l->challenge);
+        memcpy(c->out + c->out_n, l->challenge, EDGE_LINK_TAG);
+        c->out_n += EDGE_LINK_TAG;
+    }
     const char *name = l->config.board;
     while (*name && c->out_n < EDGE_LINK_MIN_PAYLOAD) c->out[c->out_n++] = (uint8_t)*name++;
     return 0;
@@ -169,8 +227,8 @@ static int status(const edge_link_t *l, edge_call_t *c) {
     put32(c, l->windows);
     put32(c, l->has_commit ? l->committed : NOT_COMMITTED);
     put32(c, edge_link_dropped(l));
-    put16(c, l->kept);
-    put16(c, l->kept_capacity);
+    put16(c, l->kept.count);
+    put16(c, l->kept.capacity);
     return 0;
 }
 
@@ -181,7 +239,7 @@ static int reset(edge_link_t *l, const edge_call_t *c) {
     if (what > 15) return EDGE_ERR_ARGUMENT;
     if (what & RESET_LEARNING) (void)start_net(l);
     if (what & RESET_STREAM && l->has_stream) edge_stream_reset(&l->stream);
-    if (what & RESET_KEPT) l->kept = 0;
+    if (what & RESET_KEPT) edge_kept_clear(&l->kept);
     if (what & RESET_STATISTICS) edge_net_stats_clear(&l->net);
     return 0;
 }
@@ -230,7 +288,7 @@ static int image_end(edge_link_t *l, edge_call_t *c) {
     put32(c, (uint32_t)needs.counts);
     put32(c, (uint32_t)needs.bank);
     put32(c, (uint32_t)needs.window);
-    put32(c, l->kept_capacity);
+    put32(c, l->kept.capacity);
     return error;
 }
 
@@ -298,16 +356,16 @@ static int push(edge_link_t *l, edge_call_t *c) {
     return 0;
 }
 
-static int keep(edge_link_t *l, edge_call_t *c) {
+static int keep(edge_link_t *l, edge_call_t *c, int make_room) {
     if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
     if (!l->has_stream) return EDGE_ERR_ENCODER;
-    if (c->in[0] >= edge_model_classes(&l->model)) return EDGE_ERR_LABEL;
-    if (l->kept == l->kept_capacity) return EDGE_LINK_ERR_FULL;
-    const int error =
-        edge_stream_keep(&l->stream, l->kept_rows + (size_t)l->kept * l->window_size, l->window_size);
-    if (error) return error;
-    l->kept_labels[l->kept++] = c->in[0];
-    put16(c, l->kept);
+    if (l->activity == TRYING || l->practising || (make_room && l->activity != IDLE)) return EDGE_ERR_BUSY;
+    const int error = make_room ? edge_kept_remember(&l->kept, &l->stream, c->in[0])
+                                : edge_kept_add(&l->kept, &l->stream, c->in[0]);
+    if (error) return error == EDGE_ERR_ROOM ? (int)EDGE_LINK_ERR_FULL : error;
+    l->has_undo = 0;
+    put16(c, l->kept.count);
+    if (make_room) put16(c, l->kept.fresh);
     return 0;
 }
 
@@ -315,22 +373,31 @@ static int replay(edge_link_t *l, edge_call_t *c) {
     const uint32_t window = edge_load16(c->in);
     int error = need_stream(l);
     if (error) return error;
-    if (window >= l->kept) return EDGE_ERR_ARGUMENT;
-    error = edge_stream_replay(&l->stream, l->kept_rows + (size_t)window * l->window_size, l->window_size);
-    if (error) return error;
+    if (window >= l->kept.count) return EDGE_ERR_ARGUMENT;
+    error = edge_kept_judge(&l->kept, &l->stream, window);
+    if (error < 0) return error;
     l->stepping = 0;
-    put_prediction(l, c, l->kept_labels[window]);
+    put_prediction(l, c, l->kept.labels[window]);
     return 0;
+}
+
+// What UNDO goes back to, before a label is learned; the net is idle.
+static void remember_state(edge_link_t *l) {
+    l->has_undo = l->undo != NULL && edge_net_save(&l->net, l->undo, l->state_size) > 0;
+    l->fresh_before = l->kept.fresh;
 }
 
 static int learn(edge_link_t *l, edge_call_t *c) {
     int error = need_model(l);
-    if (!error) error = edge_net_learn_begin(&l->net, c->in[0]);
     if (error) return error;
-    l->activity = LEARNING;
+    // A label that cannot be learned leaves what UNDO goes back to.
+    const int undo = c->in[0] < edge_model_classes(&l->model) && !l->net.full &&
+                     edge_net_steps(&l->net) == edge_model_window(&l->model);
+    if (undo) remember_state(l);
+    error = edge_net_learn_begin(&l->net, c->in[0]);
+    if (error) return error;
     l->lesson_at = l->lesson_length = 0;
-    l->result = 0;
-    l->stepping = 0;
+    begin_activity(l, LEARNING, 1);
     put32(c, edge_net_updates(&l->net));
     return 0;
 }
@@ -339,9 +406,8 @@ static int learn(edge_link_t *l, edge_call_t *c) {
 static int next_of_lesson(edge_link_t *l) {
     if (l->lesson_at == l->lesson_length) return 0;
     const uint32_t window = l->lesson[l->lesson_at++];
-    int error =
-        edge_stream_replay(&l->stream, l->kept_rows + (size_t)window * l->window_size, l->window_size);
-    if (!error) error = edge_net_learn_begin(&l->net, l->kept_labels[window]);
+    int error = edge_kept_judge(&l->kept, &l->stream, window);
+    if (error >= 0) error = edge_net_learn_begin(&l->net, l->kept.labels[window]);
     return error ? error : 1;
 }
 
@@ -352,28 +418,56 @@ static int rehearse(edge_link_t *l, edge_call_t *c) {
     if (l->state_size == 0) return EDGE_ERR_MODE;
     if (c->n % 2 || windows > EDGE_LINK_LESSON) return EDGE_LINK_ERR_LENGTH;
     for (uint32_t i = 0; i < windows; i++)
-        if (edge_load16(c->in + 2 * i) >= l->kept) return EDGE_ERR_ARGUMENT;
+        if (edge_load16(c->in + 2 * i) >= l->kept.count) return EDGE_ERR_ARGUMENT;
     for (uint32_t i = 0; i < windows; i++) l->lesson[i] = edge_load16(c->in + 2 * i);
     put32(c, edge_net_updates(&l->net));
+    remember_state(l);
     l->lesson_length = (uint16_t)windows;
     l->lesson_at = 0;
-    l->stepping = 0;
-    const int first = next_of_lesson(l);
-    l->activity = first == 1 ? LEARNING : IDLE;
-    l->result = (int8_t)(first == 1 ? 0 : first);
+    begin_activity(l, LEARNING, next_of_lesson(l));
+    return 0;
+}
+
+static int practise(edge_link_t *l, edge_call_t *c) {
+    int error = need_stream(l);
+    if (error) return error;
+    error = edge_practice_begin(&l->practice, &l->kept, &l->stream, c->in[0], c->in[1], c->in[2]);
+    if (error) return error;
+    remember_state(l);
+    begin_activity(l, LEARNING, 1);
+    l->practising = 1;
+    put32(c, edge_net_updates(&l->net));
+    return 0;
+}
+
+static int undo(edge_link_t *l, edge_call_t *c) {
+    int error = need_model(l);
+    if (error) return error;
+    const uint8_t what = l->has_undo ? UNDONE_LEARNING : UNDONE_WINDOW;
+    if (l->has_undo) {
+        const uint32_t decay = l->net.rate_decay;
+        error = edge_net_load(&l->net, l->undo, l->state_size);
+        (void)edge_net_rate_decay(&l->net, decay);
+        l->kept.fresh = l->fresh_before;
+        l->has_undo = l->stepping = 0;
+    } else {
+        error = edge_kept_undo(&l->kept);
+    }
+    if (error) return error;
+    put16(c, what);
+    put16(c, l->kept.count);
+    put32(c, edge_net_updates(&l->net));
     return 0;
 }
 
 static int fit(edge_link_t *l, edge_call_t *c) {
     int error = need_stream(l);
     if (error) return error;
-    if (l->kept == 0) return EDGE_ERR_WINDOW;
-    error = edge_fit_begin(&l->fit, &l->stream, l->kept_rows, l->kept_labels, l->kept, c->in[0]);
+    if (l->kept.count == 0) return EDGE_ERR_WINDOW;
+    error = edge_fit_begin(&l->fit, &l->stream, l->kept.rows, l->kept.labels, l->kept.count, c->in[0]);
     if (error) return error;
-    l->activity = FITTING;
-    l->result = 0;
-    l->stepping = 0;
-    put16(c, l->kept);
+    begin_activity(l, FITTING, 1);
+    put16(c, l->kept.count);
     return 0;
 }
 
@@ -383,16 +477,29 @@ static int rate(edge_link_t *l, const edge_call_t *c) {
 }
 
 static int scores(const edge_link_t *l, edge_call_t *c) {
-    int32_t score[256];
     const uint32_t first = edge_load16(c->in);
-    int error = need_model(l);
+    const int error = need_model(l);
     if (error) return error;
     const uint32_t classes = edge_model_classes(&l->model);
     if (first >= classes) return EDGE_ERR_ARGUMENT;
-    error = edge_net_scores(&l->net, score);
-    if (error) return error;
+    if (edge_net_steps(&l->net) == 0) return EDGE_ERR_WINDOW;
+    const int32_t *score = edge_net_score_area(&l->net);
     put16(c, classes);
     for (uint32_t i = first; i < classes && c->out_n + 4 <= c->room; i++) put32(c, (uint32_t)score[i]);
+    return 0;
+}
+
+static int write_bank(edge_link_t *l) {
+    const edge_bank_port_t *bank = l->config.bank;
+    return bank->write(bank->context, &l->net, l->has_stream ? edge_stream_alignment(&l->stream) : NULL,
+                       l->bank_keeps ? &l->kept : NULL);
+}
+
+static int confirm_bank(edge_link_t *l) {
+    const int error = l->config.bank->confirm(l->config.bank->context);
+    if (error) return error;
+    l->has_commit = 1;
+    l->committed = edge_net_updates(&l->net);
     return 0;
 }
 
@@ -400,36 +507,101 @@ static int commit(edge_link_t *l, edge_call_t *c) {
     int error = need_model(l);
     if (error) return error;
     if (l->config.bank) {
-        error = l->config.bank->commit(l->config.bank->context, &l->net,
-                                       l->has_stream ? &l->stream.alignment : NULL);
+        error = write_bank(l);
+        if (!error) error = confirm_bank(l);
         if (error) return error;
     } else {
         if (!l->bank) return EDGE_LINK_ERR_BANK;
         if (l->has_stream) memcpy(l->bank + l->state_size, edge_stream_alignment(&l->stream), ALIGNMENT);
         if (l->state_size) (void)edge_net_save(&l->net, l->bank, l->state_size);
+        l->has_commit = 1;
+        l->committed = edge_net_updates(&l->net);
     }
-    l->has_commit = 1;
-    l->committed = edge_net_updates(&l->net);
     put32(c, l->committed);
     return 0;
 }
 
 static int restore(edge_link_t *l) {
     edge_alignment_t alignment;
-    int error = EDGE_LINK_ERR_BANK;
+    int error = 0;
     if (l->config.bank) {
-        error = l->config.bank->rollback(l->config.bank->context, &l->net, &alignment);
+        error = load_bank(l, NULL, 0);
     } else if (l->has_commit) {
-        if (l->has_stream) memcpy(&alignment, l->bank + l->state_size, ALIGNMENT);
-        error = l->state_size ? edge_net_load(&l->net, l->bank, l->state_size) : 0;
-    }
-    if (error == EDGE_LINK_ERR_BANK)
+        if (l->state_size) error = edge_net_load(&l->net, l->bank, l->state_size);
+        if (l->has_stream) {
+            memcpy(&alignment, l->bank + l->state_size, ALIGNMENT);
+            edge_stream_align(&l->stream, &alignment);
+        }
+    } else {
         error = start_net(l);
-    else if (!error && l->has_stream)
-        edge_stream_align(&l->stream, &alignment);
+    }
     if (!error) l->activity = IDLE;
-    l->stepping = 0;
+    l->stepping = l->has_undo = 0;
     return error;
+}
+
+// Trial, then verdict: kept windows are judged with what was learned, and with the last commit (or the image).
+static int try_out(edge_link_t *l, edge_call_t *c) {
+    int error = need_model(l);
+    if (error) return error;
+    if (!l->config.bank) return EDGE_LINK_ERR_BANK;
+    if (!l->kept.count) return EDGE_ERR_WINDOW;
+    error = write_bank(l);
+    if (error) return error;
+    put32(c, edge_net_updates(&l->net));
+    l->right[0] = l->right[1] = l->judged = l->verdict = 0;
+    l->of = (uint16_t)l->kept.count;
+    l->trying = 0;
+    begin_activity(l, TRYING, 1);
+    return 0;
+}
+
+static int try_run(edge_link_t *l) {
+    const int right = edge_kept_judge(&l->kept, &l->stream, l->judged);
+    if (right < 0) return right;
+    l->right[l->trying] = (uint16_t)(l->right[l->trying] + right);
+    if (++l->judged < l->of) return 1;
+    l->judged = 0;
+    if (l->trying == 0) {
+        l->trying = 1;
+        const int error = load_bank(l, NULL, 0);
+        return error ? error : 1;
+    }
+    if (l->right[0] < l->right[1]) {
+        l->verdict = REVERTED;
+        return 0;
+    }
+    int error = load_bank(l, NULL, 1);
+    if (!error) error = confirm_bank(l);
+    if (!error) l->verdict = CONFIRMED;
+    return error;
+}
+
+static int bank(const edge_link_t *l, edge_call_t *c) {
+    if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
+    const edge_bank_facts_t facts = bank_facts(l);
+    put16(c, (uint32_t)((l->config.bank != NULL) | l->verdict << 8));
+    put16(c, l->right[0]);
+    put16(c, l->right[1]);
+    put16(c, l->of);
+    put32(c, facts.sequence);
+    put32(c, facts.room);
+    put32(c, facts.sectors);
+    put32(c, facts.sector_size);
+    return 0;
+}
+
+static int wear(const edge_link_t *l, edge_call_t *c) {
+    const edge_bank_port_t *port = l->config.bank;
+    if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
+    if (!port) return EDGE_LINK_ERR_BANK;
+    const uint32_t sectors = bank_facts(l).sectors;
+    put16(c, sectors);
+    for (uint32_t k = edge_load16(c->in); k < sectors && c->out_n + 4 <= c->room; k++) {
+        uint32_t erases;
+        put32(c, port->wear(port->context, k, &erases) ? UNKNOWN_WEAR : erases);
+    }
+    return 0;
 }
 
 static int rollback(edge_link_t *l, edge_call_t *c) {
@@ -492,7 +664,7 @@ static int write_state(edge_link_t *l, edge_call_t *c, uint32_t offset, uint32_t
     memcpy(l->state + offset, c->in + 8, n);
     l->state_have = offset + n;
     l->activity = LOADING;
-    l->stepping = 0;
+    l->stepping = l->has_undo = 0;
     put32(c, l->state_have);
     if (l->state_have < l->state_size) return 0;
     error = edge_net_load(&l->net, l->state, l->state_size);
@@ -533,7 +705,9 @@ static const edge_shape_t SHAPES[] = {
     {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},       {EDGE_LINK_FIT, 1, 0},
     {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},      {EDGE_LINK_COMMIT, 0, 0},
     {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
-    {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_STATISTICS, 1, 0},
+    {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_PRACTISE, 4, 0},    {EDGE_LINK_REMEMBER, 1, 0},
+    {EDGE_LINK_UNDO, 0, 0},        {EDGE_LINK_TRY, 0, 0},         {EDGE_LINK_BANK, 0, 0},
+    {EDGE_LINK_WEAR, 2, 0},        {EDGE_LINK_STATISTICS, 1, 0},
 };
 
 static int check_shape(uint8_t command, uint32_t n) {
@@ -557,13 +731,19 @@ static int carry_out(edge_link_t *l, uint8_t command, edge_call_t *c) {
     case EDGE_LINK_IMAGE_END: return image_end(l, c);
     case EDGE_LINK_INFER: return infer(l, c);
     case EDGE_LINK_PUSH: return push(l, c);
-    case EDGE_LINK_KEEP: return keep(l, c);
+    case EDGE_LINK_KEEP: return keep(l, c, 0);
+    case EDGE_LINK_REMEMBER: return keep(l, c, 1);
     case EDGE_LINK_REPLAY: return replay(l, c);
     case EDGE_LINK_LEARN: return learn(l, c);
     case EDGE_LINK_FIT: return fit(l, c);
     case EDGE_LINK_RATE: return rate(l, c);
     case EDGE_LINK_SCORES: return scores(l, c);
     case EDGE_LINK_REHEARSE: return rehearse(l, c);
+    case EDGE_LINK_PRACTISE: return practise(l, c);
+    case EDGE_LINK_UNDO: return undo(l, c);
+    case EDGE_LINK_TRY: return try_out(l, c);
+    case EDGE_LINK_BANK: return bank(l, c);
+    case EDGE_LINK_WEAR: return wear(l, c);
     case EDGE_LINK_COMMIT: return commit(l, c);
     case EDGE_LINK_ROLLBACK: return rollback(l, c);
     case EDGE_LINK_READ: return read(l, c);
@@ -583,6 +763,21 @@ static void answer(edge_link_t *l, uint8_t *frame, uint32_t payload, int code) {
     edge_frame_send(l, frame, FRAME_HEADER + payload + FRAME_CHECKSUM);
 }
 
+// Checks a request's tag, where the firmware asks for one, and takes it off the payload.
+static int tag_is_right(const edge_link_t *l, edge_call_t *c, uint32_t turns) {
+    const edge_link_guard_t *guard = l->config.guard;
+    uint8_t head[EDGE_LINK_TAG + 4], tag[EDGE_LINK_TAG], differs = 0;
+    if (!guard) return 1;
+    if (c->n < EDGE_LINK_TAG) return 0;
+    c->n -= EDGE_LINK_TAG;
+    memcpy(head, l->challenge, EDGE_LINK_TAG);
+    edge_store32(head + EDGE_LINK_TAG, turns);
+    guard->tag(guard->context, tag, head, sizeof head, l->request, FRAME_HEADER + c->n);
+    // As long for a nearly right tag as for any other.
+    for (uint32_t k = 0; k < EDGE_LINK_TAG; k++) differs = (uint8_t)(differs | (tag[k] ^ c->in[c->n + k]));
+    return differs == 0;
+}
+
 static void handle(edge_link_t *l) {
     const uint8_t *r = l->request;
     const uint32_t end = l->request_length - FRAME_CHECKSUM, checksum = edge_load32(r + end);
@@ -595,17 +790,12 @@ static void handle(edge_link_t *l) {
     }
     edge_call_t c = {r + FRAME_HEADER, end - FRAME_HEADER, l->response + FRAME_HEADER, 0,
                      l->capacity - EDGE_LINK_OVERHEAD};
+    const uint32_t turns = l->turns + (sequence < l->last_sequence);
     if (session != l->session) {
         if (command != EDGE_LINK_HELLO || c.n == 0) {
             answer(l, l->refusal, 0, EDGE_LINK_ERR_SESSION);
             return;
         }
-        if (c.in[0] != EDGE_LINK_PROTOCOL) {
-            l->refusal[FRAME_HEADER] = EDGE_LINK_PROTOCOL;
-            answer(l, l->refusal, 1, EDGE_LINK_ERR_PROTOCOL);
-            return;
-        }
-        l->session = session;
     } else if (sequence == l->last_sequence) {
         if (checksum == l->last_checksum)
             edge_frame_send(l, l->response, l->response_length);
@@ -616,6 +806,17 @@ static void handle(edge_link_t *l) {
         l->dropped++;
         return;
     }
+    if (command == EDGE_LINK_HELLO && c.n && (c.in[0] == 0 || c.in[0] > EDGE_LINK_PROTOCOL)) {
+        l->refusal[FRAME_HEADER] = EDGE_LINK_PROTOCOL;
+        answer(l, l->refusal, 1, EDGE_LINK_ERR_PROTOCOL);
+        return;
+    }
+    if (command != EDGE_LINK_HELLO && !tag_is_right(l, &c, turns)) {
+        answer(l, l->refusal, 0, EDGE_LINK_ERR_TAG);
+        return;
+    }
+    l->session = session;
+    l->turns = turns;
     l->last_sequence = sequence;
     l->last_checksum = checksum;
     const int code = carry_out(l, command, &c);
@@ -633,6 +834,8 @@ int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
         return EDGE_ERR_ARGUMENT;
     if (config->ring < 2 || config->ring > 32768 || config->ring & (config->ring - 1))
         return EDGE_ERR_ARGUMENT;
+    if (config->guard && capacity < EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_TAG + EDGE_LINK_OVERHEAD)
+        return EDGE_ERR_ARGUMENT;
     if (config->image_size > INT32_MAX || config->work_size > INT32_MAX) return EDGE_ERR_ARGUMENT;
     if ((uintptr_t)config->image % 8 || (uintptr_t)config->work % 8) return EDGE_ERR_ALIGN;
     memset(l, 0, sizeof *l);
@@ -644,18 +847,23 @@ int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
     return 0;
 }
 
+// A slice of what takes longer than a request. Returns 1 while there is more, 0 at its end, or an error.
+static int go_on(edge_link_t *l) {
+    if (l->activity == FITTING) return edge_fit_run(&l->fit);
+    if (l->activity == TRYING) return try_run(l);
+    if (l->practising) return edge_practice_run(&l->practice, l->config.budget);
+    return edge_net_learn_run(&l->net, l->config.budget) ? 1 : next_of_lesson(l);
+}
+
 int edge_link_run(edge_link_t *l) {
     if (l->request_ready && !l->sending) {
         handle(l);
         edge_frame_done(l);
     }
-    if (l->activity == LEARNING || l->activity == FITTING) {
-        int more =
-            l->activity == LEARNING ? edge_net_learn_run(&l->net, l->config.budget) : edge_fit_run(&l->fit);
-        if (more == 0 && l->activity == LEARNING) more = next_of_lesson(l);
+    if (l->activity == LEARNING || l->activity == FITTING || l->activity == TRYING) {
+        const int more = go_on(l);
         if (more == 1) return 1;
-        l->activity = IDLE;
-        l->result = (int8_t)more;
+        begin_activity(l, IDLE, more);
     }
     return l->request_ready && !l->sending;
 }

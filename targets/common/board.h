@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "edge/store.h"
+
 // The name the board gives itself in hello.
 extern const char board_name[];
 
@@ -27,6 +29,12 @@ size_t board_transmit_room(void);
 
 // Implemented by the firmware, called from the receive interrupt.
 void firmware_receive(uint8_t byte);
+
+/// Flash for what was learned ///
+
+// Describes the region that the store has for itself: the four functions of edge_flash_t and its geometry. `sectors` 0: the board has none, and commits
+// live in RAM. Boards that an emulator plays: flash_memory.c.
+void board_flash(edge_flash_t *flash);
 
 /// Sleep and reset ///
 

@@ -4,12 +4,16 @@
 
 #include "board.h"
 #include "edge/link.h"
+#include "edge/store.h"
 
 enum { IMAGE_MAGIC = 0x45474445, IMAGE_SIZE_AT = 8 };  // docs/image.md section 1
 enum { NAME_SIZE = 65 };
 
 static edge_link_t server;
 static uint8_t frames[2 * (BOARD_PAYLOAD + EDGE_LINK_OVERHEAD)] __attribute__((aligned(8)));
+static edge_store_t store;
+static uint8_t store_buffer[EDGE_STORE_MAX_UNIT];
+static edge_bank_port_t bank;
 static char name[NAME_SIZE];
 
 void firmware_receive(uint8_t byte) { edge_link_receive(&server, byte); }
@@ -43,7 +47,16 @@ static uint32_t load32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-// An image that was there before a reset is used again; edge_link_open refuses what is not whole.
+// The bank of the board's flash. Returns NULL where it has none.
+static const edge_bank_port_t *open_store(void) {
+    edge_flash_t flash;
+    board_flash(&flash);
+    if (edge_store_init(&store, &flash, store_buffer, sizeof store_buffer)) return NULL;
+    edge_store_bank(&store, &bank);
+    return &bank;
+}
+
+// An image that was there before a reset is used again, with what was committed for it; edge_link_open refuses what is not whole.
 static void open_kept_image(void) {
     size_t room = (size_t)(bank_end - bank_start);
     size_t size = load32(bank_start + IMAGE_SIZE_AT);
@@ -72,7 +85,7 @@ int main(void) {
         .work_size = (size_t)(pool_end - pool_start),
         .ring = BOARD_RING,
         .budget = BOARD_BUDGET,
-        .bank = NULL,
+        .bank = open_store(),
     };
     if (edge_link_init(&server, &config) < 0) return 1;
     open_kept_image();

@@ -179,27 +179,56 @@ static void deploy(edge_link_t *l, const uint8_t *image, uint32_t session, uint3
     CHECK(serve(l, line, request(line, session, ++*sequence, EDGE_LINK_IMAGE_END, payload, 2)) == 0);
 }
 
-// A bank of the firmware's own.
+// A bank of the firmware's own: two places, of which one counts.
 typedef struct {
-    uint8_t state[64];
-    edge_alignment_t alignment;
-    int full;
+    uint8_t state[2][64];
+    edge_alignment_t alignment[2];
+    uint32_t windows, sequence, updates[2];
+    int good;
 } bank_t;
 
-static int bank_commit(void *context, const edge_net_t *net, const edge_alignment_t *alignment) {
+static int bank_write(void *context, const edge_net_t *net, const edge_alignment_t *alignment,
+                      const edge_kept_t *kept) {
     bank_t *b = context;
-    const int size = edge_net_save(net, b->state, sizeof b->state);
+    const int size = edge_net_save(net, b->state[!b->good], sizeof b->state[0]);
     if (size < 0) return size;
-    b->alignment = *alignment;
-    b->full = 1;
+    b->alignment[!b->good] = *alignment;
+    b->updates[!b->good] = edge_net_updates(net);
+    CHECK(kept && kept->count <= 7);
+    b->windows = kept->count;
     return 0;
 }
 
-static int bank_rollback(void *context, edge_net_t *net, edge_alignment_t *alignment) {
+static int bank_confirm(void *context) {
+    bank_t *b = context;
+    b->good = !b->good;
+    b->sequence++;
+    return 0;
+}
+
+static int bank_load(void *context, edge_net_t *net, edge_alignment_t *alignment, edge_kept_t *kept,
+                     int trial) {
     const bank_t *b = context;
-    if (!b->full) return EDGE_LINK_ERR_BANK;
-    *alignment = b->alignment;
-    return edge_net_load(net, b->state, sizeof b->state);
+    if (!trial && !b->sequence) return EDGE_LINK_ERR_BANK;
+    const int at = trial ? !b->good : b->good;
+    if (kept) edge_kept_clear(kept);
+    *alignment = b->alignment[at];
+    return edge_net_load(net, b->state[at], sizeof b->state[0]);
+}
+
+static void bank_facts(void *context, const edge_net_t *net, edge_bank_facts_t *facts) {
+    const bank_t *b = context;
+    (void)net;
+    facts->room = 7 * 7;
+    facts->sequence = b->sequence;
+    facts->updates = b->updates[b->good];
+    facts->sectors = 3;
+    facts->sector_size = 64;
+}
+
+static int bank_wear(void *context, uint32_t sector, uint32_t *erases) {
+    *erases = ((const bank_t *)context)->sequence;
+    return sector == 2 ? EDGE_ERR_EMPTY : 0;
 }
 
 static void test_noise(const edge_bank_port_t *bank, size_t work_size) {
@@ -274,8 +303,8 @@ static void test_own_image(void) {
 }
 
 int main(void) {
-    bank_t kept = {.full = 0};
-    const edge_bank_port_t port = {&kept, bank_commit, bank_rollback};
+    bank_t kept = {.good = 0};
+    const edge_bank_port_t port = {&kept, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
     test_noise(NULL, 2048);
     test_noise(NULL, 900);
     test_noise(&port, 2048);

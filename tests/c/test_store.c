@@ -224,7 +224,7 @@ static void check_holds(board_t *b, const flash_t *f, const held_t *held) {
     CHECK(sequence == held->sequence && edge_store_trial(&b->store) == 0);
     CHECK(opened == (held->state ? 0 : EDGE_ERR_EMPTY));
     become(b, 9999, &alignment);
-    CHECK(edge_store_load(&b->store, &b->net, &alignment) == opened);
+    CHECK(edge_store_load(&b->store, &b->net, &alignment, NULL) == opened);
     CHECK(is_state(b, held->state ? held->state : 9999, &alignment));
 }
 
@@ -238,7 +238,7 @@ static int run(board_t *b, flash_t *f, const char *history, uint32_t *state, hel
         int result = 0;
         if (*h == 'W') {
             become(b, ++*state, &alignment);
-            result = edge_store_write(&b->store, &b->net, &alignment);
+            result = edge_store_write(&b->store, &b->net, &alignment, NULL);
             trial.state = result ? 0 : *state;
             trial.sequence = edge_store_trial(&b->store);
             if (!result) CHECK(trial.sequence > held->sequence);
@@ -251,7 +251,7 @@ static int run(board_t *b, flash_t *f, const char *history, uint32_t *state, hel
             trial.state = 0;
             if (result == EDGE_ERR_TRIAL) result = 0;
         } else if (*h == 'L') {
-            result = edge_store_load(&b->store, &b->net, &alignment);
+            result = edge_store_load(&b->store, &b->net, &alignment, NULL);
             CHECK(result == (held->state ? 0 : EDGE_ERR_EMPTY));
             if (!result) CHECK(is_state(b, held->state, &alignment));
             trial.state = result = 0;
@@ -377,7 +377,7 @@ static void survives_bad_sectors(const geometry_t *g) {
             edge_alignment_t alignment;
             for (int k = 0; k < 40; k++) {
                 become(&b, ++state, &alignment);
-                const int result = edge_store_write(&b.store, &b.net, &alignment);
+                const int result = edge_store_write(&b.store, &b.net, &alignment, NULL);
                 CHECK(result == 0 || result == EDGE_ERR_FLASH);
                 if (b.store.banks > 2) CHECK(result == 0);
                 const uint32_t sequence = edge_store_trial(&b.store);
@@ -414,7 +414,7 @@ static void survives_random_flash(const geometry_t *g, uint32_t rounds) {
         const int opened = restart(&b, &f.port);
         CHECK(opened == 0 || opened == EDGE_ERR_EMPTY);
         if (k % 4 == 2) f.read_lies = 2 + (int)(draw(&f) % 30);
-        const int loaded = edge_store_load(&b.store, &b.net, &alignment);
+        const int loaded = edge_store_load(&b.store, &b.net, &alignment, NULL);
         f.read_lies = 0;
         if (k % 4 == 2) f.sync_fails = 1 + (int)(draw(&f) % 8);
         const bool fails = f.read_fails || f.sync_fails;
@@ -426,7 +426,7 @@ static void survives_random_flash(const geometry_t *g, uint32_t rounds) {
         }
         for (int n = 0; n < 6; n++) {
             become(&b, ++state, &alignment);
-            const int written = edge_store_write(&b.store, &b.net, &alignment);
+            const int written = edge_store_write(&b.store, &b.net, &alignment, NULL);
             CHECK(written == 0 || (written == EDGE_ERR_FLASH && fails));
             if (written) continue;
             const int confirmed = edge_store_confirm(&b.store);
@@ -476,10 +476,10 @@ static void refuses_forged_weights(void) {
     (void)restart(&b, &f.port);
     become(&b, 1, &alignment);
     b.weights[16 * 12 + 7] = 1;  // pads a row
-    CHECK(edge_store_write(&b.store, &b.net, &alignment) == 0 && edge_store_confirm(&b.store) == 0);
+    CHECK(edge_store_write(&b.store, &b.net, &alignment, NULL) == 0 && edge_store_confirm(&b.store) == 0);
     b.weights[16 * 12 + 7] = 0;
     CHECK(restart(&b, &f.port) == 0);
-    CHECK(edge_store_load(&b.store, &b.net, &alignment) == EDGE_ERR_FLASH);
+    CHECK(edge_store_load(&b.store, &b.net, &alignment, NULL) == EDGE_ERR_FLASH);
     CHECK(memcmp(b.weights, image + 272, edge_model_weights_size(&b.model)) == 0 &&
           edge_net_updates(&b.net) == 0);
     board_stop(&b);
@@ -528,8 +528,8 @@ static void refuses_by_name(void) {
     CHECK(edge_store_sectors(&bad[0], &b.net) == 4);
     CHECK(edge_store_init(&b.store, &bad[0], b.buffer, 64) == 0);
     CHECK(edge_store_open(&b.store, &b.net) == EDGE_ERR_ROOM);
-    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_ROOM);
-    CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_ROOM);
+    CHECK(edge_store_write(&b.store, &b.net, NULL, NULL) == EDGE_ERR_ROOM);
+    CHECK(edge_store_load(&b.store, &b.net, NULL, NULL) == EDGE_ERR_ROOM);
     CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL);
 
     CHECK(restart(&b, &good) == EDGE_ERR_EMPTY);
@@ -537,25 +537,30 @@ static void refuses_by_name(void) {
     CHECK(edge_store_wear(&b.store, 4, &erases) == EDGE_ERR_ARGUMENT);
     CHECK(edge_store_wear(&b.store, 0, NULL) == EDGE_ERR_ARGUMENT);
     CHECK(edge_store_wear(NULL, 0, &erases) == EDGE_ERR_ARGUMENT);
-    CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_EMPTY);
+    CHECK(edge_store_load(&b.store, &b.net, NULL, NULL) == EDGE_ERR_EMPTY);
     CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL && edge_store_confirm(NULL) == EDGE_ERR_TRIAL);
     CHECK(edge_store_sequence(NULL) == 0 && edge_store_trial(NULL) == 0);
     CHECK(edge_store_open(&b.store, NULL) == EDGE_ERR_ARGUMENT);
     CHECK(edge_store_open(NULL, &b.net) == EDGE_ERR_ARGUMENT);
-    CHECK(edge_store_write(&b.store, NULL, NULL) == EDGE_ERR_ARGUMENT);
-    CHECK(edge_store_load(NULL, &b.net, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_write(&b.store, NULL, NULL, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_load(NULL, &b.net, NULL, NULL) == EDGE_ERR_ARGUMENT);
     memset(&b.store, 0, sizeof b.store);
     CHECK(edge_store_open(&b.store, &b.net) == EDGE_ERR_ARGUMENT);
-    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_write(&b.store, &b.net, NULL, NULL) == EDGE_ERR_ARGUMENT);
 
     // While a window is being learned.
     CHECK(restart(&b, &good) == EDGE_ERR_EMPTY);
     const uint8_t spikes[2] = {0xFF, 0xFF};
     for (int t = 0; t < 10; t++) CHECK(edge_net_step(&b.net, spikes) == 0);
     CHECK(edge_net_learn_begin(&b.net, 1) == 0);
-    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_BUSY);
-    CHECK(edge_store_load(&b.store, &b.net, NULL) == EDGE_ERR_BUSY);
+    CHECK(edge_store_write(&b.store, &b.net, NULL, NULL) == EDGE_ERR_BUSY);
+    CHECK(edge_store_load(&b.store, &b.net, NULL, NULL) == EDGE_ERR_BUSY);
     board_stop(&b);
+}
+
+static int bank_commit(const edge_bank_port_t *bank, const edge_net_t *n, const edge_alignment_t *a) {
+    const int error = bank->write(bank->context, n, a, NULL);
+    return error ? error : bank->confirm(bank->context);
 }
 
 // A net that does not learn keeps its alignment; the link's port commits and rolls back; a port without sync will do.
@@ -572,15 +577,16 @@ static void keeps_an_alignment_alone(void) {
                         EDGE_INFER) == 0);
     CHECK(restart(&b, &f.port) == EDGE_ERR_EMPTY);
     edge_store_bank(&b.store, &bank);
-    CHECK(bank.rollback(bank.context, &b.net, &found) == EDGE_LINK_ERR_BANK);
-    CHECK(bank.commit(bank.context, &b.net, &alignment) == 0);
+    CHECK(bank.load(bank.context, &b.net, &found, NULL, 0) == EDGE_LINK_ERR_BANK);
+    CHECK(bank_commit(&bank, &b.net, &alignment) == 0);
     CHECK(restart(&b, &f.port) == 0);
-    CHECK(bank.rollback(bank.context, &b.net, &found) == 0 && memcmp(&found, &alignment, sizeof found) == 0);
-    CHECK(bank.commit(bank.context, &b.net, NULL) == 0);
-    CHECK(bank.rollback(bank.context, &b.net, &found) == 0 && found.rotation == 0 && found.gain[0] == 0);
+    CHECK(bank.load(bank.context, &b.net, &found, NULL, 0) == 0 &&
+          memcmp(&found, &alignment, sizeof found) == 0);
+    CHECK(bank_commit(&bank, &b.net, NULL) == 0);
+    CHECK(bank.load(bank.context, &b.net, &found, NULL, 0) == 0 && found.rotation == 0 && found.gain[0] == 0);
     f.off = true;
-    CHECK(bank.commit(bank.context, &b.net, &alignment) == EDGE_ERR_FLASH);
-    CHECK(bank.rollback(bank.context, &b.net, &found) == EDGE_LINK_ERR_BANK);
+    CHECK(bank_commit(&bank, &b.net, &alignment) == EDGE_ERR_FLASH);
+    CHECK(bank.load(bank.context, &b.net, &found, NULL, 0) == EDGE_LINK_ERR_BANK);
     board_stop(&b);
 }
 
@@ -595,9 +601,9 @@ static void ends_with_its_sequence(void) {
     b.store.newest = UINT32_MAX - 2;
     memcpy(f.bytes + g.sector_size, "EDGF\1\0\0\0\xFF\xFF\xFF\xFF\0\0\0\0",
            16);  // erased as often as it can count
-    CHECK(edge_store_write(&b.store, &b.net, NULL) == 0 && edge_store_confirm(&b.store) == 0);
+    CHECK(edge_store_write(&b.store, &b.net, NULL, NULL) == 0 && edge_store_confirm(&b.store) == 0);
     CHECK(edge_store_sequence(&b.store) == UINT32_MAX - 1);
-    CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_FLASH);
+    CHECK(edge_store_write(&b.store, &b.net, NULL, NULL) == EDGE_ERR_FLASH);
     CHECK(restart(&b, &f.port) == 0 && edge_store_sequence(&b.store) == UINT32_MAX - 1);
     uint32_t erases;
     CHECK(edge_store_wear(&b.store, 2, &erases) == 0 && erases == UINT32_MAX);

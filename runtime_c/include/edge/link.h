@@ -7,16 +7,18 @@
 #define EDGE_LINK_H
 
 #include "edge/edge.h"
+#include "edge/kept.h"
 #include "edge/stream.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define EDGE_LINK_PROTOCOL 1       // version of docs/link.md
+#define EDGE_LINK_PROTOCOL 2       // newest version of docs/link.md that the board speaks; 1 is part of it
 #define EDGE_LINK_LESSON 64        // most windows of one REHEARSE
 #define EDGE_LINK_OVERHEAD 12      // header and checksum around a payload
 #define EDGE_LINK_MIN_PAYLOAD 136  // every fixed request, and one sample of 64 channels, fits
+#define EDGE_LINK_TAG 16           // bytes of a tag and of a challenge
 
 /// Commands ///
 
@@ -37,10 +39,16 @@ extern "C" {
     X(EDGE_LINK_RATE, 0x26)        \
     X(EDGE_LINK_SCORES, 0x27)      \
     X(EDGE_LINK_REHEARSE, 0x28)    \
+    X(EDGE_LINK_PRACTISE, 0x29)    \
+    X(EDGE_LINK_REMEMBER, 0x2A)    \
+    X(EDGE_LINK_UNDO, 0x2B)        \
     X(EDGE_LINK_COMMIT, 0x30)      \
     X(EDGE_LINK_ROLLBACK, 0x31)    \
     X(EDGE_LINK_READ, 0x32)        \
     X(EDGE_LINK_WRITE, 0x33)       \
+    X(EDGE_LINK_TRY, 0x34)         \
+    X(EDGE_LINK_BANK, 0x35)        \
+    X(EDGE_LINK_WEAR, 0x36)        \
     X(EDGE_LINK_STATISTICS, 0x40)
 
 enum edge_link_command {
@@ -66,7 +74,8 @@ enum edge_link_command {
     X(EDGE_LINK_ERR_NO_MODEL, -41, "no model is loaded; deploy an image first")                              \
     X(EDGE_LINK_ERR_FULL, -42, "no room for another kept window; fit with what is kept, or clear it")        \
     X(EDGE_LINK_ERR_BANK, -43, "no room for a committed bank; use a smaller ring or model")                  \
-    X(EDGE_LINK_ERR_LOADING, -44, "a state is half written; write the rest, or roll back")
+    X(EDGE_LINK_ERR_LOADING, -44, "a state is half written; write the rest, or roll back")                   \
+    X(EDGE_LINK_ERR_TAG, -45, "the request's tag is missing or wrong; give the board's key")
 
 enum edge_link_error {
 #define EDGE_LINK_ERROR_ENUM(name, code, text) name = code,
@@ -85,14 +94,48 @@ const char *edge_link_error_name(int status);
 
 /// Banks: where a commit goes ///
 
-// Keeps what was learned. commit keeps all of the net's state and the alignment (NULL without an encoder), or nothing;
-// rollback restores the last commit. Each returns 0 or an error code; rollback returns EDGE_LINK_ERR_BANK where nothing was committed, and the link then
-// goes back to the image.
+// What a bank has for the model that is loaded.
+typedef struct edge_bank_facts {
+    uint32_t room;      // bytes of kept windows (label and rows) that a commit can keep
+    uint32_t sequence;  // of the last commit, higher with each; 0: there is none
+    uint32_t updates;   // of that commit
+    uint32_t sectors, sector_size;
+} edge_bank_facts_t;
+
+// Keeps what was learned. Where firmware gives none, a commit is a copy in work memory. edge_store_bank (edge/store.h) makes one of flash.
 typedef struct edge_bank_port {
     void *context;
-    int (*commit)(void *context, const edge_net_t *net, const edge_alignment_t *alignment);
-    int (*rollback)(void *context, edge_net_t *net, edge_alignment_t *alignment);
+
+    // Puts all of the net's state, the alignment (NULL without an encoder) and the kept windows on trial, or nothing. Returns 0 or an error code.
+    int (*write)(void *context, const edge_net_t *net, const edge_alignment_t *alignment,
+                 const edge_kept_t *kept);
+
+    // Makes what is on trial the last commit. Returns 0 or an error code: then the commit before counts.
+    int (*confirm)(void *context);
+
+    // Restores the last commit (trial 0), or what is on trial (1). kept: NULL leaves the windows as they are. Returns 0, EDGE_LINK_ERR_BANK where there is
+    // none, or an error code.
+    int (*load)(void *context, edge_net_t *net, edge_alignment_t *alignment, edge_kept_t *kept, int trial);
+
+    void (*facts)(void *context, const edge_net_t *net, edge_bank_facts_t *facts);
+
+    // Erases of a sector. Returns 0, or an error code where it is not known.
+    int (*wear)(void *context, uint32_t sector, uint32_t *erases);
 } edge_bank_port_t;
+
+/// Guard: who may speak ///
+
+// Authentication of requests (docs/security.md). The key stays with the firmware.
+typedef struct edge_link_guard {
+    void *context;
+
+    // A challenge that was never given before, not even before a restart.
+    void (*challenge)(void *context, uint8_t challenge[EDGE_LINK_TAG]);
+
+    // The tag of two pieces of message, one after the other, under the board's key.
+    void (*tag)(void *context, uint8_t tag[EDGE_LINK_TAG], const uint8_t *first, size_t first_size,
+                const uint8_t *second, size_t second_size);
+} edge_link_guard_t;
 
 /// Server ///
 
@@ -102,11 +145,12 @@ typedef struct edge_link_config {
     size_t frames_size;  // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD) .. 2 * 65535
     uint8_t *image;      // receives images; 8-byte aligned
     size_t image_size;
-    uint8_t *work;  // weights, arena, ring, bank, kept windows; 8-byte aligned
+    uint8_t *work;  // weights, arena, ring, copies for commit and undo, kept windows; 8-byte aligned
     size_t work_size;
-    uint32_t ring;                 // raw samples that wait while the net learns: a power of two, 2 .. 32768
-    uint32_t budget;               // synapses a slice of learning, see edge_net_learn_run; at least 1
-    const edge_bank_port_t *bank;  // NULL: the committed bank is a copy in work memory
+    uint32_t ring;                   // raw samples that wait while the net learns: a power of two, 2 .. 32768
+    uint32_t budget;                 // synapses a slice of learning, see edge_net_learn_run; at least 1
+    const edge_bank_port_t *bank;    // NULL: the committed bank is a copy in work memory
+    const edge_link_guard_t *guard;  // NULL: requests need no tag
 } edge_link_config_t;
 
 typedef struct edge_link {
@@ -143,7 +187,9 @@ typedef struct edge_link {
     uint32_t session;  // 0 before the first hello
     uint32_t last_checksum;
     uint32_t dropped;
+    uint32_t turns;  // of the sequence in this session
     uint16_t last_sequence;
+    uint8_t challenge[EDGE_LINK_TAG];
 
     // Image transfer: have of length bytes with checksum crc at `at`.
     const uint8_t *image_at;
@@ -156,23 +202,32 @@ typedef struct edge_link {
     uint8_t *arena;
     edge_stats_t *counts;
     uint8_t *bank;
-    uint8_t *kept_labels;
-    uint8_t *kept_rows;
+    uint8_t *undo;        // the state before the last label
     uint32_t state_size;  // 0: nothing learns
     uint32_t arena_size;
-    uint32_t window_size;  // of a kept window
     uint32_t state_have;
     uint32_t committed;  // updates, if has_commit
     uint32_t windows;
-    uint16_t kept;
-    uint16_t kept_capacity;
+    edge_kept_t kept;
+    edge_practice_t practice;
+    uint32_t fresh_before;              // kept windows that were fresh before the last label
     uint16_t lesson[EDGE_LINK_LESSON];  // kept windows that REHEARSE still learns: from lesson_at on
     uint16_t lesson_at;
     uint16_t lesson_length;
 
+    // TRY: how many kept windows are right with what was learned, and with the last commit.
+    uint16_t right[2];
+    uint16_t judged;  // with the state at hand
+    uint16_t of;
+    uint8_t trying;  // 0: what was learned, 1: the last commit
+    uint8_t verdict;
+
     uint8_t has_model;
     uint8_t has_stream;
     uint8_t has_commit;
+    uint8_t has_undo;
+    uint8_t bank_keeps;  // kept windows are committed too
+    uint8_t practising;
     uint8_t stepping;  // INFER may go on
     uint8_t activity;
     int8_t result;
@@ -183,7 +238,8 @@ typedef struct edge_link {
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_ALIGN.
 int edge_link_init(edge_link_t *l, const edge_link_config_t *config);
 
-// Opens an image that the firmware brings along, as if the host had sent it. It need not lie in the image memory.
+// Opens an image that the firmware brings along, as if the host had sent it. It need not lie in the image memory. What was committed for it comes
+// back: weights, alignment, kept windows.
 //
 // Returns 0, EDGE_ERR_MEMORY, or what edge_model_open returns; on an error no model is loaded.
 int edge_link_open(edge_link_t *l, const void *image, size_t size);

@@ -7,6 +7,7 @@
 #define EDGE_STORE_H
 
 #include "edge/edge.h"
+#include "edge/kept.h"
 #include "edge/link.h"
 #include "edge/stream.h"
 
@@ -14,7 +15,7 @@
 extern "C" {
 #endif
 
-#define EDGE_STORE_VERSION 1     // newest record format that this runtime reads
+#define EDGE_STORE_VERSION 2     // newest record format that this runtime reads
 #define EDGE_STORE_MAX_UNIT 256  // bytes
 
 /// Flash: the whole port ///
@@ -49,13 +50,15 @@ typedef struct edge_store {
     uint32_t sector_data;   // bytes of a sector after its header
     uint32_t image_crc;     // of the image that the layout is for
     uint32_t state_size;    // of that image; 0 where nothing learns
+    uint32_t window_size;   // bytes of a kept window; 0 without an encoder
     uint32_t slot_size;     // 0: not open
     uint32_t slots;         // of a bank
     uint32_t bank_sectors;  // of a bank
     uint32_t banks;
-    uint32_t live;            // slot of the newest confirmed record, counted over all banks
+    uint32_t live;            // first slot of the newest confirmed record, counted over all banks
+    uint32_t live_span;       // its slots
     uint32_t sequence;        // its sequence, 0: there is none
-    uint32_t trial;           // slot of the record on trial
+    uint32_t trial;           // first slot of the record on trial
     uint32_t trial_sequence;  // 0: none
     uint32_t newest;          // highest sequence seen
     uint32_t bank;            // where that was
@@ -82,12 +85,13 @@ int edge_store_open(edge_store_t *s, const edge_net_t *n);
 
 /// Trial, confirm, revert ///
 
-// Writes the net's state and the alignment (NULL: none) and puts them on trial.
+// Writes the net's state, the alignment and the kept windows (NULL: none) and puts them on trial.
 //
 // They are what counts from edge_store_confirm on; edge_store_load, edge_store_open and a restart go back to the last confirmed state. A later write ends the trial of
 // an earlier one. The confirmed state is never erased meanwhile.
 // Returns 0, EDGE_ERR_BUSY, EDGE_ERR_ROOM, EDGE_ERR_FLASH or EDGE_ERR_ARGUMENT; on an error nothing is on trial.
-int edge_store_write(edge_store_t *s, const edge_net_t *n, const edge_alignment_t *alignment);
+int edge_store_write(edge_store_t *s, const edge_net_t *n, const edge_alignment_t *alignment,
+                     const edge_kept_t *kept);
 
 // Confirms the state on trial: one small program.
 //
@@ -96,10 +100,18 @@ int edge_store_confirm(edge_store_t *s);
 
 // Restores the newest confirmed state, and ends a trial.
 //
-// alignment: receives what was stored beside it (zeros where nothing was), or NULL.
-// Returns 0, EDGE_ERR_EMPTY, EDGE_ERR_BUSY, EDGE_ERR_ROOM or EDGE_ERR_ARGUMENT: net and alignment are unchanged; or EDGE_ERR_FLASH: the flash changed while it was
-// read, and the net has its image's own weights.
-int edge_store_load(edge_store_t *s, edge_net_t *n, edge_alignment_t *alignment);
+// alignment: receives what was stored beside it (zeros where nothing was), or NULL. kept: receives the windows, the newest if not all fit, or NULL:
+// left as they are. Returns 0, EDGE_ERR_EMPTY, EDGE_ERR_BUSY, EDGE_ERR_ROOM or EDGE_ERR_ARGUMENT: all is unchanged; or
+// EDGE_ERR_FLASH: the flash changed while it was read, the net has its image's own weights and no window is kept.
+int edge_store_load(edge_store_t *s, edge_net_t *n, edge_alignment_t *alignment, edge_kept_t *kept);
+
+typedef enum { EDGE_STORE_CONFIRMED = 0, EDGE_STORE_TRIAL = 1 } edge_store_which_t;
+
+// Reads the confirmed state or the one on trial into the net without ending the trial: so the two can be
+// compared. Kept windows are not read.
+//
+// Returns as edge_store_load, and EDGE_ERR_TRIAL where none is on trial.
+int edge_store_peek(edge_store_t *s, edge_store_which_t which, edge_net_t *n, edge_alignment_t *alignment);
 
 /// What is there ///
 
@@ -109,6 +121,14 @@ uint32_t edge_store_sequence(const edge_store_t *s);
 // Sequence of the state on trial. Returns it, or 0 for none.
 uint32_t edge_store_trial(const edge_store_t *s);
 
+// Bytes of kept windows (a label and its rows each) that a write can keep: what half of the region has beside the state.
+//
+// Returns the number; 0 where nothing can be kept or the net's image has no encoder.
+uint32_t edge_store_room(edge_store_t *s, const edge_net_t *n);
+
+// Updates of the confirmed state. Returns the number, 0 where there is none.
+uint32_t edge_store_updates(const edge_store_t *s);
+
 // Erases of a sector, itself counted, from its header in the flash. An erase that power cut short is not counted.
 //
 // Returns 0, EDGE_ERR_EMPTY (the sector has no header: never used, or power was cut), or EDGE_ERR_ARGUMENT.
@@ -116,7 +136,7 @@ int edge_store_wear(const edge_store_t *s, uint32_t sector, uint32_t *erases);
 
 /// The link's commits ///
 
-// Makes the store the bank of a link (edge_link_config_t): COMMIT writes and confirms, ROLLBACK loads.
+// Makes the store the bank of a link (edge_link_config_t): COMMIT writes and confirms, TRY compares first, ROLLBACK loads.
 //
 // The store outlives the port. Returns nothing.
 void edge_store_bank(edge_store_t *s, edge_bank_port_t *port);

@@ -296,7 +296,8 @@ static void start(bench_t *b, uint8_t how, edge_bank_port_t *port) {
                                        work_sizes[how & 3],
                                        how & 8 ? 64 : 4,
                                        how & 16 ? 100000 : 3,
-                                       how & 32 ? port : NULL};
+                                       how & 32 ? port : NULL,
+                                       NULL};
     edge_link_config_t wrong[4] = {config, config, config, config};
     wrong[0].frames = NULL;
     wrong[1].budget = 0;

@@ -163,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int opened = board_start(&b, &flash);
     if (opened == EDGE_ERR_ROOM) {
         CHECK(edge_store_sectors(&flash, &b.net) > flash.sectors);
-        CHECK(edge_store_write(&b.store, &b.net, NULL) == EDGE_ERR_ROOM);
+        CHECK(edge_store_write(&b.store, &b.net, NULL, NULL) == EDGE_ERR_ROOM);
         board_free(&b);
         return 0;
     }
@@ -172,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tallies[FOUND].count += opened == 0;
     for (uint32_t sector = 0; sector <= flash.sectors; sector++)
         (void)edge_store_wear(&b.store, sector, &erases);
-    const int loaded = edge_store_load(&b.store, &b.net, &alignment);
+    const int loaded = edge_store_load(&b.store, &b.net, &alignment, NULL);
     CHECK(loaded == 0 || loaded == EDGE_ERR_EMPTY || loaded == EDGE_ERR_FLASH);
     if (b.weights) CHECK(edge_state_weights_valid(&b.net, b.weights));
     tallies[LOADED].count += loaded == 0;
@@ -182,13 +182,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bool unsure = false;     // whether a confirm that failed took effect
     for (uint32_t number = 1; number <= 5; number++) {
         become(&b, number, &alignment);
-        int result = edge_store_write(&b.store, &b.net, data[3] & 1 && number == 3 ? NULL : &alignment);
+        int result = edge_store_write(&b.store, &b.net, data[3] & 1 && number == 3 ? NULL : &alignment, NULL);
         CHECK(result == 0 || result == EDGE_ERR_FLASH);
         if (result == 0) {
             CHECK(edge_store_trial(&b.store) > edge_store_sequence(&b.store));
             tallies[WRITTEN].count++;
             if (number == 2 && data[3] & 2) {  // reverted
-                result = edge_store_load(&b.store, &b.net, &alignment);
+                result = edge_store_load(&b.store, &b.net, &alignment, NULL);
                 CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL && edge_store_trial(&b.store) == 0);
             } else {
                 result = edge_store_confirm(&b.store);
@@ -205,7 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     opened = board_start(&b, &flash);
     CHECK(opened == 0 || opened == EDGE_ERR_EMPTY);
     if (confirmed && !unsure && !(data[1] & 16)) {
-        CHECK(opened == 0 && edge_store_load(&b.store, &b.net, &alignment) == 0);
+        CHECK(opened == 0 && edge_store_load(&b.store, &b.net, &alignment, NULL) == 0);
         if (confirmed != 3 || !(data[3] & 1)) CHECK(is(&b, confirmed, &alignment));
         tallies[CONFIRMED].count++;
     }
@@ -213,10 +213,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     edge_bank_port_t port;
     edge_store_bank(&b.store, &port);
     become(&b, 9, &alignment);
-    const int committed = port.commit(port.context, &b.net, &alignment);
+    int committed = port.write(port.context, &b.net, &alignment, NULL);
+    if (committed == 0) committed = port.confirm(port.context);
     CHECK(committed == 0 || committed == EDGE_ERR_FLASH);
     become(&b, 10, &alignment);
-    const int back = port.rollback(port.context, &b.net, &alignment);
+    const int back = port.load(port.context, &b.net, &alignment, NULL, 0);
     if (committed == 0) CHECK(back == 0 && is(&b, 9, &alignment));
     CHECK(edge_store_wear(&b.store, flash.sectors, &erases) == EDGE_ERR_ARGUMENT);
     board_free(&b);
@@ -236,7 +237,7 @@ static void write_states(uint8_t *data, size_t size, uint32_t *random) {
     if (board_start(&b, &flash) != EDGE_ERR_ROOM) {
         for (uint32_t n = 1 + draw(random, 6); n; n--) {
             become(&b, draw(random, 100), &alignment);
-            if (edge_store_write(&b.store, &b.net, draw(random, 4) ? &alignment : NULL)) break;
+            if (edge_store_write(&b.store, &b.net, draw(random, 4) ? &alignment : NULL, NULL)) break;
             if (draw(random, 4)) (void)edge_store_confirm(&b.store);
         }
     }
