@@ -14,8 +14,11 @@ from pyedge.errors import ConfigError
 INK, ACCENT, PALE = "#1f2933", "#c2410c", "#9aa5b1"
 
 
-def _figure(rows: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
-    """A figure of stacked axes without a window system. Raises ConfigError without matplotlib."""
+def figure_of(rows: int, width: float, height: float, columns: int = 1) -> tuple[Any, Sequence[Any]]:
+    """A figure without a window system, and its axes: a list of rows, each a list where there are columns.
+
+    Raises ConfigError without matplotlib.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -25,10 +28,12 @@ def _figure(rows: int, width: float, height: float) -> tuple[Any, Sequence[Any]]
         ) from None
     figure = Figure((width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, np.atleast_1d(figure.subplots(rows, 1)).tolist()
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes.tolist() if columns > 1 else axes[:, 0].tolist()
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Writes the picture in the format of the path's ending. Raises StorageError."""
     data = io.BytesIO()
     figure.savefig(data, format=path.suffix.lstrip(".") or "png", dpi=130)
     write_atomically(path, lambda file: file.write(data.getvalue()))
@@ -36,7 +41,7 @@ def _save(figure: Any, path: Path) -> None:
 
 def training_curve(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Loss and accuracy over the epochs of all stages, one after the other."""
-    figure, (top, bottom) = _figure(2, 7, 5)
+    figure, (top, bottom) = figure_of(2, 7, 5)
     epochs = np.arange(1, len(history) + 1)
     for axes, name in ((top, "loss"), (bottom, "accuracy")):
         axes.plot(epochs, [row[name] for row in history], color=INK, label="training")
@@ -50,7 +55,7 @@ def training_curve(history: Sequence[Mapping[str, Any]], path: Path) -> None:
             if history[n].get("stage") != history[n - 1].get("stage"):
                 axes.axvline(n + 0.5, color=PALE, linewidth=0.8)
     bottom.set_xlabel("epoch")
-    _save(figure, path)
+    save(figure, path)
 
 
 def spikes_and_accuracy(
@@ -66,7 +71,7 @@ def spikes_and_accuracy(
     spikes : of each hidden layer, (T, neurons). inputs : (T, inputs), spikes or frames.
     accuracy : curves by name, one value for each entry of `updates`.
     """
-    figure, axes = _figure(2 + len(spikes), 7, 3 + 2 * len(spikes) + 2.5)
+    figure, axes = figure_of(2 + len(spikes), 7, 3 + 2 * len(spikes) + 2.5)
     axes[0].imshow(
         inputs.T,
         aspect="auto",
@@ -97,4 +102,4 @@ def spikes_and_accuracy(
     axes[-1].set(xlabel="updates on the board", ylabel="accuracy, unseen windows")
     axes[-1].legend(frameon=False)
     axes[-1].spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)

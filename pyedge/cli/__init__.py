@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from pyedge.cli import adapt, boards, data, deploy, describe, evaluate, monitor, quantize, store, train
+from pyedge.cli import (
+    adapt,
+    boards,
+    data,
+    deploy,
+    describe,
+    evaluate,
+    monitor,
+    quantize,
+    reproduce,
+    store,
+    train,
+)
 from pyedge.errors import PyEdgeError
 
 # NumPy's products here are small: more threads only wait for each other. Read when NumPy is first imported.
@@ -52,7 +64,8 @@ def _root(
     """
 
 
-for module in (data, train, quantize, describe, evaluate, deploy, adapt, monitor, store, boards):
+COMMANDS = (data, train, quantize, describe, evaluate, deploy, adapt, monitor, store, boards, reproduce)
+for module in COMMANDS:
     module.register(app)
 
 

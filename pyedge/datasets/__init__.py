@@ -29,7 +29,15 @@ from .splits import (
     session_folds,
     subject_folds,
 )
-from .windows import REACTION_S, Windows, in_samples, live_windows, whole_trials
+from .windows import (
+    REACTION_S,
+    Windows,
+    fixed_windows,
+    in_samples,
+    live_windows,
+    peak_windows,
+    whole_trials,
+)
 
 __all__ = [
     "EMBEDDED_NAME",
@@ -58,11 +66,13 @@ __all__ = [
     "check_disjoint",
     "data_root",
     "describe",
+    "fixed_windows",
     "in_samples",
     "live_windows",
     "load",
     "load_published",
     "names",
+    "peak_windows",
     "recording_from_samples",
     "select",
     "session_and_k",

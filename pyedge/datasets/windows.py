@@ -1,7 +1,7 @@
 """Cutting trials into windows: index ranges into recordings, never copies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -113,6 +113,42 @@ def whole_trials(
         return [(start, stop)] if complete or (short != "drop" and start < stop) else []
 
     return _windows(recordings, ranges)
+
+
+def fixed_windows(recordings: Sequence[Recording], length: int, shifts: Sequence[int] = (0,)) -> Windows:
+    """`length` samples of every trial, `shifts` samples after its start, however long the trial is.
+
+    What a trial lacks is what follows it; where the recording ends before, the window is its last samples.
+    Recordings shorter than a window give none.
+    """
+    if length < 1 or not shifts or min(shifts) < 0:
+        raise ConfigError(
+            f"windows of {length} samples, {list(shifts)} after the start: 1 and 0 are the least"
+        )
+
+    def ranges(trial: Trial, samples: int) -> list[tuple[int, int]]:
+        starts = dict.fromkeys(min(trial.start + shift, samples - length) for shift in shifts)
+        return [(start, start + length) for start in starts if start >= 0]
+
+    return _windows(recordings, ranges)
+
+
+def peak_windows(recordings: Sequence[Recording], length: int) -> Windows:
+    """The `length` neighbouring samples of every trial whose mean absolute value, over channels, is largest.
+
+    For short gestures somewhere inside a longer trial. Trials shorter than that give none.
+    """
+    if length < 1:
+        raise ConfigError(f"windows of {length} samples: 1 is the least")
+
+    def peak(recording: Recording, trial: Trial) -> Trial:
+        size = np.abs(recording.emg[trial.start : trial.stop].astype(np.int64)).sum(1)
+        total = np.concatenate([[0], np.cumsum(size)])
+        start = trial.start + int(np.argmax(total[length:] - total[:-length]))
+        return replace(trial, start=start, length=length)
+
+    inner = [r.with_trials([peak(r, t) for t in r.trials if t.length >= length]) for r in recordings]
+    return _windows(inner, lambda trial, _: [(trial.start, trial.stop)])
 
 
 def _windows(recordings, ranges) -> Windows:  # type: ignore[no-untyped-def]
