@@ -300,7 +300,7 @@ def test_a_fraction_is_as_near_as_sixteen_bits_allow(ratio, most):
     [
         (dense_network(Input("frames", (16,)), (8,), 5, 20, neuron=LIF(tau=0.75)), "tau"),
         (Network(Input("frames", (16,)), (Dense(8), Dense(5)), 20), "linear layer"),
-        (Network(Input("frames", (16,)), (Spiking(), Dense(5)), 20), "dense layers"),
+        (Network(Input("frames", (16,)), (Spiking(), Dense(5)), 20), "follows no layer with weights"),
     ],
 )
 def test_what_boards_cannot_run_is_refused(network, said):

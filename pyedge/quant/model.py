@@ -586,7 +586,8 @@ def _check_ways_back(model: IntegerModel, l: int) -> None:
             raise FieldError(f"layer {adders[1]} {name}", f"takes layer {l}, as layer {adders[0]} does")
     for m in later:
         if layers[m].add == l and max(model.takers(l)) > m:
-            raise FieldError(f"layer {m} spike add", f"comes before layer {max(model.takers(l))} takes layer {l}")
+            last = max(model.takers(l))
+            raise FieldError(f"layer {m} spike add", f"comes before layer {last} takes layer {l}")
     k: int | None = l
     for _ in range(ADDS_LIMIT):
         k = None if k is None else layers[k].add

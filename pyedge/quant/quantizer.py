@@ -16,11 +16,11 @@ from pyedge import losses, rules
 from pyedge.encode import EncoderConfig
 from pyedge.errors import ConfigError, DataError
 from pyedge.fold import fold
-from pyedge.layers import Dense, Spiking
 from pyedge.model import Network, Params
-from pyedge.neuron import IF, LIF
+from pyedge.neuron import LIF
 from pyedge.ops import Array
 from pyedge.quant import reference
+from pyedge.quant.lower import FloatLayer, float_layers
 from pyedge.quant.model import (
     InputKind,
     IntegerLayer,
@@ -30,6 +30,7 @@ from pyedge.quant.model import (
     NeuronKind,
     Surrogate,
     needs_capacity,
+    source,
 )
 from pyedge.quant.report import Report, report
 
@@ -46,6 +47,7 @@ class QuantizeConfig:
     bits        : of hidden weights; readout_bits : of the readout's, None for the same.
     head_room   : largest weight of readouts and of layers that errors pass, as a share of the range.
     per_channel : one scale per output channel in hidden layers that no error passes.
+    spare       : rows of the readout for classes to come; each starts as the mean of the others.
     carry       : a carry byte for every weight that learns.
     surrogate   : on the board; "nearest" to the one trained with.
     step        : learning rate of hidden layers, and readout_step of the readout: the expected move, in LSBs,
@@ -61,6 +63,7 @@ class QuantizeConfig:
     readout_bits: int | None = None
     head_room: float = 100 / 127
     per_channel: bool = True
+    spare: int = 0
     carry: bool = False
     surrogate: Literal["nearest", "linear", "rectangular"] = "nearest"
     step: float = 0.03
@@ -81,6 +84,8 @@ class QuantizeConfig:
             )
         if not (self.step > 0 and self.readout_step > 0):
             raise ConfigError("steps are positive: the expected move of a weight, in its LSBs")
+        if self.spare < 0:
+            raise ConfigError(f"spare is {self.spare}; it is a number of rows")
         if self.margin < 1 or self.calibration < 1 or self.evaluation < 1:
             raise ConfigError("margin, calibration and evaluation are at least 1")
         if self.surrogate not in ("nearest", "linear", "rectangular"):
@@ -91,40 +96,6 @@ class QuantizeConfig:
 class Quantized:
     model: IntegerModel
     report: Report
-
-
-@dataclass(frozen=True)
-class FloatLayer:
-    """One layer of neurons (or a linear readout) with its incoming weights."""
-
-    name: str
-    weight: Array  # (fan_in, fan_out), of inputs as the integers have them (an input scale is folded in)
-    bias: Array  # (fan_out,)
-    neuron: LIF | IF | None
-
-
-def float_layers(network: Network, params: Mapping[str, Array]) -> tuple[FloatLayer, ...]:
-    """The network as pairs of weights and neurons. Raises ConfigError for what boards cannot run."""
-    found: list[FloatLayer] = []
-    for name, layer in zip(network.names, network.layers, strict=True):
-        if isinstance(layer, Dense):
-            weight = np.asarray(params[f"{name}.weight"], np.float64)
-            bias = np.asarray(params.get(f"{name}.bias", np.zeros(weight.shape[1])), np.float64)
-            if found and found[-1].neuron is None:
-                raise ConfigError(f"layer {name} follows a linear layer; boards need neurons in between")
-            found.append(FloatLayer(name, weight if found else weight / network.input.scale, bias, None))
-        elif isinstance(layer, Spiking) and found and found[-1].neuron is None:
-            neuron = layer.neuron
-            if not isinstance(neuron, (LIF, IF)):
-                raise ConfigError(f"layer {name} has {type(neuron).__name__} neurons; boards have LIF and IF")
-            if isinstance(neuron, LIF) and neuron.tau != 0.5:
-                raise ConfigError(f"layer {name} has tau {neuron.tau}; boards have 0.5 (LIF) and 1 (IF)")
-            found[-1] = replace(found[-1], neuron=neuron)
-        else:
-            raise ConfigError(
-                f"layer {name} is a {layer.kind} layer; boards take dense layers, each with neurons"
-            )
-    return tuple(found)
 
 
 def quantize(
@@ -154,23 +125,38 @@ def quantize(
     rule = rule or rules.MPDED()
     network, params = fold(network, params)
     x, y = _checked(network, x, y)
-    floats = float_layers(network, params)
+    flat = _flat(network, x)
+    floats = _with_spare(float_layers(network, params), config.spare)
     notes: list[str] = []
     learning = _learning(config, len(floats))
-    lowest = min(learning, default=len(floats))
+    passed = _passed(floats, learning)
+    chosen = _spaced(len(y), config.calibration)
+    windows = [flat[i] if network.input.kind == "static" else flat[:, i] for i in chosen]
 
-    scales, layers = [], []
+    scales: list[Array] = []
+    layers: list[IntegerLayer] = []
     peaks = []  # g(0) of the float surrogate, which error units absorb
     for l, layer in enumerate(floats):
         last = l + 1 == len(floats)
         bits = (config.readout_bits or config.bits) if last else config.bits
-        channels = config.per_channel and not last and l < lowest
+        graph, unit = _graph(layer, l), np.asarray(layer.unit)
+        if layer.value_pool:
+            shift = _value_shift(layers, layer, windows, network)
+            graph["value_shift"] = shift
+            unit = layer.unit * 2.0**shift * scales[layer.source]
+        layer = replace(layer, weight=layer.weight * _rows(layer, unit))
+        channels = config.per_channel and not last and not _alike(floats, passed)[l]
         s = _scale(layer.weight, bits, channels, config.head_room)
+        if any(passed) and not _chain(floats):
+            s = 2.0 ** np.ceil(np.log2(s))  # so that errors that meet have units of one power of two
+        if layer.current is not None:
+            n = int(np.ceil(np.log2(np.max(s / scales[layer.current])) - 1e-9))
+            graph["current_shift"] = min(30, max(-15, n))
+            s = scales[layer.current] * 2.0 ** graph["current_shift"]
         integer, peak = _layer(
-            layer, l, s, bits, rule, config, network.window, l in learning, l >= lowest, notes
+            layer, l, s, bits, rule, config, network.window, l in learning, passed[l], notes
         )
-        input_scale = network.input.scale if l == 0 else 1.0
-        layers.append(replace(integer, scale=float(np.max(s)) * input_scale))
+        layers.append(replace(integer, scale=float(np.max(s) / np.max(unit)), **graph))
         scales.append(s)
         peaks.append(peak)
 
@@ -191,19 +177,21 @@ def quantize(
         class_names=class_names,
         name=name,
         metadata=metadata,
+        spare=config.spare,
     )
-    chosen = _spaced(len(y), config.calibration)
-    windows = [x[i] if network.input.kind == "static" else x[:, i] for i in chosen]
     model, units = _calibrate(
-        model, windows, y[chosen], config, scales, peaks, error_unit, network.input.scale, notes
+        model, windows, y[chosen], config, scales, peaks, error_unit, [f.unit for f in floats], notes
     )
     shown = _spaced(len(y), config.evaluation)
+    static = network.input.kind == "static"
     found = report(
         network,
         params,
         model,
-        x[shown] if network.input.kind == "static" else x[:, shown],
+        x[shown] if static else x[:, shown],
+        flat[shown] if static else flat[:, shown],
         y[shown],
+        [f.neurons for f in floats],
         units,
         notes,
     )
@@ -221,14 +209,108 @@ def dequantize(
     """
     out = dict(params)
     for layer, integer, w in zip(float_layers(network, params), model.layers, weights, strict=True):
-        if w.shape != layer.weight.shape:
+        rows = w[:, : w.shape[1] - model.spare] if integer is model.layers[-1] else w
+        if rows.shape != layer.weight.shape:
             raise DataError(
                 f"weights of {layer.name} have shape {w.shape}; the network has {layer.weight.shape}"
             )
         if integer.learns:
             key = f"{layer.name}.weight"
-            out[key] = (w * integer.scale).astype(params[key].dtype)
+            out[key] = (rows * integer.scale).astype(params[key].dtype).reshape(params[key].shape)
     return out
+
+
+# The graph
+
+
+def _graph(layer: FloatLayer, l: int) -> dict[str, Any]:
+    """What an integer layer has of its place, without shifts."""
+    return {
+        **layer.geometry,
+        "pooling": layer.pooling,
+        "pool_size": layer.pool_size,
+        "source": None if layer.source == l - 1 else layer.source,
+        "value_pool": layer.value_pool,
+        "add": layer.add,
+        "current": layer.current,
+    }
+
+
+def _chain(floats: Sequence[FloatLayer]) -> bool:
+    return all(f.source == l - 1 and f.add is None and f.current is None for l, f in enumerate(floats))
+
+
+def _passed(floats: Sequence[FloatLayer], learning: frozenset[int]) -> list[bool]:
+    """Layers that errors pass."""
+    found: list[bool] = []
+    for l, f in enumerate(floats):
+        taken = [k for k in (f.source, f.add, f.current) if k is not None and k >= 0]
+        found.append(l in learning or any(found[k] for k in taken))
+    return found
+
+
+def _alike(floats: Sequence[FloatLayer], passed: Sequence[bool]) -> list[bool]:
+    """Layers with one scale for all channels: errors pass them, or one whose currents they share."""
+    found = list(passed)
+    for _ in floats:
+        for l, f in enumerate(floats):
+            if f.current is not None:
+                found[l] = found[f.current] = found[l] or found[f.current]
+    return found
+
+
+def _rows(layer: FloatLayer, unit: Array) -> Array:
+    """The unit of every row's input, (fan_in, 1), from one unit or one a channel."""
+    if unit.ndim == 0:
+        return unit
+    return np.tile(unit, len(layer.weight) // len(unit))[:, None]
+
+
+def _with_spare(floats: tuple[FloatLayer, ...], spare: int) -> tuple[FloatLayer, ...]:
+    """The readout with rows more, each the mean of those there are."""
+    if not spare:
+        return floats
+    last = floats[-1]
+    weight = np.hstack([last.weight, np.repeat(last.weight.mean(axis=1, keepdims=True), spare, axis=1)])
+    bias = np.append(last.bias, np.full(spare, last.bias.mean()))
+    return (*floats[:-1], replace(last, weight=weight, bias=bias))
+
+
+def _cut_off(layers: Sequence[IntegerLayer], network: Network) -> IntegerModel:
+    """A model of the layers that there are so far, with the least to end it."""
+    kept = [replace(one, learns=False, carry=False, capacity=0) for one in layers]
+    into = kept[-1].outputs
+    zeros = np.zeros(2)
+    few = IntegerLayer(
+        *(NeuronKind.LIF, np.zeros((into.channels, 2)), zeros, zeros, zeros),
+        height=into.height,
+        width=into.width,
+        kernel=1,
+        stride=min(255, into.height, into.width),
+    )
+    end = IntegerLayer(NeuronKind.LINEAR, np.zeros((few.outputs.size, 2)), zeros, zeros, zeros)
+    return IntegerModel(network.window, KINDS[network.input.kind], (*kept, few, end))
+
+
+def _value_shift(
+    layers: Sequence[IntegerLayer],
+    layer: FloatLayer,
+    windows: Sequence[Integers],
+    network: Network,
+) -> int:
+    """The least shift that leaves all but a thousandth of the currents taken as values within int8."""
+    model = _cut_off(layers, network)
+    weights = reference.fresh(model).weights
+    sums = []
+    for window in windows[:16]:
+        state = reference.begin(model)
+        for t in range(network.window):
+            x = window if window.ndim == 1 else window[t]
+            state, steps = reference.step(model, weights, state, x)
+            pools = reference.in_pools(layers[layer.source], layer.value_pool, steps[layer.source].currents)
+            sums.append(np.abs(pools.sum(axis=-1)).ravel())
+    high = float(np.quantile(np.concatenate(sums), 0.999))
+    return min(30, max(0, math.ceil(math.log2(max(high, 1.0) / 127))))
 
 
 # Scales, thresholds, surrogate
@@ -305,7 +387,8 @@ def _layer(
         "carry": learns and config.carry,
     }
     if layer.neuron is None:
-        return IntegerLayer(neuron=NeuronKind.LINEAR, theta0=np.zeros(1), alpha=np.zeros(1), **common), 1.0
+        kind = NeuronKind.CURRENTS if layer.value_pool else NeuronKind.LINEAR
+        return IntegerLayer(neuron=kind, theta0=np.zeros(1), alpha=np.zeros(1), **common), 1.0
 
     leaky = isinstance(layer.neuron, LIF)
     theta0 = np.rint(layer.neuron.theta0 / s * 256)
@@ -424,7 +507,7 @@ def _calibrate(
     scales: list[Array],
     peaks: list[float],
     error_unit: float,
-    input_scale: float,
+    in_units: list[float],
     notes: list[str],
 ) -> tuple[IntegerModel, dict[int, tuple[float, float]]]:
     """The model with shifts, rates and capacities; by layer, its unit of error and its float learning rate.
@@ -439,32 +522,25 @@ def _calibrate(
     wrong = [int(label + 1) % model.classes for label in y]
     units: dict[int, tuple[float, float]] = {}
     unit = error_unit
+    before_gate: dict[int, float] = {}  # unit of d
     for l in range(len(model.layers) - 1, lowest - 1, -1):
+        if not model.passes(l):
+            continue
         layer = model.layers[l]
+        unit = error_unit
         if l + 1 < len(model.layers):
-            down = _down_shift(_arriving(model, records, wrong, l), layer.error_limit)
-            unit *= float(scales[l + 1]) * 2.0**down
-            model = _replaced(model, l, down_shift=down)
+            model, unit = _ways_down(model, l, records, wrong, scales, units, before_gate, notes)
+        before_gate[l] = unit
         unit *= peaks[l]  # e is gated by a surrogate of height 1
+        for m, above in enumerate(model.layers):
+            if above.current == l and m in units:
+                down = min(31, max(-15, round(math.log2(unit / units[m][0]))))
+                model = _replaced(model, m, current_down=down)
         if layer.learns:
-            input_shift = _input_shift(windows) if l == 0 and model.input_kind != InputKind.SPIKES else 0
-            model = _replaced(model, l, input_shift=input_shift)
-            size = _mean_sum(model, records, wrong, l)
-            # S = 32768 lr / LSB * dL/dw, in which e counts `unit` and an input of 1 counts 1 / input_scale.
-            per_rate = 32768 * unit / layer.scale * 2.0**input_shift / (input_scale if l == 0 else 1.0)
-            if config.rates is not None and l in config.rates:
-                shift = -math.log2(config.rates[l] * per_rate)
-            else:
-                step = config.readout_step if l + 1 == len(model.layers) else config.step
-                shift = math.log2(size / (step * 32768))
-                least = _unclamped(_errors(model, records, wrong, l), model.update_limit(l))
-                if round(shift) < least:
-                    note = f"layer {l}: its largest errors allow a smaller step than {step:g} only"
-                    _note(notes, note)
-                shift = max(round(shift), least)
-            rate_shift = min(31, max(-15, round(shift)))
-            model = _replaced(model, l, rate_shift=rate_shift)
-            units[l] = unit, 2.0**-rate_shift / per_rate
+            model, shift, per_rate = _rate(
+                model, l, records, wrong, windows, config, unit, in_units[l], notes
+            )
+            units[l] = unit, 2.0**-shift / per_rate
         else:
             units[l] = unit, 0.0
     counts = {l: max(int(r.fired[l].sum()) for r in records) for l in range(len(model.layers))}
@@ -474,6 +550,86 @@ def _calibrate(
         )
     capacities = {l: math.ceil(config.margin * n / 8) * 8 for l, n in counts.items()}
     return replace(model, layers=_with_capacities(model.layers, model.window, capacities)), units
+
+
+def _ways_down(
+    model: IntegerModel,
+    l: int,
+    records: Sequence[reference.WindowRecord],
+    labels: Sequence[int],
+    scales: Sequence[Array],
+    units: Mapping[int, tuple[float, float]],
+    before_gate: Mapping[int, float],
+    notes: list[str],
+) -> tuple[IntegerModel, float]:
+    """The model with shifts for all ways down to layer l, and the unit of d there.
+
+    A way's raw unit times 2^shift is the unit of l, exactly where scales are powers of two.
+    """
+    takers = [m for m in model.takers(l) if m in units]
+    by_weights = [m for m in takers if source(model.layers, m) == l]
+    if not by_weights:  # only added to spikes: the unit of the sum
+        return model, before_gate[takers[0]]
+    raw = {m: units[m][0] * float(scales[m]) for m in by_weights}
+    first = by_weights[-1]
+    inter = _arriving(model, records, labels, l, {m: raw[m] / raw[first] for m in by_weights})
+    unit = raw[first] * 2.0 ** _down_shift(inter, model.layers[l].error_limit)
+    unit = max([unit, *raw.values()])
+    shifts = {m: min(62, max(0, round(math.log2(unit / raw[m])))) for m in by_weights}
+    common = min(31, *shifts.values()) if len(shifts) > 1 else min(31, shifts[first])
+    model = _replaced(model, l, down_shift=common)
+    exact = [raw[m] * 2.0 ** shifts[m] for m in by_weights]
+    for m, shift in shifts.items():
+        model = _replaced(model, m, input_down=min(31, shift - common))
+    for m in takers:
+        if model.layers[m].add == l:
+            shift = min(31, max(-15, round(math.log2(unit / before_gate[m]))))
+            model = _replaced(model, m, add_down=shift)
+            exact.append(before_gate[m] * 2.0**shift)
+    if max(exact) > 1.05 * min(exact):
+        apart = max(exact) / min(exact)
+        _note(notes, f"layer {l}: errors that meet there have units that differ by {apart:.2f}")
+    return model, unit
+
+
+def _rate(
+    model: IntegerModel,
+    l: int,
+    records: Sequence[reference.WindowRecord],
+    labels: Sequence[int],
+    windows: Sequence[Integers],
+    config: QuantizeConfig,
+    unit: float,
+    in_unit: float,
+    notes: list[str],
+) -> tuple[IntegerModel, int, float]:
+    """The model with the rate shift of layer l; the shift, and 2^-shift for a float learning rate of 1."""
+    layer, frames = model.layers[l], l == 0 and model.input_kind != InputKind.SPIKES
+    input_shift = _input_shift(windows) if frames else 0
+    sizes = _sizes(_errors(model, records, labels, l))
+    largest = float(np.quantile(sizes, 0.998)) if sizes.size else 0.0
+    size = _mean_sum(_replaced(model, l, input_shift=input_shift), records, labels, l)
+    last = l + 1 == len(model.layers)
+    step = config.readout_step if last else config.step
+    if layer.conv or model.largest_inputs[l] > 1:
+        # Sums over positions and counts are large; the sum's shift takes what errors of 16 units cannot.
+        wanted = math.log2(size * 2.0**input_shift / (step * 32768))
+        room = math.log2(float(sizes.mean()) / 16) if sizes.size else 0.0
+        more = min(15, max(input_shift, math.ceil(wanted - max(room, -15.0))))
+        size, input_shift = size * 2.0 ** (input_shift - more), more
+    model = _replaced(model, l, input_shift=input_shift)
+    # S = 32768 lr / LSB * dL/dw, in which e counts `unit` and an input of 1 counts `in_unit`.
+    per_rate = 32768 * unit / layer.scale * 2.0**input_shift * in_unit
+    if config.rates is not None and l in config.rates:
+        shift = -math.log2(config.rates[l] * per_rate)
+    else:
+        shift = math.log2(size / (step * 32768))
+        least = math.ceil(math.log2(largest / model.update_limit(l))) if largest else -15
+        if round(shift) < least:
+            _note(notes, f"layer {l}: its largest errors allow a smaller step than {step:g} only")
+        shift = max(round(shift), least)
+    rate_shift = min(31, max(-15, round(shift)))
+    return _replaced(model, l, rate_shift=rate_shift), rate_shift, per_rate
 
 
 def _errors(
@@ -488,11 +644,24 @@ def _errors(
 
 
 def _arriving(
-    model: IntegerModel, records: Sequence[reference.WindowRecord], labels: Sequence[int], l: int
-) -> Integers:
-    """What comes down to layer l at its spikes, before its shift."""
-    pairs = zip(records, _errors(model, records, labels, l), strict=True)
-    return np.concatenate([e.inter[r.fired[l]] for r, e in pairs if e.inter is not None])
+    model: IntegerModel,
+    records: Sequence[reference.WindowRecord],
+    labels: Sequence[int],
+    l: int,
+    ratios: Mapping[int, float],
+) -> Array:
+    """What comes down to layer l at its spikes before shifts, in the unit of the way whose ratio is 1."""
+    weights = reference.fresh(model).weights
+    found = []
+    for record, label in zip(records, labels, strict=True):
+        errors = reference.backward(model, weights, record, label)
+        total = np.zeros(record.outputs[l].shape)
+        for m, ratio in ratios.items():
+            above = errors[m]
+            assert above is not None
+            total += ratio * reference.sent_down(model, m, weights[m], above.eta)
+        found.append(total[record.outputs[l] > 0])
+    return np.concatenate(found)
 
 
 def _mean_sum(
@@ -504,10 +673,9 @@ def _mean_sum(
     return float(sums[sums > 0].mean()) if sums.any() else 1.0
 
 
-def _unclamped(errors: Sequence[reference.LayerErrors], limit: int) -> int:
-    """The least rate shift that clamps no more than two in a thousand errors: the largest carry most of S."""
-    sizes = np.concatenate([np.abs(e.e[e.e != 0]) for e in errors])
-    return math.ceil(math.log2(float(np.quantile(sizes, 0.998)) / limit)) if sizes.size else -15
+def _sizes(errors: Sequence[reference.LayerErrors]) -> Integers:
+    """|e| where it is not 0: the largest carry most of S."""
+    return np.concatenate([np.abs(e.e[e.e != 0]) for e in errors])
 
 
 def _down_shift(inter: Integers, limit: int) -> int:
@@ -544,7 +712,7 @@ def _with_capacities(
     """Capacities where layers need one; all that can fire where none is given."""
     found = []
     for l, layer in enumerate(layers):
-        most = layer.fan_out * window
+        most = layer.neurons * window
         enough = most if most <= SMALL else max(1, capacities.get(l, most))
         capacity = min(most, enough) if needs_capacity(layers, l) else 0
         found.append(replace(layer, capacity=capacity))
@@ -570,16 +738,17 @@ def _learning(config: QuantizeConfig, count: int) -> frozenset[int]:
 
 
 def _checked(network: Network, x: Array, y: Array) -> tuple[Integers, Integers]:
+    """Data as the network takes it, in integers, and labels."""
     x, y = np.asarray(x), np.asarray(y)
     lead = () if network.input.kind == "static" else (network.window,)
-    inputs = int(np.prod(network.input.shape))
+    shape = network.input.shape
     if (
         x.shape[: len(lead)] != lead
         or x.ndim < len(lead) + 2
-        or int(np.prod(x.shape[len(lead) + 1 :])) != inputs
+        or int(np.prod(x.shape[len(lead) + 1 :])) != int(np.prod(shape))
     ):
-        raise DataError(f"calibration data has shape {x.shape}; it is {(*lead, 'samples', inputs)}")
-    x = x.reshape(*x.shape[: len(lead) + 1], inputs)
+        raise DataError(f"calibration data has shape {x.shape}; it is {(*lead, 'samples', *shape)}")
+    x = x.reshape(*x.shape[: len(lead) + 1], *shape)
     if x.shape[len(lead)] != len(y) or not len(y):
         raise DataError(f"there are {x.shape[len(lead)]} calibration windows and {len(y)} labels")
     whole = np.rint(x)
@@ -590,6 +759,13 @@ def _checked(network: Network, x: Array, y: Array) -> tuple[Integers, Integers]:
     if y.min() < 0 or y.max() >= network.classes:
         raise DataError(f"labels lie in {y.min()} .. {y.max()}; the network has {network.classes} classes")
     return whole.astype(np.int64), y.astype(np.int64)
+
+
+def _flat(network: Network, x: Integers) -> Integers:
+    """Data as integer models take it: maps in index order, (..., inputs)."""
+    if network.input.channels == "first":
+        x = np.moveaxis(x, -3, -1)
+    return x.reshape(*x.shape[: x.ndim - len(network.input.shape)], -1)
 
 
 def _spaced(count: int, most: int) -> Integers:

@@ -66,16 +66,17 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
+        wide = max(9, *(len(r.name) for r in self.layers))
         lines = [
             f"accuracy on {self.windows} windows: float {self.accuracy_float:.3f}, integer "
             f"{self.accuracy_integer:.3f}, same answer {self.agreement:.3f}",
             "",
-            "layer     bits  largest  rate float/integer  spikes <="
+            f"{'layer':<{wide}} bits  largest  rate float/integer  spikes <="
             "  learning rate   |e|   lost  saturated   move",
         ]
         for r in self.layers:
             rates = "" if r.rate_float is None else f"{r.rate_float:.3f} / {r.rate_integer:.3f}"
-            line = f"{r.name:<9} {r.bits:>4} {r.largest_weight:>8}  {rates:>18} {r.capacity or '':>10}"
+            line = f"{r.name:<{wide}} {r.bits:>4} {r.largest_weight:>8}  {rates:>18} {r.capacity or '':>10}"
             if r.error_mean is not None:
                 rate = "" if not r.learning_rate else f"{r.learning_rate:.2e}"
                 move = "" if r.expected_move is None else f"{r.expected_move:.4f}"
@@ -90,21 +91,25 @@ def report(
     params: Mapping[str, Array],
     model: IntegerModel,
     x: Integers,
+    flat: Integers,
     y: Integers,
+    neurons: Sequence[str],
     units: Mapping[int, tuple[float, float]],
     notes: list[str],
 ) -> Report:
     """Run both on the same windows. Raises SilentLayerError; warns with RateShiftWarning.
 
+    x, flat : the windows, as the network takes them and as the model does.
+    neurons : by layer, the name of the float neurons.
     units : by layer, the float value of one unit of error and the float learning rate.
     """
     weights = reference.fresh(model).weights
-    windows = [x[i] if network.input.kind == "static" else x[:, i] for i in range(len(y))]
+    windows = [flat[i] if network.input.kind == "static" else flat[:, i] for i in range(len(y))]
     records = [reference.run_window(model, weights, window) for window in windows]
     in_float = network.forward(params, x)
     said_float = in_float.outputs.mean(axis=0, dtype=np.float64).argmax(axis=1)
     said = np.array([reference.predict(model, r.scores)[0] for r in records])
-    rates = list(network.firing_rates(in_float).items())
+    rates = network.firing_rates(in_float)
     # Errors as large as learning meets: every window taken for the next class.
     errors_of = [
         reference.backward(model, weights, r, int(label + 1) % model.classes)
@@ -112,9 +117,9 @@ def report(
     ]
     layers = []
     for l, layer in enumerate(model.layers):
-        name, rate_float, rate_integer = "readout", None, None
+        name, rate_float, rate_integer = "readout" if l + 1 == len(model.layers) else "currents", None, None
         if layer.spiking:
-            name, rate_float = rates[l]
+            name, rate_float = neurons[l], rates[neurons[l]]
             rate_integer = float(np.mean([r.fired[l].mean() for r in records]))
             _check_rates(name, rate_float, rate_integer, notes)
         errors = _errors(model, records, errors_of, l) if model.passes(l) else (None,) * 4
@@ -186,8 +191,7 @@ def _errors(
         limit = model.update_limit(l) if layer.learns else layer.error_limit
         d = errors.d[record.fired[l]] if layer.spiking else errors.d
         # What a shift moved to zero on the way down is lost as much as what the update rounds away.
-        came = e.size if errors.inter is None else _count(errors.inter[record.fired[l]])
-        gone = 0 if errors.inter is None else came - _count(d)
+        gone = 0 if errors.inter is None else _count((errors.inter[record.fired[l]] != 0) & (d == 0))
         lost += gone + _count(e2 == 0)
         saturated += _count(np.abs(e2) >= limit) + _count(np.abs(d) >= 32767)
         passed += gone + e.size
