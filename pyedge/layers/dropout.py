@@ -38,7 +38,7 @@ class Dropout:
             raise ConfigError("dropout in training needs a generator: forward(..., training=True, rng=...)")
         kept = how.rng.random(x.shape[1:], np.float32) >= self.rate
         mask = how.ops.array((kept / (1 - self.rate)).astype(how.dtype))
-        return x * mask, mask
+        return how.ops.dropout(x, mask), mask
 
     def backward(
         self,
@@ -51,4 +51,4 @@ class Dropout:
     ) -> tuple[Any, dict[str, Array]]:
         if not pass_on:
             return None, {}
-        return (error if cache is None else how.ops.dense(error) * cache), {}
+        return (error if cache is None else how.ops.dropout_error(how.ops.dense(error), cache)), {}

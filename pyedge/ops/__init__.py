@@ -148,6 +148,12 @@ class Ops(Protocol):
     def adjusted_pool_error(self, x: Array, error: Array, size: int) -> Array:
         """Every spike gets its window's error over the window's number of spikes: the shape of x."""
 
+    def dropout(self, x: Array, mask: Array) -> Array:
+        """x times mask (batch, ...), which is 0 or one other number: (T, batch, ...), floats."""
+
+    def dropout_error(self, error: Array, mask: Array) -> Array:
+        """dL/dx of `dropout`."""
+
     def norm(self, arrays: Iterable[Array]) -> float:
         """Euclidean norm of all numbers together; not finite where one is not."""
 

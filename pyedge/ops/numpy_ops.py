@@ -189,6 +189,12 @@ class NumpyOps:
             _strided(below, size, i)[...] = share * _strided(spikes, size, i)
         return below
 
+    def dropout(self, x: Array, mask: Array) -> Array:
+        return x * mask
+
+    def dropout_error(self, error: Array, mask: Array) -> Array:
+        return error * mask
+
     def norm(self, arrays: Iterable[Array]) -> float:
         found = list(arrays)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -16,7 +16,8 @@ import numpy as np
 from pyedge._train import lib
 from pyedge.ops.native import conv, pooling
 from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, readout_gradient
-from pyedge.ops.native.lazy import Lazy, Multiples, Spikes
+from pyedge.ops.native.dropout import DroppedErrors, dropout
+from pyedge.ops.native.lazy import Bits, Lazy, Multiples, Spikes
 from pyedge.ops.native.neurons import Epsilon, run_neurons
 from pyedge.ops.native.standard import standardize, standardize_error
 from pyedge.ops.native.threads import POOL
@@ -110,12 +111,8 @@ class NativeOps(NumpyOps):
         if isinstance(x, Spikes | Multiples) and x.bits.features <= LIMIT:
             if isinstance(error, Epsilon) and error.features <= LIMIT:
                 return error.weight_gradient(x)
-            if (
-                isinstance(x, Spikes)
-                and isinstance(error, np.ndarray)
-                and error.dtype == np.float32
-                and error.shape[-1] <= 64
-            ):
+            narrow = error.dtype == np.float32 and error.shape[-1] <= 64
+            if isinstance(error, np.ndarray) and narrow and isinstance(x.bits, Bits):
                 return readout_gradient(x, error)
         return super().linear_weight_gradient(_plain(x), _plain(error))
 
@@ -123,7 +120,8 @@ class NativeOps(NumpyOps):
         if weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
             if isinstance(error, Epsilon):
                 return DenseErrors(error, weight)
-            if only is not None and isinstance(error, np.ndarray) and error.ndim == 3:
+            narrow = only is not None or error.shape[-1] <= 64
+            if narrow and isinstance(error, np.ndarray) and error.ndim == 3:
                 return ReadoutErrors(error, weight)
         return super().linear_input_error(_plain(_for_inputs(error)), weight, _plain(only))
 
@@ -187,6 +185,17 @@ class NativeOps(NumpyOps):
         if isinstance(x, Spikes) and size <= LARGEST and error.dtype == np.float32:
             return pooling.adjusted_pool_error(x, error, size)
         return super().adjusted_pool_error(_plain(x), _plain(error), size)
+
+    def dropout(self, x: Any, mask: Array) -> Any:
+        x = self._spikes(x)
+        if isinstance(x, Spikes | Multiples) and mask.dtype == np.float32:
+            return dropout(x, mask)
+        return super().dropout(_plain(x), mask)
+
+    def dropout_error(self, error: Any, mask: Array) -> Any:
+        if isinstance(error, Lazy) and mask.dtype == error.dtype == np.float32:
+            return DroppedErrors(error, mask)
+        return super().dropout_error(_plain(error), mask)
 
     def batch_norm(self, x: Any, gamma: Array, beta: Array, eps: float) -> Normalized:
         return super().batch_norm(_plain(x), gamma, beta, eps)

@@ -139,10 +139,11 @@ def _by_steps(error: Array) -> tuple[int, Array]:
     return error[0].size, np.ascontiguousarray(error, np.float32)
 
 
-def readout_gradient(x: Spikes, error: Array) -> Array:
+def readout_gradient(x: Spikes | Multiples, error: Array) -> Array:
     """dL/dW of a linear layer, (inputs, outputs), from its error (T, batch, outputs)."""
     window, batch, outputs = error.shape
-    inputs = x.bits.features
+    bits: Any = x.bits
+    inputs = bits.features
     step, rows = _by_steps(error)
     out = np.empty((inputs, outputs), np.float32)
     scratch = np.empty(lib.train_readout_scratch(inputs, outputs), np.float32)
@@ -151,7 +152,7 @@ def readout_gradient(x: Spikes, error: Array) -> Array:
         "batch": batch,
         "inputs": inputs,
         "outputs": outputs,
-        "in": x.bits.events,
+        "in": bits.events,
         "error": pointer("float *", rows),
         "error_step": step,
         "gradient": pointer("float *", out),
@@ -159,4 +160,4 @@ def readout_gradient(x: Spikes, error: Array) -> Array:
     }
     with POOL as pool:
         lib.train_readout_run(pool, ffi.new("train_readout *", job))
-    return out
+    return out if x.unit == 1 else out * np.float32(x.unit)

@@ -206,14 +206,16 @@ class Counts:
 
 
 class Multiples(Lazy):
-    """Counts of spikes, each spike worth `unit`: float32 (T, batch, ...)."""
+    """Spikes or counts of them, each spike worth `unit`: float32 (T, batch, ...)."""
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, bits: Counts, unit: float, shape: tuple[int, ...]) -> None:
+    def __init__(self, bits: Bits | Counts, unit: float, shape: tuple[int, ...]) -> None:
         self.bits, self.unit, self.shape = bits, unit, shape
 
     def _make(self) -> Array:
+        if isinstance(self.bits, Bits):
+            return Spikes(self.bits, self.shape).array * np.float32(self.unit)
         counts = self.bits.counts[:, :, : self.bits.features].swapaxes(0, 1)
         return counts.reshape(self.shape) * np.float32(self.unit)
 
@@ -305,6 +307,18 @@ class Spikes(Lazy):
 
     def _samples(self, bits: Array) -> "Spikes":
         return Spikes(Bits(bits, self.bits.features), (self.shape[0], len(bits), *self.shape[2:]))
+
+
+def source_of(error: Any) -> dict[str, Any]:
+    """An error of spikes, (T, batch, ...), as train_backward takes it; alive as long as what is returned.
+
+    Errors of this backend say it themselves, in `source`; if that has a "run", it takes the whole job.
+    """
+    if hasattr(type(error), "source"):
+        return dict(error.source)
+    error = np.ascontiguousarray(error.array if isinstance(error, Lazy) else error, np.float32)
+    step = error[0].size if len(error) > 1 else 0
+    return {"error": pointer("float *", error), "error_step": step, "error_sample": error[0, 0].size}
 
 
 _ARRAYS = {f"{kind} *": f"{kind}[]" for kind in ("float", "uint8_t", "uint16_t", "int32_t", "int64_t")}

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyedge._train import ffi, lib
-from pyedge.ops.native.lazy import UNIT, Bits, Counts, Later, Lazy, Multiples, Spikes, pointer, row_bytes
+from pyedge.ops.native.lazy import (
+    UNIT,
+    Bits,
+    Counts,
+    Later,
+    Lazy,
+    Multiples,
+    Spikes,
+    pointer,
+    row_bytes,
+    source_of,
+)
 from pyedge.ops.native.memory import roomy
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps
@@ -210,19 +221,8 @@ class Epsilon(Lazy):
         }
         if len(self.shape) == 3:
             job["bias_gradient"] = pointer("float *", bias)
-        error = self.error
-        run = None
-        if hasattr(type(error), "source"):
-            job |= error.source
-            run = job.pop("run", None)
-        else:
-            error = error.array if isinstance(error, Lazy) else error
-            error = np.ascontiguousarray(error, np.float32)
-            job |= {
-                "error": pointer("float *", error),
-                "error_step": batch * self.features if len(error) > 1 else 0,
-                "error_sample": self.features,
-            }
+        job |= source_of(self.error)
+        run = job.pop("run", None)
         if wanted:
             units = -(-self.features // UNIT)
             size = batch * units * (UNIT * window + UNIT)

@@ -9,7 +9,8 @@ import numpy as np
 
 from pyedge._train import lib
 from pyedge.ops.native.conv import ConvErrors
-from pyedge.ops.native.lazy import UNIT, Bits, Lazy, Spikes, image, pointer, row_bytes
+from pyedge.ops.native.dropout import DroppedErrors
+from pyedge.ops.native.lazy import UNIT, Bits, Lazy, Spikes, image, pointer, row_bytes, source_of
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps, Pooled
 
@@ -101,18 +102,21 @@ class PooledErrors(Lazy):
 
     @property
     def source(self) -> dict[str, Any]:
-        """What train_backward takes, and what to keep alive meanwhile."""
+        """What train_backward takes."""
         h, w, c = self.shape[2:]
         everywhere = "winners" in self.way or not (h % self.window_size or w % self.window_size)
         if c % UNIT or not everywhere:
-            found = self.array
-            return {"error": pointer("float *", found), **_strides(found)}
+            return source_of(self.array)
         places = _places((h, w, c), self.window_size)
-        job = {"bonus": self.bonus, "error_place": pointer("int32_t *", places), **self.way}
-        if isinstance(self.error, ConvErrors) and not self.error.bonus:
-            return job | {"run": self.error.run_backward}
-        self._alive = self._above
-        return job | {"error": pointer("float *", self._alive), **_strides(self._alive)}
+        job, error = {"error_place": pointer("int32_t *", places), **self.way}, self.error
+        if isinstance(error, DroppedErrors) and not error.bonus:
+            scale = job.get("error_scale", 1.0)
+            job |= error.way
+            job["error_scale"] *= scale
+            error = error.error
+        if isinstance(error, ConvErrors) and not error.bonus:
+            return {**job, "run": error.run_backward, "bonus": self.bonus}
+        return {**source_of(np.asarray(error)), **job, "bonus": self.bonus}
 
 
 def max_pool_error(winners: Winners, error: Any) -> PooledErrors:
@@ -134,12 +138,8 @@ def mean_pool_error(error: Any, shape: tuple[int, ...], size: int) -> PooledErro
 
 def adjusted_pool_error(x: Spikes, error: Any, size: int) -> PooledErrors:
     """To the spikes of every window, in equal shares."""
-    counts = x.pooled(size).bits
-    way = {"shares": pointer("uint8_t *", counts.counts), "place_row": counts.row}
+    counts: Any = x.pooled(size).bits
+    way = {"shares": pointer("uint8_t *", counts.counts), "share_row": counts.row}
     return PooledErrors(
         x.shape, size, error, way, lambda above: NUMPY.adjusted_pool_error(x.array, above, size)
     )
-
-
-def _strides(error: Array) -> dict[str, int]:
-    return {"error_step": error[0].size, "error_sample": error[0, 0].size}

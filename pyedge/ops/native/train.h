@@ -156,10 +156,10 @@ typedef struct train_backward {
     int64_t error_step, error_sample;
     float error_scale;  // on all of them but the bonus
     // Where not NULL, of what is at the error's place (a pooling's output):
-    const uint8_t *kept;  // bits: an error where there is none is 0, `place_row` bytes a step
+    const uint8_t *kept;  // bits [batch][kept_row]: an error where there is none is 0
     const uint8_t
-        *shares;  // counts: the error is divided by them, and 0 where they are; `place_row` bytes a step
-    int32_t place_row;
+        *shares;  // counts [batch][window][share_row]: the error is divided by them, 0 where they are
+    int32_t kept_row, share_row;
     // Bits like those of this layer: where dL/ds, but for the bonus, counts; NULL: everywhere.
     const uint8_t *winners;
     const float *error_above;

@@ -280,13 +280,14 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
                 vf inter = error[k] * error_scale;
                 if (d->kept || d->shares) {
                     const int n = lane + k * WIDTH;
-                    const size_t row = step * (size_t)d->place_row;
                     const int at_error = d->error_place ? d->error_place[n / UNIT] + n % UNIT : n;
                     if (d->kept) {
-                        inter = keep(load_bits(d->kept + row, at_error), inter);
+                        const uint8_t *kept = d->kept + (size_t)b * (size_t)d->kept_row;
+                        inter = keep(load_bits(kept, at_error), inter);
                     }
                     if (d->shares) {
-                        const vf share = load_counts(d->shares + row + at_error, WIDTH);
+                        const vf share =
+                            load_counts(d->shares + step * (size_t)d->share_row + at_error, WIDTH);
                         inter = keep(nonzero(share), inter / share);
                     }
                 }
