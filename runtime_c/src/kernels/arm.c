@@ -1,17 +1,20 @@
-// The kernels of Thumb-2 cores (Cortex-M3, M4, M7, M33): assembly, and what it leaves to portable C.
+// The kernels of Thumb-2 cores (Cortex-M3, M4, M7, M33, M55): assembly, and what it leaves to portable C.
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels.h"
 
 #ifdef EDGE_ARM_THUMB2
 #ifdef EDGE_ARM_DSP
 #define LANES 1
-#define LARGEST_ALPHA INT16_MAX
 #else
 #define LANES 0
+#endif
+#if defined(EDGE_ARM_DSP) && !defined(EDGE_ARM_HELIUM)
+#define LARGEST_ALPHA INT16_MAX
+#else
 #define LARGEST_ALPHA INT32_MAX
 #endif
 
-// In arm_forward.S.
+// In arm_forward.S or helium_forward.S.
 void edge_arm_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
                        uint32_t leak);
 uint32_t edge_arm_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n);

@@ -11,6 +11,9 @@
 #if defined(__ARM_FEATURE_DSP)
 #define EDGE_ARM_DSP 1  // all but M3 and those built without
 #endif
+#if defined(__ARM_FEATURE_MVE) && defined(__ARM_FEATURE_DSP)
+#define EDGE_ARM_HELIUM 1  // M55, M85
+#endif
 #endif
 #endif
 

@@ -6,6 +6,7 @@
     .syntax unified
     .thumb
 
+#ifndef EDGE_ARM_HELIUM
 // Frame, from sp: the list's addresses of weights, less 4 (64, then a sentinel that carries when an offset + 4 is added),
 #define U 264       // membranes - 16
 #define REST 268    // outputs in tiles of 16, + 4
@@ -324,6 +325,7 @@ FUNCTION edge_arm_fire
     orr     r12, r12, r8
     b       .Lnext
 END edge_arm_fire
+#endif
 
 // uint16_t *edge_arm_list_words(uint16_t *list, const uint16_t *full, const uint8_t *spikes, uint32_t *line, uint32_t end)
 //
