@@ -42,10 +42,16 @@
 #define SPIKES 480      // times 4
 #define TILE 484
 #define LINK 488
+#define LAST_KEY 492    // the end of keys of outputs that exist, + 16
 #define TABLES 496      // for 1 .. 4 spikes: two words for each of 16 groups
 #define FRAME (TABLES + 512 + 4)
-#define FROM_ARGUMENT (FRAME + 36)
-#define TO_ARGUMENT (FRAME + 40)
+#ifdef EDGE_ARM_HELIUM
+#define SAVED 68
+#else
+#define SAVED 36
+#endif
+#define FROM_ARGUMENT (FRAME + SAVED)
+#define TO_ARGUMENT (FRAME + SAVED + 4)
 
 #ifdef EDGE_ARM_DSP
 #define ADD_PAIR sadd16 // lanes
@@ -84,6 +90,16 @@
 
 // Sums are made in general where, on the average, bounds in units of 32 times spikes exceed 2^(FAST_BOUND - 2).
 #define FAST_BOUND 7
+
+#ifdef EDGE_ARM_HELIUM
+// The next four random words.
+.macro random_words
+    vldrw.u32 q0, [r8], #16
+    vmul.i32 q0, q0, r12
+    vshr.u32 q1, q0, #16
+    veor    q0, q0, q1
+.endm
+#endif
 
 // Two words of four outputs for a number of spikes, into a table; bounds times spikes in units of 32, below 256.
 .macro bound sums, table
@@ -159,6 +175,9 @@
 // edge_moves_t edge_arm_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to)
 FUNCTION edge_arm_update
     push    {r4-r11, lr}
+#ifdef EDGE_ARM_HELIUM
+    vpush   {d8-d11}
+#endif
     sub     sp, sp, #FRAME
     mov     r4, #0
     str     r0, [sp, #RESULT]
@@ -197,6 +216,11 @@ FUNCTION edge_arm_update
     // Whole fours of groups where the tile has room for them: what has no error does not move.
     ldr     r7, [r3, #TILE_GROUPS]
     ldr     r12, [r3, #TILE_BOUNDS]
+#ifdef EDGE_ARM_HELIUM
+    add     r8, r0, r7, lsl #2
+    add     r8, r8, #16
+    str     r8, [sp, #LAST_KEY]
+#endif
     cmp     r5, #8
     itt     hs
     addhs   r7, r7, #3
@@ -336,6 +360,16 @@ FUNCTION edge_arm_update
     ldr     r4, [sp, #KEYS_END]
     add     r6, sp, #TABLES - 128
     add     r6, r6, r5, lsl #5
+#ifdef EDGE_ARM_HELIUM
+.Lfast:
+    random_words
+    vld20.32 {q1, q2}, [r6]
+    vld21.32 {q1, q2}, [r6]!
+    vadd.i8 q1, q1, q0      // byte + c
+    vcmp.u8 hi, q2, q1      // is below 2 c
+    vmrs    r5, p0
+    cbnz    r5, .Lnear
+#else
 .Lfast:
     ldm     r8!, {r0-r3}
     mul     r0, r0, r12
@@ -357,6 +391,7 @@ FUNCTION edge_arm_update
     orr     r5, r5, r7
     tst     r5, #0x80808080
     bne     .Lnear
+#endif
 .Lfast_next:
     cmp     r8, r4
     bne     .Lfast
@@ -367,12 +402,20 @@ FUNCTION edge_arm_update
     lsr     r2, r2, #2
     strd    r1, r2, [r0]
     add     sp, sp, #FRAME
+#ifdef EDGE_ARM_HELIUM
+    vpop    {d8-d11}
+#endif
     pop     {r4-r11, pc}
 
 .Lflat:     // counts once
     add     r3, r3, #4
     b       .Lcounted
 
+#ifdef EDGE_ARM_HELIUM
+.Lnear:
+    bl      .Lmove_four
+    b       .Lfast_next
+#else
 .Lnear:
     strd    r0, r1, [sp, #KEPT]
     strd    r2, r3, [sp, #KEPT + 8]
@@ -383,11 +426,67 @@ FUNCTION edge_arm_update
     move_near 3
     b       .Lfast_next
 
+#endif
+
 // Every sum. First the eps of four groups in registers, then their random words.
 .Lgeneral:
     str     r12, [sp, #ROW_KEY]
     cmp     r6, #0
     blt     .Lsmall
+#ifdef EDGE_ARM_HELIUM
+    ldr     r4, [sp, #KEYS_END]
+0:  random_words
+    bl      .Lmove_four
+    cmp     r8, r4
+    bne     0b
+    b       .Lnext
+
+// The four groups whose keys end at r8, by their random words in q0. Keeps r4, r6, r8 and r12.
+.Lmove_four:
+    ldr     r9, [sp, #EPS]
+    ldr     r11, [sp, #COUNT]
+    add     r9, r9, r8, lsl #1
+    sub     r9, r9, #32
+    mov     r7, sp
+    ldr     r10, [r7], #4
+    add     r10, r10, r9
+    vld20.32 {q2, q3}, [r10]
+    vld21.32 {q2, q3}, [r10]
+    subs    r11, r11, #4
+    beq     1f
+0:  ldr     r10, [r7], #4
+    add     r10, r10, r9
+    vld20.32 {q4, q5}, [r10]
+    vld21.32 {q4, q5}, [r10]
+    vadd.i16 q2, q2, q4
+    vadd.i16 q3, q3, q5
+    subs    r11, r11, #4
+    bne     0b
+1:  vshr.u32 q1, q0, #8
+    vsli.32 q1, q0, #24
+    vshr.u16 q0, q0, #1
+    vshr.u16 q1, q1, #1
+    vhadd.s16 q2, q2, q0    // floor((S + r) / 2): 16384 and more goes up, below 0 down
+    vhadd.s16 q3, q3, q1
+    vshrnb.i16 q2, q2, #8
+    vshrnt.i16 q2, q3, #8
+    vshr.s8 q2, q2, #6
+    ldr     r9, [sp, #WEIGHTS]
+    ldr     r10, [sp, #LAST_KEY]
+    ldr     r11, [sp, #MOVED]
+    add     r9, r9, r8
+    sub     r10, r10, r8
+    vctp.8  r10             // not beyond the tile
+    sub     r9, r9, #12
+    vpst
+    vldrbt.u8 q0, [r9]
+    vqadd.s8 q1, q0, q2
+    vpstt
+    vstrbt.8 q1, [r9]
+    vabavt.s8 r11, q0, q1
+    str     r11, [sp, #MOVED]
+    bx      lr
+#else
     adr     r0, .Lentries
     cmp     r5, #20
     it      hi
@@ -462,6 +561,7 @@ FUNCTION edge_arm_update
     .balign 4
 .Lentries:  // by COUNT
     .word   0, .Lone + 1, .Ltwo + 1, .Lthree + 1, .Lfour + 1, .Lmore + 1
+#endif
 
 // Tiles of 4 and 8 outputs.
 .Lsmall:
