@@ -365,7 +365,8 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
     } while (++n->at < columns && used < budget);
     if (n->at == columns && update_unit && n->largest) {
         if (edge_layer_spikes(&s->y) && is_flat(s)) flatten(tile, tw, window);
-        if (packed && !edge_kernels()->lanes) pack(tile, (size_t)tw / 2 * (is_flat(s) ? 1u : window));
+        if (packed && !many && !edge_kernels()->lanes)
+            pack(tile, (size_t)tw / 2 * (is_flat(s) ? 1u : window));
     }
     return used;
 }

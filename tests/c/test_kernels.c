@@ -114,12 +114,75 @@ static void compare_update(const edge_kernels_t *a, const edge_kernels_t *b, int
     CHECK(memcmp(ours, theirs, sizeof ours) == 0);
 }
 
+enum { STEPS = 64, CLASSES = 12, NEURONS = 64 };
+
+// Errors one neuron after another, as edge_word_errors makes them, against a kernel that makes several at once.
+static void compare_errors(const edge_kernels_t *kernels, int number) {
+    static uint8_t history[NEURONS * 8 + 32], gates[NEURONS * STEPS + 64], weights[NEURONS * CLASSES + 64];
+    static int16_t scores[CLASSES + 32];
+    static uint32_t ours[STEPS * EDGE_MAX_TILE / 2 + 32], theirs[STEPS * EDGE_MAX_TILE / 2 + 32];
+    uint32_t our_cursor[STEPS + 32], their_cursor[STEPS + 32], our_largest[NEURONS], their_largest[NEURONS];
+    const uint32_t window = 8 + random_below(STEPS - 7), bytes = (window + 7) / 8, rate = random_below(101);
+    const bool linear = random_below(2);
+    const int32_t alpha = (int32_t)random_below(2000), theta0 = (int32_t)random_below(300000);
+    const edge_threshold_t th = {NULL, NULL, theta0, alpha, 0};
+    uint32_t spikes[STEPS + 1] = {0};
+    memset(history, 0, sizeof history);
+    for (uint32_t i = 0; i < NEURONS; i++)
+        for (uint32_t t = 0; t < window; t++)
+            if (random_below(100) < rate) {
+                history[i * bytes + t / 8] |= (uint8_t)(1u << t % 8);
+                spikes[t + 1]++;
+            }
+    for (uint32_t t = 0; t < window; t++) {
+        spikes[t + 1] += spikes[t];
+        our_cursor[t] = their_cursor[t] = spikes[t];
+    }
+    random_bytes(gates, sizeof gates, random_below(4));
+    random_bytes(weights, sizeof weights, random_below(4));
+    for (uint32_t c = 0; c < CLASSES; c++) scores[c] = (int16_t)(random_below(65535) - 32767);
+    edge_errors_t e = {history,
+                       gates,
+                       linear ? our_cursor : NULL,
+                       &th,
+                       weights,
+                       scores,
+                       CLASSES,
+                       random_below(16),
+                       bytes,
+                       window,
+                       random_below(3) ? random_below(65536) : 0,
+                       random_below(50),
+                       0,
+                       0,
+                       0,
+                       0};
+    e.error_limit = 1 + (int32_t)random_below(32767);
+    e.update_limit = 32767 / (int32_t)window;
+    e.rate = (int32_t)random_below(20) - 5;
+    e.stride = EDGE_MAX_TILE;
+    memset(theirs, 0, sizeof theirs);
+    const uint64_t a = edge_word_errors(&e, 0, NEURONS, (int16_t *)(void *)ours, our_largest);
+    if (linear) e.cursor = their_cursor;
+    const uint64_t b = kernels->errors(&e, 0, NEURONS, (int16_t *)(void *)theirs, their_largest);
+    CHECK(a == b);
+    CHECK(memcmp(our_largest, their_largest, sizeof our_largest) == 0);
+    CHECK(!linear || memcmp(our_cursor, their_cursor, 4 * window) == 0);
+    for (uint32_t k = 0; k < window * EDGE_MAX_TILE / 2; k++) {
+#ifndef EDGE_LANES
+        ours[k] += (ours[k] & 0x8000) << 1;
+#endif
+        CHECK(ours[k] == theirs[k]);
+    }
+}
+
 static void compare(const edge_kernels_t *kernels) {
     const edge_kernels_t *portable = edge_portable_kernels();
     for (int number = 0; number < CASES; number++) {
         compare_add_rows(kernels, portable, number);
         compare_fire(kernels, portable, number);
         compare_update(kernels, portable, number);
+        if (kernels->errors && kernels->together > 1) compare_errors(kernels, number);
     }
 }
 

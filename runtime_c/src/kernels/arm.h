@@ -10,6 +10,7 @@
 #define EDGE_ARM_THUMB2 1  // M3, M4, M7, M33, and what comes after them
 #if defined(__ARM_FEATURE_DSP)
 #define EDGE_ARM_DSP 1  // all but M3 and those built without
+#define EDGE_LANES 1    // words of eps hold two lanes
 #endif
 #if defined(__ARM_FEATURE_MVE) && defined(__ARM_FEATURE_DSP)
 #define EDGE_ARM_HELIUM 1  // M55, M85

@@ -72,7 +72,7 @@ typedef const uint32_t **edge_list_steps_t(const uint32_t **list, const edge_til
 
 // Moves one row of a tile of packed eps; list .. end: the eps of its spikes, at least one. Returns how many weights moved.
 typedef uint32_t edge_move_row_t(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
-                                 const edge_bounds_t *bounds, edge_row_t row);
+                                 const edge_bounds_t *bounds, const edge_row_t *row);
 
 typedef struct edge_row_kernels {
     edge_list_steps_t *list_steps;
@@ -96,7 +96,7 @@ typedef struct edge_firing {
 } edge_firing_t;
 
 // What the errors of a hidden LIF layer below a linear readout are made of, in the update unit (docs/arithmetic.md 3.3 to
-// 3.5), where eps has lanes.
+// 3.5).
 typedef struct edge_errors {
     const uint8_t *history;  // spikes, rows of history_bytes, at most 8
     const uint8_t *gates;  // bits as in the history; with a cursor, bytes, and sixteen can be read from each
@@ -138,7 +138,7 @@ typedef struct edge_kernels {
     edge_moves_t (*update)(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to);
 
     // All steps of eps of neurons first .. first + n - 1 (n <= EDGE_MAX_TILE), the first step at *eps. largest: receives their largest magnitudes. Returns
-    // who of them spikes, as bits. NULL where there is no such kernel; eps has lanes where there is.
+    // who of them spikes, as bits. NULL where there is no such kernel.
     uint64_t (*errors)(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps, uint32_t *largest);
 
     // Fires n neurons, keeps their spikes (also as bits in `spikes`, whole words) and their gates of a linear surrogate,
@@ -180,6 +180,10 @@ uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_t
 // Its update, with these kernels for a row.
 edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to,
                               const edge_row_kernels_t *kernels);
+
+// Errors for tables of kernels without vectors, whole tiles only, as the table's `lanes` want them.
+uint64_t edge_word_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps,
+                          uint32_t *largest);
 
 // Moves four 8-bit weights by their packed sums and random word. Returns how many changed.
 uint32_t edge_move_group(uint8_t *w, uint32_t pair02, uint32_t pair13, uint32_t a);

@@ -173,12 +173,12 @@ static inline uint32_t sum_group(uint8_t *w, const uint32_t *const *list, const 
 
 // Sums stay in registers, two groups at a time.
 static uint32_t sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
-                        const edge_bounds_t *bounds, edge_row_t row) {
-    const uint32_t *key = row.keys;
+                        const edge_bounds_t *bounds, const edge_row_t *row) {
+    const uint32_t *key = row->keys;
     size_t offset = 0;
     uint32_t moved = 0;
     (void)bounds;
-    for (; row.keys_end - key >= 2; key += 2, offset += 4, w += 8) {
+    for (; row->keys_end - key >= 2; key += 2, offset += 4, w += 8) {
         uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (const uint32_t *const *next = list; next < end; next++) {
             const uint32_t *eps = *next + offset;
@@ -187,10 +187,10 @@ static uint32_t sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t 
             s2 += eps[2];
             s3 += eps[3];
         }
-        moved += move_or_skip(w, s0, s1, edge_random(row.key, key[0]));
-        moved += move_or_skip(w + 4, s2, s3, edge_random(row.key, key[1]));
+        moved += move_or_skip(w, s0, s1, edge_random(row->key, key[0]));
+        moved += move_or_skip(w + 4, s2, s3, edge_random(row->key, key[1]));
     }
-    if (key < row.keys_end) moved += sum_group(w, list, end, offset, edge_random(row.key, key[0]));
+    if (key < row->keys_end) moved += sum_group(w, list, end, offset, edge_random(row->key, key[0]));
     return moved;
 }
 
@@ -230,8 +230,8 @@ static inline uint32_t near_end(uint32_t a, const edge_bounds_t *bounds) {
 }
 
 static uint32_t test_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
-                         const edge_bounds_t *bounds, edge_row_t row) {
-    const uint32_t *key = row.keys, *const keys_end = row.keys_end, row_key = row.key;
+                         const edge_bounds_t *bounds, const edge_row_t *row) {
+    const uint32_t *key = row->keys, *const keys_end = row->keys_end, row_key = row->key;
     uint32_t moved = 0;
     for (; key < keys_end; key += 4, bounds += 4) {
         const uint32_t a0 = edge_random(row_key, key[0]), a1 = edge_random(row_key, key[1]),
@@ -239,7 +239,7 @@ static uint32_t test_row(uint8_t *w, const uint32_t *const *list, const uint32_t
         const uint32_t near0 = near_end(a0, bounds), near1 = near_end(a1, bounds + 1),
                        near2 = near_end(a2, bounds + 2), near3 = near_end(a3, bounds + 3);
         if (!((near0 | near1 | near2 | near3) & SIGNS)) continue;
-        const size_t group = (size_t)(key - row.keys);
+        const size_t group = (size_t)(key - row->keys);
         uint8_t *four = w + 4 * group;
         if (near0 & SIGNS) moved += sum_group(four, list, end, 2 * group, a0);
         if (near1 & SIGNS) moved += sum_group(four + 4, list, end, 2 * group + 2, a1);
@@ -259,23 +259,27 @@ edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, 
     const uint32_t groups = tile->words >= 8 ? (tile->groups + 3) & ~(uint32_t)3 : tile->words / 2;
     prepare_tests(&tests, tile, groups);
     edge_row_t row = {0, tile->column_keys, tile->column_keys + groups};
+    const uint32_t bytes = tile->history_bytes, flat = tile->flat;
+    const uint8_t *history = tile->history + (size_t)from * bytes;
+    const uint8_t *const history_end = tile->history + (size_t)to * bytes;
+    uint32_t seed = tile->row_seed + 2 * from;
     w += (size_t)from * m4;
-    for (uint32_t j = from; j < to; j++, w += m4) {
-        const uint8_t *history = tile->history + (size_t)j * tile->history_bytes;
+    for (; history < history_end; history += bytes, w += m4, seed += 2) {
         const uint32_t *list[EDGE_MANY + 32];
         const uint32_t **const end = kernels->list_steps(list, tile, history);
         const uint32_t spikes = (uint32_t)(end - list);
         if (spikes == 0) continue;
-        row.key = edge_hash(tile->row_seed + 2 * j) | 1;
-        edge_moves_t these = {0, spikes};
-        if (spikes <= tests.few)
-            these.moved = kernels->test_row(w, list, end, tests.bounds[spikes - 1], row);
-        else if (spikes <= EDGE_MANY)
-            these.moved = kernels->sum_row(w, list, end, NULL, row);
-        else
-            these = move_long_row(w, tile, history, row.key);
-        moves.moved += these.moved;
-        moves.spikes += tile->flat ? 1 : these.spikes;
+        row.key = edge_hash(seed) | 1;
+        moves.spikes += flat ? 1 : spikes;
+        if (spikes <= tests.few) {
+            moves.moved += kernels->test_row(w, list, end, tests.bounds[spikes - 1], &row);
+        } else if (spikes <= EDGE_MANY) {
+            moves.moved += kernels->sum_row(w, list, end, NULL, &row);
+        } else {
+            const edge_moves_t all = move_long_row(w, tile, history, row.key);
+            moves.moved += all.moved;
+            moves.spikes += flat ? 0 : all.spikes - spikes;
+        }
     }
     return moves;
 }

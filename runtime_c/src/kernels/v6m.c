@@ -29,7 +29,11 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
 }
 
 const edge_kernels_t *edge_v6m_kernels(void) {
-    static const edge_kernels_t kernels = {.add_rows = edge_v6m_add_rows, .fire = fire, .update = update};
+    static const edge_kernels_t kernels = {.together = 1,
+                                           .add_rows = edge_v6m_add_rows,
+                                           .fire = fire,
+                                           .update = update,
+                                           .errors = edge_word_errors};
     return &kernels;
 }
 #else

@@ -100,7 +100,7 @@ END edge_v6m_list_steps
 #define KEPT 20         // three words
 #define KEYS_END 32
 #define FRAME 36
-#define KEY_ARGUMENT (FRAME + 36)
+#define ROW_ARGUMENT (FRAME + 36)
 
 .macro enter
     push    {r4-r7, lr}
@@ -144,26 +144,19 @@ END edge_v6m_list_steps
     eors    r1, r2
 .endm
 
-// Bit 7 of a byte of r6: one of the bytes of two random words is near an end.
-.macro near word
-    ldmia   r5!, {r2, r3}
-    ands    \word, r3
-    subs    r2, r2, \word
-    orrs    r6, r2
-.endm
-
 // uint32_t edge_v6m_test_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end, const edge_bounds_t *bounds,
-//                            edge_row_t row)
+//                            const edge_row_t *row)
 //
-// Most fours of groups have no random byte near an end: their sums are never made. Returns how many weights moved.
+// Most pairs of groups have no random byte near an end: their sums are never made. Returns how many weights moved.
 FUNCTION edge_v6m_test_row
     enter
     mov     r5, r3
-    ldr     r4, [sp, #KEY_ARGUMENT + 4]     // keys
-    ldr     r6, [sp, #KEY_ARGUMENT + 8]     // their end
-    ldr     r7, [sp, #KEY_ARGUMENT]
-    str     r7, [sp, #ROW_KEY]
-    mov     r8, r6
+    ldr     r7, [sp, #ROW_ARGUMENT]
+    ldmia   r7, {r4, r6, r7}
+    str     r4, [sp, #ROW_KEY]
+    mov     r8, r7          // the end of the keys
+    mov     r7, r4
+    mov     r4, r6          // keys
     ldr     r6, =0x80808080
     mov     r9, r6
     subs    r0, r0, r4
@@ -174,27 +167,27 @@ FUNCTION edge_v6m_test_row
     subs    r6, #8
     mov     r11, r6         // -2 * (keys + 4): two words of eps belong to one key
     mov     lr, r2
-.Lfour:
+.Lpair:
     two_random
     ldmia   r5!, {r2, r3}
     ands    r0, r3
     subs    r6, r2, r0
-    near    r1
-    two_random
-    near    r0
-    near    r1
+    ldmia   r5!, {r2, r3}
+    ands    r1, r3
+    subs    r2, r2, r1
+    orrs    r6, r2          // bit 7 of a byte: one of the bytes of two random words is near an end
     mov     r2, r9
     tst     r6, r2
     bne     .Lnear
-.Lfour_next:
+.Lpair_next:
     cmp     r4, r8
-    bne     .Lfour
+    bne     .Lpair
     leave
 
 .Lnear:
     str     r4, [sp, #KEYS_END]
-    subs    r4, #16
-    subs    r5, #32
+    subs    r4, #8
+    subs    r5, #16
 .Lgroup:
     ldmia   r4!, {r0}
     muls    r0, r7
@@ -212,7 +205,7 @@ FUNCTION edge_v6m_test_row
     ldr     r1, [sp, #KEYS_END]
     cmp     r4, r1
     bne     .Lgroup
-    b       .Lfour_next
+    b       .Lpair_next
 
 .Lsum:      // r0: the random word
     mov     r12, r5
@@ -260,23 +253,24 @@ FUNCTION edge_v6m_test_row
 END edge_v6m_test_row
 
 // uint32_t edge_v6m_sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end, const edge_bounds_t *bounds,
-//                           edge_row_t row)
+//                           const edge_row_t *row)
 //
 // Every sum, two groups at a time; bounds are not used. Returns how many weights moved.
 FUNCTION edge_v6m_sum_row
     enter
     ldr     r4, [sp, #MASK]
     mov     r11, r4
-    ldr     r4, [sp, #KEY_ARGUMENT + 4]
-    mov     r10, r4
-    subs    r0, r0, r4
+    ldr     r6, [sp, #ROW_ARGUMENT]
+    ldmia   r6, {r4-r6}
+    str     r4, [sp, #ROW_KEY]
+    str     r6, [sp, #KEYS_END]
+    mov     r10, r5
+    subs    r0, r0, r5
     mov     r12, r0         // weights - keys
-    ldr     r5, [sp, #KEY_ARGUMENT + 8]
-    str     r5, [sp, #KEYS_END]
     mov     r8, r2
     movs    r5, #0
     mov     r9, r5          // from a row of eps to its part for these groups
-.Lpair:
+.Lsum_pair:
     ldr     r0, [sp, #LIST]
     ldmia   r0!, {r1}
     add     r1, r9
@@ -296,7 +290,7 @@ FUNCTION edge_v6m_sum_row
 1:  mov     r0, r10
     ldmia   r0!, {r1, r2}
     mov     r10, r0
-    ldr     r3, [sp, #KEY_ARGUMENT]
+    ldr     r3, [sp, #ROW_KEY]
     muls    r1, r3
     muls    r2, r3
     lsrs    r3, r1, #16
@@ -324,12 +318,12 @@ FUNCTION edge_v6m_sum_row
     orrs    r0, r2
     bics    r0, r3
     bne     .Lmove
-.Lpair_next:
+.Lsum_pair_next:
     movs    r0, #16
     add     r9, r0
     ldr     r0, [sp, #KEYS_END]
     cmp     r10, r0
-    bne     .Lpair
+    bne     .Lsum_pair
     leave
 
 .Lmove:
@@ -353,12 +347,12 @@ FUNCTION edge_v6m_sum_row
     bl      .Lmove_group
     ldr     r0, [sp, #KEPT]
     mov     r12, r0
-    b       .Lpair_next
+    b       .Lsum_pair_next
 
 // r0: weights, r1 and r2: sums, r3: column key.
 .Lmove_group:
     mov     r4, lr
-    ldr     r5, [sp, #KEY_ARGUMENT]
+    ldr     r5, [sp, #ROW_KEY]
     muls    r3, r5
     lsrs    r5, r3, #16
     eors    r3, r5
