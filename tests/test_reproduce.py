@@ -276,7 +276,7 @@ def test_no_trial_is_on_both_sides(protocol):
 
 
 @pytest.mark.parametrize(
-    "arm", [emg.Arm("mpd_ed"), emg.Arm("std_ed"), emg.Arm("mpd_ed", True), emg.Arm("svm", True)]
+    "arm", [emg.Arm("mpd_ed"), emg.Arm("std_ed"), emg.Arm("mpd_ed", True, True), emg.Arm("svm", True)]
 )
 def test_every_kind_of_classifier_learns_the_easy_set(arm, monkeypatch):
     info = replace(describe("myo_fingers"), classes=("a", "b", "c"))

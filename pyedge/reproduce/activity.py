@@ -87,7 +87,7 @@ def errors(network: Network, params: Params, config: TrainConfig, x: Array, y: A
             found[name] = {"run": run, "spike_error": error, "potential_error": potential}
         else:
             above = found[network.names[i + 1]]
-            above["inputs"] = cache.reshape(*cache.shape[:2], -1)
+            above["inputs"] = cache.x.reshape(*cache.x.shape[:2], -1)
         error, gradients = layer.backward(
             local(params, name), cache, error, Backward(config.rule), True, i > 0
         )
