@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Pooling, Surrogate, source
+from pyedge.quant.model import InputKind, IntegerModel, NeuronKind, Pooling, Surrogate, currents_taken, source
 
 TILE_WIDTHS = (64, 32, 16, 8, 4)
 
@@ -48,7 +48,7 @@ def plan(model: IntegerModel) -> MemoryPlan:
     window, lowest, last = model.window, model.lowest_learning, len(model.layers) - 1
     history = -(-window // 8)  # bytes of one neuron's spikes
     recalled = _recalled(model)
-    currents_taken = _currents_taken(model)
+    taken = currents_taken(model.layers)
     layers, scratch, sums = [], 0, []
     for l, layer in enumerate(model.layers):
         m4 = round_up(layer.fan_out, 4)
@@ -64,7 +64,7 @@ def plan(model: IntegerModel) -> MemoryPlan:
         elif layer.spiking:
             inference += 4 * m4
         static = l == 0 and model.input_kind == InputKind.STATIC
-        if static or l in currents_taken:
+        if static or l in taken:
             inference += 4 * m
 
         learning = 0
@@ -101,12 +101,6 @@ def plan(model: IntegerModel) -> MemoryPlan:
         learning = total + kept + area(max(0, 2 * window * tw - scratch))
         learning += max((4 * fan_in * min(tw, m4) for fan_in, m4 in sums), default=0)
     return MemoryPlan(total, learning, sum(m.learned for m in layers), tw, tuple(layers))
-
-
-def _currents_taken(model: IntegerModel) -> set[int]:
-    """Layers whose currents another layer adds, or takes as values."""
-    found = {layer.current for layer in model.layers if layer.current is not None}
-    return found | {source(model.layers, l) for l, layer in enumerate(model.layers) if layer.value_pool}
 
 
 def _recalled(model: IntegerModel) -> set[int]:

@@ -72,7 +72,8 @@ def memory(size: int) -> Any:
 class Model:
     """A checked image in this process's memory.
 
-    window, classes, inputs, layers : as the image states them.
+    window, inputs, layers : as the image states them.
+    classes : of a fresh net; spare : rows of the readout that may become further ones.
     input_kind                      : what a net takes at every step.
     """
 
@@ -85,6 +86,7 @@ class Model:
         check(lib.edge_model_open(self.c, self._image, len(self.blob)))
         self.window = int(lib.edge_model_window(self.c))
         self.classes = int(lib.edge_model_classes(self.c))
+        self.spare = int(lib.edge_model_spare(self.c))
         self.inputs = int(lib.edge_model_inputs(self.c))
         self.layers = int(lib.edge_model_layers(self.c))
         self.input_kind = InputKind(lib.edge_model_input_kind(self.c))
@@ -209,7 +211,7 @@ class Net:
 
     def scores(self) -> NDArray[np.int32]:
         """The scores of the window so far, (classes,)."""
-        scores = np.zeros(self.model.classes, np.int32)
+        scores = np.zeros(self.classes, np.int32)
         check(lib.edge_net_scores(self.c, ffi.from_buffer("int32_t[]", scores)))
         return scores
 
@@ -245,6 +247,17 @@ class Net:
     def updates(self) -> int:
         """Updates completed, modulo 2^32."""
         return int(lib.edge_net_updates(self.c))
+
+    # Classes
+
+    @property
+    def classes(self) -> int:
+        """Classes: the image's, and those added since."""
+        return int(lib.edge_net_classes(self.c))
+
+    def add_class(self) -> int:
+        """Makes the next spare row of the readout a class. Returns its index. Raises EdgeError if none is left."""
+        return check(lib.edge_net_add_class(self.c))
 
     # What learning changed
 

@@ -116,7 +116,7 @@ def test_every_damaged_byte_is_refused() -> None:
 
 def test_a_newer_image_is_told_from_a_broken_one() -> None:
     newer = bytearray(image.write(small()))
-    newer[4] = 2
+    newer[4] = 3
     with pytest.raises(errors.ImageVersionError, match="rebuild the firmware"):
         Model(bytes(newer))
 

@@ -346,6 +346,12 @@ def takers(layers: Sequence[IntegerLayer], l: int) -> tuple[int, ...]:
     )
 
 
+def currents_taken(layers: Sequence[IntegerLayer]) -> set[int]:
+    """Layers whose currents another layer adds, or takes as values."""
+    found = {layer.current for layer in layers if layer.current is not None}
+    return found | {source(layers, l) for l, layer in enumerate(layers) if layer.value_pool}
+
+
 def keeps_error_sums(layers: Sequence[IntegerLayer], l: int) -> bool:
     last = len(layers) - 1
     return l < last and reached(layers)[l] and any(m != last for m in takers(layers, l))
@@ -529,6 +535,8 @@ def _check_layer(model: IntegerModel, l: int) -> None:
     if model.passes(l) and (layer.value_pool or layer.neuron == NeuronKind.CURRENTS):
         name, what = ("value_pool", "takes values") if layer.value_pool else ("neuron", "is currents only")
         raise FieldError(where + name, f"{what}; this layer and all that it takes from may not learn")
+    if layer.neuron == NeuronKind.CURRENTS and l not in currents_taken(model.layers):
+        raise FieldError(where + "neuron", "is currents only, but no layer takes them")
     if layer.surrogate == Surrogate.NONE and layer.spiking and model.passes(l):
         raise FieldError(where + "surrogate", "is none, but errors pass this layer")
     if layer.surrogate != Surrogate.NONE and not layer.spiking:

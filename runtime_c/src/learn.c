@@ -208,7 +208,7 @@ static void readout_errors(edge_net_t *n, uint32_t label) {
     const bool spikes = edge_layer_spikes(&s.y);
     memset(errors, 0, 2 * (size_t)s.y.m4 * (spikes ? n->model.window : 1u));
     if (s.y.capacity) start_cursor(&s, 0, &s.seat);
-    for (uint32_t c = 0; c < n->model.classes; c++) {
+    for (uint32_t c = 0; c < n->active; c++) {
         const int32_t e = score_error(&p, &o, c, label);
         if (spikes)
             spike_errors(&s, c, e, s.y.capacity ? cursor_of(&s, 0) : NULL, false, errors + c, s.y.m4);
@@ -562,7 +562,7 @@ static void advance(const lesson_t *s) {
 int edge_net_learn_begin(edge_net_t *n, int32_t label) {
     if (n->stage) return EDGE_ERR_BUSY;
     if (n->mode != EDGE_LEARN) return EDGE_ERR_MODE;
-    if (label < 0 || label >= n->model.classes) return EDGE_ERR_LABEL;
+    if (label < 0 || label >= n->active) return EDGE_ERR_LABEL;
     if (edge_net_steps(n) != n->model.window) return EDGE_ERR_WINDOW;
     if (n->full) return EDGE_ERR_CAPACITY;
     n->layer = (uint8_t)(n->model.layers - 1);

@@ -4,10 +4,14 @@
 #include "crc32.h"
 
 #define HEADER_SIZE 128u
-#define LAYER_SIZE 72u
+#define LAYER_SIZE 72u  // of a row of the layer table in version 1
+#define GRAPH_SIZE 24u  // what version 2 adds to it
 #define ENCODER_SIZE 48u
 #define MEMBRANE_LIMIT ((int64_t)1 << 30)
 #define THRESHOLD_LIMIT (INT32_MAX - 255)
+#define MAP_LIMIT ((uint64_t)1 << 20)
+#define COUNT_LIMIT 255
+#define ADDS_LIMIT 8
 
 // Where a field stands in the header.
 enum {
@@ -55,20 +59,59 @@ static bool optional_inside(const edge_model_t *m, uint32_t offset, uint64_t siz
 
 /// The layer table ///
 
+static const uint8_t *row_of(const edge_model_t *m, uint32_t l) {
+    return m->image + edge_load32(m->image + AT_TABLE) + (size_t)m->row_size * l;
+}
+
+static int8_t signed_byte(uint8_t v) {
+    return (int8_t)edge_signed16((uint16_t)(v | (v & 0x80 ? 0xFF00 : 0)));
+}
+
+#ifndef EDGE_NO_CONV
+// What version 2 adds. A stride or a width that was not checked yet may be 0.
+static void read_graph(edge_layer_t *y, const uint8_t *p) {
+    y->in_height = edge_load16(p + 72);
+    y->in_width = edge_load16(p + 74);
+    y->kernel = p[76];
+    y->stride = p[77];
+    y->padding = p[78];
+    y->pooling = p[79];
+    y->pool = p[80] ? p[80] : 1;
+    if (p[81]) y->source = p[81];
+    y->value_pool = p[82];
+    y->value_shift = p[83];
+    y->input_down = p[84];
+    y->add = p[85];
+    y->add_down = signed_byte(p[86]);
+    y->current = p[87];
+    y->current_shift = signed_byte(p[88]);
+    y->current_down = signed_byte(p[89]);
+    y->bytes = y->add != 0 || y->pooling == EDGE_POOL_SUM;
+    if (y->kernel && y->stride) {
+        const uint32_t more = 2u * y->padding;
+        const uint32_t height = (y->in_height + more - y->kernel) / y->stride + 1;
+        y->width = (y->in_width + more - y->kernel) / y->stride + 1;
+        y->positions = height * y->width;
+    }
+}
+#endif
+
 edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
-    const uint8_t *p = m->image + edge_load32(m->image + AT_TABLE) + (size_t)LAYER_SIZE * l;
-    edge_layer_t y;
+    const uint8_t *p = row_of(m, l);
+    edge_layer_t y = {0};
     y.neuron = p[1];
     y.bits = p[2];
     y.learns = (p[3] & 1) != 0;
     y.carry = (p[3] & 2) != 0;
-    y.passes = l >= m->lowest;
     y.last = l + 1 == m->layers;
-    y.sums = y.passes && l + 2 < m->layers;
-    y.history = (y.passes && y.neuron != EDGE_LINEAR) || (m->lowest < m->layers && l + 1 == m->lowest);
+    y.passes = edge_model_is(m, EDGE_PASSES, l);
+    y.sums = edge_model_is(m, EDGE_SUMS, l);
+    y.terms = edge_model_is(m, EDGE_TERMS, l);
+    y.kept = edge_model_is(m, EDGE_KEPT, l);
+    y.history = (y.passes && edge_layer_spikes(&y)) || edge_model_is(m, EDGE_RECALLED, l);
     y.surrogate = p[4];
     y.down_shift = p[5];
-    y.rate_shift = (int8_t)edge_signed16((uint16_t)(p[6] | (p[6] & 0x80 ? 0xFF00 : 0)));
+    y.rate_shift = signed_byte(p[6]);
     y.input_shift = p[7];
     y.reset_mult = edge_load16(p + 8);
     y.reset_shift = p[10];
@@ -85,26 +128,196 @@ edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
     y.theta0 = edge_signed32(edge_load32(p + 44));
     y.alpha = edge_signed32(edge_load32(p + 48));
     y.capacity = edge_load32(p + 52);
+    y.positions = y.width = y.pool = 1;
+    y.source = (uint8_t)l;
+    y.is_static = l == 0 && m->input_kind == EDGE_INPUT_STATIC;
+#ifndef EDGE_NO_CONV
+    if (m->row_size > LAYER_SIZE) read_graph(&y, p);
+#endif
     return y;
 }
 
+edge_map_t edge_model_input_map(const edge_model_t *m, const edge_layer_t *y) {
+    edge_map_t map = {1, 1, y->fan_in};
+    if (y->kernel) {
+        map.height = y->in_height;
+        map.width = y->in_width;
+        map.channels /= (uint32_t)y->kernel * y->kernel;
+    } else if (y->source) {
+        edge_layer_t from = edge_model_layer(m, y->source - 1u);
+        if (y->value_pool) from.pool = y->value_pool;
+        map = edge_layer_outputs(&from);
+    }
+    return map;
+}
+
+// The largest output of every layer below l, of a checked image: at most 255.
+static void largest_outputs(const edge_model_t *m, uint32_t l, uint8_t *largest) {
+    for (uint32_t k = 0; k < l; k++) {
+        const edge_layer_t y = edge_model_layer(m, k);
+        const uint32_t most = y.add ? 1u + largest[y.add - 1] : 1u;
+        largest[k] = (uint8_t)(y.pooling == EDGE_POOL_SUM ? most * y.pool * y.pool : most);
+    }
+}
+
+uint32_t edge_model_largest_input(const edge_model_t *m, uint32_t l) {
+    if (l == 0) return m->input_kind == EDGE_INPUT_SPIKES ? 1 : 128;
+    const edge_layer_t y = edge_model_layer(m, l);
+    if (y.value_pool) return 128;
+    if (!edge_model_layer(m, y.source - 1u).bytes) return 1;
+    uint8_t largest[EDGE_MAX_LAYERS];
+    largest_outputs(m, l, largest);
+    return largest[y.source - 1];
+}
+
+int32_t edge_model_update_limit(const edge_model_t *m, uint32_t l) {
+    const uint64_t reach =
+        (uint64_t)m->window * edge_model_largest_input(m, l) * edge_model_layer(m, l).positions;
+    const uint32_t limit = (uint32_t)(INT32_MAX / reach), steps = 32767u / m->window;
+    return (int32_t)(limit < steps ? limit : steps);
+}
+
+#ifndef EDGE_NO_CONV
+// The shape of layer l and what it takes; the layers before it have been checked.
+static bool graph_is_valid(const edge_model_t *m, uint32_t l) {
+    const uint8_t *p = row_of(m, l);
+    const edge_layer_t y = edge_model_layer(m, l);
+    const bool plain = y.last || y.neuron == EDGE_CURRENTS;
+    if ((p[0] == 2) != (y.kernel != 0) || !all_zero(p + 90, 6)) return false;
+    if (y.kernel) {
+        const uint32_t squared = (uint32_t)y.kernel * y.kernel, more = 2u * y.padding;
+        if (y.last || y.stride < 1 || y.padding >= y.kernel || y.fan_in % squared) return false;
+        if (y.in_height < 1 || y.in_width < 1) return false;
+        if (y.in_height + more < y.kernel || y.in_width + more < y.kernel) return false;
+        const uint64_t height = (y.in_height + more - y.kernel) / y.stride + 1;
+        if (height * y.width * y.fan_out > MAP_LIMIT) return false;
+    } else if (y.stride || y.padding || y.in_height || y.in_width) {
+        return false;
+    }
+
+    const uint32_t height = y.positions / y.width;
+    if (y.pooling > EDGE_POOL_SUM || (y.pooling == EDGE_POOL_NONE) != (p[80] == 0)) return false;
+    if (y.pooling && (plain || p[80] < 2 || y.pool > height || y.pool > y.width)) return false;
+    if (y.pooling == EDGE_POOL_MAX && y.add) return false;
+
+    if (p[81] > l || (l == 0 && y.value_pool)) return false;
+    const edge_map_t in = edge_model_input_map(m, &y);
+    if (y.source) {
+        edge_layer_t from = edge_model_layer(m, y.source - 1u);
+        if (!y.value_pool && !edge_layer_spikes(&from)) return false;
+        if (y.value_pool) from.pool = y.value_pool;
+        if (from.pool > from.width || from.pool > from.positions / from.width) return false;
+        const edge_map_t given = edge_layer_outputs(&from);
+        if (y.kernel && (given.height != in.height || given.width != in.width)) return false;
+        if (edge_map_size(&given) != (uint64_t)in.height * in.width * in.channels) return false;
+        if (!y.kernel && edge_map_size(&given) != y.fan_in) return false;
+    } else if ((uint64_t)in.height * in.width * in.channels != m->inputs) {
+        return false;
+    }
+    if (y.value_shift > (y.value_pool ? 30 : 0) || y.input_down > 31) return false;
+
+    if (y.add > l || (y.add && plain) || y.add_down < (y.add ? -15 : 0) || y.add_down > (y.add ? 31 : 0))
+        return false;
+    if (y.add) {
+        const edge_layer_t from = edge_model_layer(m, y.add - 1u);
+        const edge_map_t map = edge_layer_outputs(&from);
+        if (!edge_layer_spikes(&from) || map.height != height || map.width != y.width ||
+            map.channels != y.fan_out)
+            return false;
+    }
+    if (y.current > l || (y.current && y.last)) return false;
+    if (y.current_shift < (y.current ? -15 : 0) || y.current_shift > (y.current ? 30 : 0)) return false;
+    if (y.current_down < (y.current ? -15 : 0) || y.current_down > (y.current ? 31 : 0)) return false;
+    if (y.current) {
+        const edge_layer_t from = edge_model_layer(m, y.current - 1u);
+        if (from.positions != y.positions || from.width != y.width || from.fan_out != y.fan_out) return false;
+    }
+    return true;
+}
+
+static bool takes_outputs(const edge_model_t *m, uint32_t l, uint32_t from) {
+    const edge_layer_t y = edge_model_layer(m, l);
+    return (y.source == from + 1 && !y.value_pool) || y.add == from + 1;
+}
+
+// Errors come back on simple ways (docs/arithmetic.md 3.2). A layer that takes values or is currents only has none.
+static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
+    edge_layer_t y = edge_model_layer(m, l);
+    if (!y.passes) return true;
+    if (y.value_pool || y.neuron == EDGE_CURRENTS) return false;
+    uint32_t adders = 0, currents = 0, adder = m->layers;
+    for (uint32_t k = l + 1; k < m->layers; k++) {
+        const edge_layer_t z = edge_model_layer(m, k);
+        if (k > adder && takes_outputs(m, k, l)) return false;
+        if (z.add == l + 1) adder = k;
+        adders += z.add == l + 1;
+        currents += z.current == l + 1;
+    }
+    uint32_t added = 1;
+    for (; y.add; added++) y = edge_model_layer(m, y.add - 1u);
+    return adders <= 1 && currents <= 1 && added <= ADDS_LIMIT;
+}
+#endif
+
+static void put_role(edge_model_t *m, uint32_t role, uint32_t l) {
+    m->roles[role][l / 32] |= (uint32_t)1 << l % 32;
+}
+
+#ifdef EDGE_NO_CONV
+static void find_roles(edge_model_t *m) {
+    for (uint32_t l = 0; l < m->layers; l++) {
+        if (l >= m->lowest) put_role(m, EDGE_PASSES, l);
+        if (l >= m->lowest && l + 2 < m->layers) put_role(m, EDGE_SUMS, l);
+        if (l + 1 == m->lowest && m->lowest < m->layers) put_role(m, EDGE_RECALLED, l);
+    }
+}
+#else
+// Of a table whose layers take from earlier ones only.
+static void find_roles(edge_model_t *m) {
+    for (uint32_t l = 0; l < m->layers; l++) {
+        const edge_layer_t y = edge_model_layer(m, l);
+        if (y.learns || (y.source && edge_model_is(m, EDGE_PASSES, y.source - 1u)) ||
+            (y.add && edge_model_is(m, EDGE_PASSES, y.add - 1u)) ||
+            (y.current && edge_model_is(m, EDGE_PASSES, y.current - 1u)))
+            put_role(m, EDGE_PASSES, l);
+        if (y.current) put_role(m, EDGE_KEPT, y.current - 1u);
+        if (y.source && y.value_pool) put_role(m, EDGE_KEPT, y.source - 1u);
+        if (y.current && edge_model_is(m, EDGE_PASSES, l)) put_role(m, EDGE_ADDED, y.current - 1u);
+        for (uint32_t k = y.learns ? y.source : 0; k; k = edge_model_layer(m, k - 1).add)
+            put_role(m, EDGE_RECALLED, k - 1);
+        if (y.last) continue;
+        uint32_t takers = 0, hidden = 0, adds = 0;
+        for (uint32_t k = l + 1; k < m->layers; k++) {
+            if (!takes_outputs(m, k, l)) continue;
+            takers++;
+            hidden += k + 1 < m->layers;
+            adds += edge_model_layer(m, k).add == l + 1;
+        }
+        if (!edge_model_is(m, EDGE_PASSES, l) || !hidden) continue;
+        put_role(m, EDGE_SUMS, l);
+        if (adds || takers > 1) put_role(m, EDGE_TERMS, l);
+    }
+}
+#endif
+
 // Ranges of one row, and that its tensors lie in the image: nothing behind an offset is read.
-static bool row_is_valid(const edge_model_t *m, uint32_t l, uint32_t fan_in) {
-    const uint8_t *p = m->image + edge_load32(m->image + AT_TABLE) + (size_t)LAYER_SIZE * l;
+static bool row_is_valid(const edge_model_t *m, uint32_t l) {
+    const uint8_t *p = row_of(m, l);
+    const bool chain = m->row_size == LAYER_SIZE;
     const uint32_t weights = edge_load32(p + 28), biases = edge_load32(p + 32);
     const uint32_t theta0s = edge_load32(p + 36), alphas = edge_load32(p + 40), scale = edge_load32(p + 56);
     const edge_layer_t y = edge_model_layer(m, l);
-    if (p[0] != 1 || p[1] > EDGE_LINEAR || (p[2] != 8 && p[2] != 10) || p[3] > 3 || p[3] == 2) return false;
+    if (p[0] < 1 || p[0] > (chain ? 1 : 2) || p[1] > (chain ? EDGE_LINEAR : EDGE_CURRENTS)) return false;
+    if ((p[2] != 8 && p[2] != 10) || p[3] > 3 || p[3] == 2) return false;
     if (p[4] > EDGE_GATE_LINEAR || edge_load16(p + 14) || !all_zero(p + 60, 12)) return false;
-    if (!edge_layer_spikes(&y) && (!y.last || y.surrogate || theta0s || alphas || y.theta0 || y.alpha))
+    if (!edge_layer_spikes(&y) && (y.surrogate || theta0s || alphas || y.theta0 || y.alpha)) return false;
+    if ((y.neuron == EDGE_LINEAR && !y.last) || (y.neuron == EDGE_CURRENTS && (y.last || l == 0)))
         return false;
-    if (edge_layer_spikes(&y) && y.passes && !y.surrogate) return false;
     if (y.down_shift > (y.last ? 0 : 31) || y.rate_shift < -15 || y.rate_shift > 31) return false;
-    if (y.input_shift > (l > 0 || m->input_kind == EDGE_INPUT_SPIKES ? 0 : 15)) return false;
     if (y.reset_shift > 62 || y.gate_shift > 47) return false;
     if ((y.surrogate == EDGE_GATE_LINEAR) != (y.gate_mult != 0)) return false;
     if (y.surrogate == EDGE_GATE_RECTANGULAR ? y.gate_width < 1 : y.gate_width != 0) return false;
-    if (y.fan_in != fan_in || y.fan_out < 1 || y.fan_out > 65535) return false;
+    if (y.fan_in < 1 || y.fan_in > 65535 || y.fan_out < 1 || y.fan_out > (y.last ? 256 : 65535)) return false;
     if (scale == 0 || scale >= 0x7F800000) return false;  // zero, negative, infinite or not a number
 
     const uint64_t weight_bytes = (uint64_t)y.fan_in * y.m4 * (y.bits == 8 ? 1u : 2u);
@@ -113,10 +326,18 @@ static bool row_is_valid(const edge_model_t *m, uint32_t l, uint32_t fan_in) {
     if (!optional_inside(m, biases, channels) || !optional_inside(m, theta0s, channels) ||
         !optional_inside(m, alphas, channels) || (theta0s == 0) != (alphas == 0))
         return false;
-    if (y.theta0 < 0 || y.alpha < 0 || (theta0s && (y.theta0 || y.alpha))) return false;
+    return y.theta0 >= 0 && y.alpha >= 0 && !(theta0s && (y.theta0 || y.alpha));
+}
 
-    const bool needs_capacity = y.passes && (y.surrogate == EDGE_GATE_LINEAR || y.sums);
-    return needs_capacity ? y.capacity >= 1 && y.capacity <= (uint64_t)y.fan_out * m->window
+// What depends on where layer l stands in the net.
+static bool role_is_valid(const edge_model_t *m, uint32_t l, uint32_t largest_input) {
+    const edge_layer_t y = edge_model_layer(m, l);
+    if (edge_layer_spikes(&y) && y.passes && !y.surrogate) return false;
+    if (y.neuron == EDGE_CURRENTS && !y.kept) return false;
+    if (y.input_shift > (largest_input > 1 || y.kernel ? 15 : 0)) return false;
+    const bool needs_capacity =
+        edge_layer_spikes(&y) && y.passes && (y.surrogate == EDGE_GATE_LINEAR || y.sums);
+    return needs_capacity ? y.capacity >= 1 && y.capacity <= (uint64_t)edge_layer_neurons(&y) * m->window
                           : y.capacity == 0;
 }
 
@@ -132,16 +353,26 @@ static bool weights_are_valid(const edge_layer_t *y) {
 }
 
 // Returns 0, EDGE_ERR_FORMAT (a threshold is negative) or EDGE_ERR_BOUND (docs/arithmetic.md 2.4 and 2.5).
-static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y) {
+//
+// currents: the largest |I| of the layers below, and receives that of layer l.
+static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y, uint32_t largest_input,
+                        int32_t *currents) {
     int64_t largest_bias = 0;
     for (uint32_t i = 0; i < y->fan_out; i++) {
         const int64_t b = y->biases ? edge_tensor32(y->biases, i) : 0;
         if (b > largest_bias) largest_bias = b;
         if (-b > largest_bias) largest_bias = -b;
     }
-    const int64_t xmax = l == 0 && m->input_kind != EDGE_INPUT_SPIKES ? 128 : 1;
-    const int64_t reach = y->fan_in * xmax * edge_layer_wmax(y) + largest_bias;
-    if (reach * (y->neuron == EDGE_LIF ? 2 : m->window) >= MEMBRANE_LIMIT) return EDGE_ERR_BOUND;
+    int64_t reach = (int64_t)y->fan_in * largest_input * edge_layer_wmax(y) + largest_bias;
+    if (y->current) {
+        const int64_t other = currents[y->current - 1], shift = y->current_shift;
+        reach += shift > 0 ? (other + (((int64_t)1 << shift) - 1)) >> shift : other * ((int64_t)1 << -shift);
+    }
+    const int64_t steps = y->neuron == EDGE_LIF ? 2 : y->neuron == EDGE_CURRENTS ? 1 : m->window;
+    if (reach * steps >= MEMBRANE_LIMIT) return EDGE_ERR_BOUND;
+    currents[l] = (int32_t)reach;
+    if (y->value_pool && (int64_t)y->value_pool * y->value_pool * currents[y->source - 1] > INT32_MAX)
+        return EDGE_ERR_BOUND;
     for (uint32_t i = 0; i < (y->theta0s ? y->fan_out : 1); i++) {
         const int32_t theta0 = y->theta0s ? edge_tensor32(y->theta0s, i) : y->theta0;
         const int32_t alpha = y->alphas ? edge_tensor32(y->alphas, i) : y->alpha;
@@ -205,36 +436,84 @@ static int check_envelope(const uint8_t *h, size_t size) {
     return edge_crc32(0, h + 16, size - 16) == edge_load32(h + AT_CRC) ? 0 : EDGE_ERR_CRC;
 }
 
+#ifdef EDGE_NO_CONV
+// Whether a row of version 2 holds a layer of a chain.
+static bool is_chained(const edge_model_t *m, uint32_t l) {
+    const uint8_t *p = row_of(m, l);
+    return p[0] == 1 && p[1] <= EDGE_LINEAR && all_zero(p + LAYER_SIZE, 9) &&
+           all_zero(p + LAYER_SIZE + 10, 14) && (p[LAYER_SIZE + 9] == 0 || p[LAYER_SIZE + 9] == l);
+}
+#endif
+
+// The layers one by one, then as a net. Returns 0, EDGE_ERR_FORMAT, or EDGE_ERR_VERSION for what this build leaves out.
+static int check_table(edge_model_t *m, bool chain) {
+#ifdef EDGE_NO_CONV
+    uint32_t given = m->inputs;
+    for (uint32_t l = 0; l < m->layers; l++) {
+        if (!chain && !is_chained(m, l)) return EDGE_ERR_VERSION;
+        if (!row_is_valid(m, l)) return EDGE_ERR_FORMAT;
+        const edge_layer_t y = edge_model_layer(m, l);
+        if (y.fan_in != given) return EDGE_ERR_FORMAT;
+        given = y.fan_out;
+    }
+    find_roles(m);
+#else
+    uint8_t largest[EDGE_MAX_LAYERS];
+    for (uint32_t l = 0; l < m->layers; l++) {
+        if (!row_is_valid(m, l)) return EDGE_ERR_FORMAT;
+        if (chain) {
+            if (edge_model_layer(m, l).fan_in != (l ? edge_model_layer(m, l - 1).fan_out : m->inputs))
+                return EDGE_ERR_FORMAT;
+        } else if (!graph_is_valid(m, l)) {
+            return EDGE_ERR_FORMAT;
+        }
+        const edge_layer_t y = edge_model_layer(m, l);
+        uint32_t most = y.add ? 1u + largest[y.add - 1] : 1u;
+        if (y.pooling == EDGE_POOL_SUM) most *= (uint32_t)y.pool * y.pool;
+        if (most > COUNT_LIMIT) return EDGE_ERR_FORMAT;
+        largest[l] = (uint8_t)most;
+    }
+    find_roles(m);
+    for (uint32_t l = 0; l < m->layers; l++) {
+        if (!ways_are_simple(m, l)) return EDGE_ERR_FORMAT;
+    }
+#endif
+    for (uint32_t l = 0; l < m->layers; l++) {
+        if (!role_is_valid(m, l, edge_model_largest_input(m, l))) return EDGE_ERR_FORMAT;
+    }
+    return 0;
+}
+
 static int open_image(edge_model_t *m) {
     const uint8_t *h = m->image;
-    const int error = check_envelope(h, m->size);
-    if (error) return error;
+    const int damage = check_envelope(h, m->size);
+    if (damage) return damage;
 
     const uint32_t window = edge_load16(h + AT_WINDOW), classes = edge_load16(h + AT_CLASSES);
     const uint32_t table = edge_load32(h + AT_TABLE);
     m->layers = h[AT_LAYERS];
     m->input_kind = h[AT_INPUT_KIND];
     m->inputs = edge_load32(h + AT_INPUTS);
+    const bool chain = edge_load16(h + AT_VERSION) == 1;
+    m->row_size = (uint8_t)(chain ? LAYER_SIZE : LAYER_SIZE + GRAPH_SIZE);
     if (window < 1 || window > 1024 || m->layers < 1 || m->layers > EDGE_MAX_LAYERS) return EDGE_ERR_FORMAT;
     if (m->input_kind < EDGE_INPUT_SPIKES || m->input_kind > EDGE_INPUT_STATIC) return EDGE_ERR_FORMAT;
-    if (m->inputs < 1 || m->inputs > 65535 || classes < 2 || classes > 256) return EDGE_ERR_FORMAT;
+    if (m->inputs < 1 || m->inputs > (chain ? 65535 : MAP_LIMIT) || classes < 2 || classes > 256)
+        return EDGE_ERR_FORMAT;
     if (h[AT_SCORE_SHIFT] > 47 || edge_load16(h + AT_SCORE_MULT) == 0) return EDGE_ERR_FORMAT;
     if (!all_zero(h + AT_RESERVED, HEADER_SIZE - AT_RESERVED)) return EDGE_ERR_FORMAT;
-    if (table == 0 || !inside(m, table, LAYER_SIZE * (uint64_t)m->layers)) return EDGE_ERR_FORMAT;
+    if (table == 0 || !inside(m, table, (uint64_t)m->row_size * m->layers)) return EDGE_ERR_FORMAT;
     m->window = (uint16_t)window;
     m->classes = (uint16_t)classes;
 
     m->lowest = m->layers;
     for (uint32_t l = m->layers; l-- > 0;) {
-        if (h[table + LAYER_SIZE * l + 3] & 1) m->lowest = (uint8_t)l;
+        if (row_of(m, l)[3] & 1) m->lowest = (uint8_t)l;
     }
-    uint32_t fan_in = m->inputs;
-    for (uint32_t l = 0; l < m->layers; l++) {
-        if (!row_is_valid(m, l, fan_in)) return EDGE_ERR_FORMAT;
-        fan_in = edge_model_layer(m, l).fan_out;
-    }
+    const int error = check_table(m, chain);
+    if (error) return error;
     const edge_layer_t readout = edge_model_layer(m, m->layers - 1u);
-    if (fan_in != classes) return EDGE_ERR_FORMAT;
+    if (chain ? readout.fan_out != classes : readout.fan_out < classes) return EDGE_ERR_FORMAT;
     if (h[AT_LOSS] == EDGE_LOSS_SPIKE_COUNT) {
         if (!edge_layer_spikes(&readout) || edge_load16(h + AT_COUNT_MULT) == 0) return EDGE_ERR_FORMAT;
     } else if (h[AT_LOSS] != EDGE_LOSS_CROSS_ENTROPY) {
@@ -242,10 +521,11 @@ static int open_image(edge_model_t *m) {
     }
     if (!encoder_is_valid(m, edge_load32(h + AT_ENCODER)) || !texts_are_valid(m)) return EDGE_ERR_FORMAT;
 
+    int32_t currents[EDGE_MAX_LAYERS];
     for (uint32_t l = 0; l < m->layers; l++) {
         const edge_layer_t y = edge_model_layer(m, l);
         if (!weights_are_valid(&y)) return EDGE_ERR_FORMAT;
-        const int bound = check_bounds(m, l, &y);
+        const int bound = check_bounds(m, l, &y, edge_model_largest_input(m, l), currents);
         if (bound) return bound;
     }
 
@@ -274,6 +554,9 @@ int edge_model_open(edge_model_t *m, const void *image, size_t size) {
 
 uint32_t edge_model_window(const edge_model_t *m) { return m->window; }
 uint32_t edge_model_classes(const edge_model_t *m) { return m->classes; }
+uint32_t edge_model_spare(const edge_model_t *m) {
+    return edge_model_layer(m, m->layers - 1u).fan_out - m->classes;
+}
 uint32_t edge_model_inputs(const edge_model_t *m) { return m->inputs; }
 edge_input_t edge_model_input_kind(const edge_model_t *m) { return (edge_input_t)m->input_kind; }
 uint32_t edge_model_layers(const edge_model_t *m) { return m->layers; }

@@ -8,34 +8,75 @@
 #include "bytes.h"
 #include "edge/edge.h"
 
-typedef enum { EDGE_LIF = 0, EDGE_IF = 1, EDGE_LINEAR = 2 } edge_neuron_t;
+typedef enum { EDGE_LIF = 0, EDGE_IF = 1, EDGE_LINEAR = 2, EDGE_CURRENTS = 3 } edge_neuron_t;
 typedef enum { EDGE_GATE_NONE = 0, EDGE_GATE_RECTANGULAR = 1, EDGE_GATE_LINEAR = 2 } edge_gate_t;
+typedef enum { EDGE_POOL_NONE = 0, EDGE_POOL_MAX = 1, EDGE_POOL_SUM = 2 } edge_pool_t;
 typedef enum { EDGE_LOSS_CROSS_ENTROPY = 1, EDGE_LOSS_SPIKE_COUNT = 2 } edge_loss_t;
+
+// Sets of layers, worked out when the image is opened (docs/image.md sections 4 and 5).
+enum {
+    EDGE_PASSES,    // errors pass: it learns, or takes something from a layer that errors pass
+    EDGE_RECALLED,  // its spikes reach a layer that learns
+    EDGE_SUMS,      // keeps error sums at spikes: errors come from another layer than the readout
+    EDGE_TERMS,     // keeps the sum of several terms at spikes
+    EDGE_KEPT,      // its currents are taken by another layer
+    EDGE_ADDED      // its currents are added by a layer that errors pass
+};
+
+// A map of signals; the index of (y, x, c) is (y * width + x) * channels + c.
+typedef struct edge_map {
+    uint32_t height, width, channels;
+} edge_map_t;
+
+static inline uint32_t edge_map_size(const edge_map_t *map) {
+    return map->height * map->width * map->channels;
+}
 
 // One row of the layer table. Pointers are NULL where the image has no such tensor.
 typedef struct edge_layer {
     uint8_t neuron, bits, surrogate, down_shift, input_shift, reset_shift, gate_shift;
     bool learns, carry;
-    bool passes;   // errors pass: it learns, or a layer below it does
-    bool last;     // the readout
-    bool sums;     // keeps error sums at spikes: errors pass, and the layer above is hidden too
-    bool history;  // keeps its spikes for learning
+    bool last;  // the readout
+    bool passes, sums, terms, kept;
+    bool is_static;  // takes static inputs: its current is computed once
+    bool history;    // keeps its spikes for learning
+    bool bytes;      // its outputs are bytes, else bits
     int8_t rate_shift;
     uint16_t reset_mult, gate_mult;
     int32_t gate_width, theta0, alpha;
     uint32_t fan_in, fan_out;
-    uint32_t m4;  // fan_out, rounded up to a multiple of four
+    uint32_t m4;         // fan_out, rounded up to a multiple of four
+    uint32_t positions;  // 1 of a dense layer
+    // Version 2 of the image; layers taken are numbered from 1, and 0 is none (of source: the network's input).
+    uint8_t kernel, stride, padding;  // of a convolution, else 0
+    uint8_t pooling, pool;            // the pool's size, 1 without pooling
+    uint8_t source, value_pool, value_shift, input_down, add, current;
+    int8_t add_down, current_shift, current_down;
+    uint16_t in_height, in_width;  // of a convolution
+    uint32_t width;                // positions in a row
     uint32_t capacity;
     const uint8_t *weights, *biases, *theta0s, *alphas;
 } edge_layer_t;
 
-static inline bool edge_layer_spikes(const edge_layer_t *y) { return y->neuron != EDGE_LINEAR; }
+static inline bool edge_layer_spikes(const edge_layer_t *y) { return y->neuron < EDGE_LINEAR; }
+
+static inline uint32_t edge_layer_neurons(const edge_layer_t *y) { return y->positions * y->fan_out; }
+
+// Its outputs, after pooling.
+static inline edge_map_t edge_layer_outputs(const edge_layer_t *y) {
+    const edge_map_t map = {y->positions / y->width / y->pool, y->width / y->pool, y->fan_out};
+    return map;
+}
 
 static inline int32_t edge_layer_wmax(const edge_layer_t *y) { return y->bits == 8 ? 128 : 512; }
 
 // E1 of docs/arithmetic.md 3.1.
 static inline int32_t edge_layer_error_limit(const edge_layer_t *y) {
-    const uint32_t limit = (uint32_t)INT32_MAX / (y->fan_out * (uint32_t)edge_layer_wmax(y));
+    uint32_t carried = y->fan_out * (uint32_t)edge_layer_wmax(y), limit = (uint32_t)INT32_MAX / carried;
+    if (y->kernel) {
+        const uint32_t across = (y->kernel + y->stride - 1u) / y->stride;  // positions that see one input
+        limit = (uint32_t)(INT32_MAX / ((uint64_t)carried * across * across));
+    }
     return limit < 32767 ? (int32_t)limit : 32767;
 }
 
@@ -47,6 +88,20 @@ static inline uint32_t edge_layer_weight_bytes(const edge_layer_t *y) {
 //
 // Returns the decoded row.
 edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l);
+
+// The map that layer l's weights expect, l's row being y; its outputs' or values' shape for a dense layer.
+edge_map_t edge_model_input_map(const edge_model_t *m, const edge_layer_t *y);
+
+// Xmax of layer l (docs/arithmetic.md 2.1). Returns 1 .. 255.
+uint32_t edge_model_largest_input(const edge_model_t *m, uint32_t l);
+
+// E2 of layer l (docs/arithmetic.md 3.5). Returns 0 .. 32767.
+int32_t edge_model_update_limit(const edge_model_t *m, uint32_t l);
+
+// Whether layer l is in a set.
+static inline bool edge_model_is(const edge_model_t *m, uint32_t role, uint32_t l) {
+    return m->roles[role][l / 32] >> l % 32 & 1;
+}
 
 // The header's numbers for scores and errors (docs/arithmetic.md 2.6, 3.1 and 3.6).
 typedef struct edge_objective {
@@ -77,20 +132,22 @@ enum { EDGE_MEMBRANES, EDGE_LAST_SPIKES, EDGE_COUNTS, EDGE_SPIKES, EDGE_CURRENT,
 
 // Where one layer lives, offsets in bytes.
 typedef struct edge_seat {
-    uint32_t membranes;  // int32[m4]: u, or the scores of a linear readout
-    uint32_t last;       // uint16[m4]: the step of the last spike
-    uint32_t spikes;     // bits of the current step's spikes
-    uint32_t history;    // uint8[fan_out][ceil(T / 8)]: all spikes of the window
-    uint32_t gate;       // uint8[fan_out][ceil(T / 8)] bits, or uint8[capacity]
+    uint32_t membranes;  // int32[positions][m4]: u, or the scores of a linear readout
+    uint32_t last;       // uint16[positions][m4]: the step of the last spike
+    uint32_t spikes;     // bits or bytes of the current step's outputs
+    uint32_t current;    // int32[positions][m4], where it is kept
+    uint32_t history;    // uint8[neurons][ceil(T / 8)]: all spikes of the window
+    uint32_t gate;       // uint8[neurons][ceil(T / 8)] bits, or uint8[capacity]
     uint32_t sums;       // int32[capacity]
-    uint32_t first;      // uint32[T + 1]: index of each step's first spike
+    uint32_t terms;      // int32[capacity]
+    uint32_t first;      // uint32[T * positions + 1]: index of the first spike of each step and position
     uint32_t weights;    // in the learned weights
     uint32_t carry;      // in the learned weights
 } edge_seat_t;
 
 // A walk over the layers of a net, first layer first. Zero it but for where the areas start.
 typedef struct edge_walk {
-    uint64_t membranes, last, spikes, learning, weights;
+    uint64_t membranes, last, spikes, current, learning, weights;
 } edge_walk_t;
 
 // Seats layer y and moves on.
@@ -103,6 +160,7 @@ typedef struct edge_plan {
     uint64_t infer, learn, weights;
     uint64_t areas[6];  // where each area starts in `mode`
     uint32_t tile_width;
+    uint32_t sums;  // where a convolution's sums start in EDGE_LEARNING
 } edge_plan_t;
 
 // Plans a model of which image, window, classes, layers, inputs, input_kind and lowest are set.
@@ -116,6 +174,7 @@ typedef struct edge_learning {
     uint32_t errors;      // int16[m4] or int16[T][m4]: the readout's
     uint32_t inputs;      // the input history
     uint32_t layers;      // of the first layer's areas
+    uint32_t sums;  // int32[fan_in][min(tile_width, m4)] of a convolution being learned; edge_plan knows
 } edge_learning_t;
 
 // Returns those offsets.

@@ -17,6 +17,16 @@ static void copy_weights(edge_net_t *n, uint8_t *weights) {
     }
 }
 
+edge_seat_t edge_net_seat(const edge_net_t *n, uint32_t l, edge_layer_t *y) {
+    edge_walk_t walk = edge_net_walk(n);
+    edge_seat_t seat = {0};
+    for (uint32_t k = 0; k <= l; k++) {
+        *y = edge_model_layer(&n->model, k);
+        seat = edge_walk_layer(&n->model, y, &walk);
+    }
+    return seat;
+}
+
 int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size,
                   edge_mode_t mode) {
     if (!n) return EDGE_ERR_ARGUMENT;
@@ -24,6 +34,10 @@ int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *are
     if (!m || !m->image || !arena || (mode != EDGE_INFER && mode != EDGE_LEARN)) return EDGE_ERR_ARGUMENT;
     if ((uintptr_t)arena % 8 || (uintptr_t)weights % 8) return EDGE_ERR_ALIGN;
     if (mode == EDGE_LEARN && m->lowest == m->layers) return EDGE_ERR_MODE;
+    for (uint32_t l = 0; l < m->layers && mode == EDGE_LEARN; l++) {  // chains of dense layers learn
+        const edge_layer_t y = edge_model_layer(m, l);
+        if (y.kernel || y.add || y.current || y.kept || y.source != l) return EDGE_ERR_MODE;
+    }
     if (mode == EDGE_LEARN && !weights) return EDGE_ERR_ARGUMENT;
     if (size < edge_model_arena_size(m, mode)) return EDGE_ERR_MEMORY;
 
@@ -31,12 +45,13 @@ int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *are
     n->weights = (uint8_t *)weights;
     n->arena = (uint8_t *)arena;
     n->mode = (uint8_t)mode;
+    n->active = m->classes;
     n->over = 1;
     const edge_plan_t plan = edge_plan(m, mode);
     for (uint32_t i = 0; i < 6; i++) n->areas[i] = (uint32_t)plan.areas[i];
     if (mode == EDGE_LEARN) {
         const edge_learning_t at = edge_plan_learning(m);
-        const uint32_t kept[5] = {at.cursors[0], at.cursors[1], at.errors, at.inputs, at.layers};
+        const uint32_t kept[6] = {at.cursors[0], at.cursors[1], at.errors, at.inputs, at.layers, plan.sums};
         memcpy(n->kept, kept, sizeof kept);
         copy_weights(n, n->weights);
     }
@@ -65,8 +80,9 @@ static void begin_window(edge_net_t *n) {
     for (uint32_t l = 0; l < n->model.layers; l++) {
         const edge_layer_t y = edge_model_layer(&n->model, l);
         const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
-        if (y.history) clear_histories(n, seat.history, y.fan_out);
-        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR) clear_histories(n, seat.gate, y.fan_out);
+        const uint32_t neurons = edge_layer_neurons(&y);
+        if (y.history) clear_histories(n, seat.history, neurons);
+        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR) clear_histories(n, seat.gate, neurons);
         if (y.capacity) *(uint32_t *)edge_area(n, EDGE_LEARNING, seat.first) = 0;
     }
 }
@@ -149,10 +165,37 @@ static void add_static(layer_step_t *s, const int8_t *values) {
     for (uint32_t i = 0; i < s->y->m4; i++) s->u[i] += current[i];
 }
 
-// Counts neurons that fire now, in a layer with a capacity, and keeps their gates of a linear surrogate.
-static void record_capacity(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
-                            const edge_firing_t *f, uint32_t first, uint32_t fired) {
-    uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + f->t;
+edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
+                              const edge_threshold_t *th, uint32_t position) {
+    const uint32_t t = n->step, byte = (t - 1) / 8, bytes = edge_history_bytes(&n->model);
+    const uint32_t column = position * y->m4, row = position * y->fan_out * bytes + byte;
+    edge_firing_t f = {0};
+    f.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, seat->membranes) + column;
+    f.last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, seat->last) + column;
+    f.threshold = th;
+    f.t = t;
+    f.bytes = bytes;
+    f.bit = (uint8_t)(1u << (t - 1) % 8);
+    f.gate_width = y->gate_width;
+    if (n->mode == EDGE_LEARN && y->history) {
+        f.history = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->history) + row;
+        if (y->passes && y->surrogate == EDGE_GATE_RECTANGULAR)
+            f.gates = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate) + row;
+    }
+    return f;
+}
+
+uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
+                         uint32_t position) {
+    if (n->mode != EDGE_LEARN || !y->passes || !y->capacity) return NULL;
+    const size_t slot = (size_t)(n->step - 1u) * y->positions + position;
+    uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + slot;
+    first[1] = first[0];
+    return first + 1;
+}
+
+void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, const edge_firing_t *f,
+                     uint32_t *next, uint32_t first, uint32_t fired) {
     uint8_t *gate = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate) + *next;
     // Copies: bytes may be written anywhere, and the compiler would read everything again.
     const edge_threshold_t th = *f->threshold;
@@ -180,32 +223,13 @@ static void record_capacity(edge_net_t *n, const edge_layer_t *y, const edge_sea
 static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = s->y;
-    const uint32_t t = n->step, byte = (t - 1) / 8;
     const edge_threshold_t th = edge_layer_threshold(y);
-    edge_firing_t f;
-    f.u = s->u;
-    f.last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, s->seat->last);
-    f.threshold = &th;
-    f.t = t;
-    f.bytes = s->history_bytes;
-    f.bit = (uint8_t)(1u << (t - 1) % 8);
-    f.gate_width = y->gate_width;
-    const bool record = n->mode == EDGE_LEARN && y->history, counted = record && y->passes && y->capacity;
-    f.history = f.gates = NULL;
-    if (record) {
-        f.history = (uint8_t *)edge_area(n, EDGE_LEARNING, s->seat->history) + byte;
-        if (y->passes && y->surrogate == EDGE_GATE_RECTANGULAR)
-            f.gates = (uint8_t *)edge_area(n, EDGE_LEARNING, s->seat->gate) + byte;
-    }
-    if (record && y->capacity) {
-        uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, s->seat->first) + t;
-        first[0] = first[-1];
-    }
+    edge_firing_t f = edge_net_firing(n, y, s->seat, &th, 0);
+    uint32_t *next = edge_net_first(n, y, s->seat, 0);
     int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
     const edge_kernels_t *kernels = edge_kernels();
     uint32_t spikes_out = 0;
-    if (kernels->record && counted && spikes && y->surrogate == EDGE_GATE_LINEAR && y->gate_shift <= 24) {
-        uint32_t *next = (uint32_t *)edge_area(n, EDGE_LEARNING, s->seat->first) + t;
+    if (kernels->record && next && spikes && y->surrogate == EDGE_GATE_LINEAR && y->gate_shift <= 24) {
         if (y->capacity - *next >= y->fan_out + 32) {
             f.gate_mult = y->gate_mult;
             f.gate_shift = y->gate_shift;
@@ -218,17 +242,17 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     }
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
         const uint32_t left = y->fan_out - i;
-        const uint32_t fired = kernels->fire(s->u, f.last, &th, t, i, left < 32 ? left : 32);
+        const uint32_t fired = kernels->fire(s->u, f.last, &th, f.t, i, left < 32 ? left : 32);
         if (spikes) edge_store32(spikes + i / 8, fired);
         if (!fired) continue;
-        if (counted) record_capacity(n, y, s->seat, &f, i, fired);
+        if (next) edge_net_record(n, y, s->seat, &f, next, i, fired);
         spikes_out += edge_restart_fired(&f, i, fired);
         for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
     }
     return spikes_out;
 }
 
-static void add_biases(int32_t *u, const edge_layer_t *y) {
+void edge_layer_add_biases(const edge_layer_t *y, int32_t *u) {
     if (!y->biases) return;
     for (uint32_t i = 0; i < y->fan_out; i++) u[i] += edge_tensor32(y->biases, i);
 }
@@ -242,6 +266,14 @@ static void record_values(edge_net_t *n, const edge_learning_t *at, const int8_t
         memcpy(history, values, n->model.inputs);
     }
 }
+
+#ifndef EDGE_NO_CONV
+// Whether layer l is a dense layer whose currents go into its own neurons only.
+static bool is_plain(const edge_layer_t *y, uint32_t l) {
+    return !y->kernel && y->source == l && !y->value_pool && !y->add && !y->current && !y->kept &&
+           y->neuron != EDGE_CURRENTS;
+}
+#endif
 
 int edge_net_step(edge_net_t *n, const void *input) {
     if (n->stage) return EDGE_ERR_BUSY;
@@ -261,9 +293,23 @@ int edge_net_step(edge_net_t *n, const void *input) {
         else if (n->model.lowest == 0)
             record_values(n, &at, (const int8_t *)input);
     }
+#ifndef EDGE_NO_CONV
+    bool bytes = false;  // whether the layer before gave bytes
+#endif
     for (uint32_t l = 0; l < n->model.layers; l++) {
         const edge_layer_t y = edge_model_layer(&n->model, l);
         const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
+        edge_stats_t *counts = edge_net_counts(n, l);
+#ifndef EDGE_NO_CONV
+        if (bytes || !is_plain(&y, l)) {
+            edge_maps_step(n, l, &y, &seat, input, counts);
+            s.history = NULL;
+            spikes = (const uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
+            bytes = y.bytes;
+            continue;
+        }
+        bytes = false;
+#endif
         s.y = &y;
         s.seat = &seat;
         s.weights = edge_net_weights(n, &y, &seat);
@@ -280,11 +326,10 @@ int edge_net_step(edge_net_t *n, const void *input) {
             else
                 add_static(&s, (const int8_t *)input);
         }
-        add_biases(s.u, &y);
+        edge_layer_add_biases(&y, s.u);
 
         uint8_t *out = y.last ? NULL : (uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
         const uint32_t spikes_out = edge_layer_spikes(&y) ? fire_layer(&s, out) : 0;
-        edge_stats_t *counts = edge_net_counts(n, l);
         if (counts) {
             edge_count(&counts->spikes_in, s.spikes_in);
             edge_count(&counts->spikes_out, spikes_out);
@@ -306,8 +351,8 @@ static int check_window(const edge_net_t *n) {
 }
 
 const int32_t *edge_net_score_area(const edge_net_t *n) {
-    edge_walk_t walk = {0, 0, 0, 0, 0};
-    edge_seat_t seat = {0, 0, 0, 0, 0, 0, 0, 0, 0};
+    edge_walk_t walk = {0};
+    edge_seat_t seat = {0};
     edge_layer_t y = {0};
     for (uint32_t l = 0; l < n->model.layers; l++) {
         y = edge_model_layer(&n->model, l);
@@ -319,7 +364,7 @@ const int32_t *edge_net_score_area(const edge_net_t *n) {
 
 edge_softmax_t edge_net_softmax(const edge_net_t *n) {
     const edge_objective_t o = edge_model_objective(&n->model);
-    return edge_softmax(edge_net_score_area(n), n->model.classes, o.score_mult, o.score_shift);
+    return edge_softmax(edge_net_score_area(n), n->active, o.score_mult, o.score_shift);
 }
 
 int edge_net_predict(const edge_net_t *n, int32_t *confidence) {
@@ -334,18 +379,30 @@ int edge_net_scores(const edge_net_t *n, int32_t *scores) {
     if (!scores) return EDGE_ERR_ARGUMENT;
     const int error = check_window(n);
     if (error) return error;
-    memcpy(scores, edge_net_score_area(n), 4 * (size_t)n->model.classes);
+    memcpy(scores, edge_net_score_area(n), 4 * (size_t)n->active);
     return 0;
 }
 
 int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood) {
     if (!likelihood) return EDGE_ERR_ARGUMENT;
-    if (label < 0 || label >= n->model.classes) return EDGE_ERR_LABEL;
+    if (label < 0 || label >= n->active) return EDGE_ERR_LABEL;
     const int error = check_window(n);
     if (error) return error;
     const edge_softmax_t s = edge_net_softmax(n);
     *likelihood = edge_softmax_likelihood(&s, (uint32_t)label);
     return 0;
+}
+
+/// Classes ///
+
+uint32_t edge_net_classes(const edge_net_t *n) { return n->active; }
+
+int edge_net_add_class(edge_net_t *n) {
+    if (n->stage) return EDGE_ERR_BUSY;
+    if (n->mode != EDGE_LEARN) return EDGE_ERR_MODE;
+    if (n->active == n->model.classes + edge_model_spare(&n->model)) return EDGE_ERR_SPARE;
+    n->over = 1;
+    return n->active++;
 }
 
 /// Statistics ///

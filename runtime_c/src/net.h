@@ -13,16 +13,41 @@ static inline void *edge_area(const edge_net_t *n, uint32_t area, uint32_t offse
 
 // What edge_plan_learning says, worked out once: all 0 where the net does not learn.
 static inline edge_learning_t edge_net_learning(const edge_net_t *n) {
-    const edge_learning_t at = {{n->kept[0], n->kept[1]}, n->kept[2], n->kept[3], n->kept[4]};
+    const edge_learning_t at = {{n->kept[0], n->kept[1]}, n->kept[2], n->kept[3], n->kept[4], n->kept[5]};
     return at;
 }
 
 // The start of a walk over the net's layers: offsets then count within the areas.
 static inline edge_walk_t edge_net_walk(const edge_net_t *n) {
-    edge_walk_t walk = {0, 0, 0, 0, 0};
+    edge_walk_t walk = {0, 0, 0, 0, 0, 0};
     walk.learning = n->kept[4];
     return walk;
 }
+
+// Layer l and where it lives. Returns the seat; y receives the row.
+edge_seat_t edge_net_seat(const edge_net_t *n, uint32_t l, edge_layer_t *y);
+
+// The neurons of one position of a layer, at the present step.
+edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
+                              const edge_threshold_t *th, uint32_t position);
+
+// Where the spikes of a layer with a capacity are counted, for a position at the present step; NULL where none is needed.
+uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
+                         uint32_t position);
+
+// Counts the neurons first + the bits of `fired`, which fire now, and keeps their gates of a linear surrogate.
+void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, const edge_firing_t *f,
+                     uint32_t *next, uint32_t first, uint32_t fired);
+
+// u[i] += the bias of output i.
+void edge_layer_add_biases(const edge_layer_t *y, int32_t *u);
+
+#ifndef EDGE_NO_CONV
+// One step of a layer that is a convolution, or takes or adds something else than spikes (maps.c). input: the
+// network's. counts may be NULL.
+void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const edge_seat_t *seat,
+                    const void *input, edge_stats_t *counts);
+#endif
 
 // The weights of a layer in use: learned ones in RAM, or the image's.
 static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y,

@@ -11,15 +11,22 @@ static uint32_t take(uint64_t *next, uint64_t size) {
 
 edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_walk_t *walk) {
     edge_seat_t seat = {0};
-    const uint64_t history = (uint64_t)y->fan_out * edge_history_bytes(m);
-    seat.membranes = take(&walk->membranes, 4 * (uint64_t)y->m4);
-    if (edge_layer_spikes(y)) seat.last = take(&walk->last, 2 * (uint64_t)y->m4);
-    if (!y->last) seat.spikes = take(&walk->spikes, 4 * (((uint64_t)y->fan_out + 31) / 32));
+    const uint64_t history = (uint64_t)edge_layer_neurons(y) * edge_history_bytes(m);
+    const uint64_t columns = (uint64_t)y->positions * y->m4;
+    if (y->neuron != EDGE_CURRENTS) seat.membranes = take(&walk->membranes, 4 * columns);
+    if (edge_layer_spikes(y)) seat.last = take(&walk->last, 2 * columns);
+    if (!y->last && edge_layer_spikes(y)) {
+        const edge_map_t outputs = edge_layer_outputs(y);
+        const uint32_t size = edge_map_size(&outputs);
+        seat.spikes = take(&walk->spikes, y->bytes ? size : 4 * ((size + 31) / 32));
+    }
+    if (y->kept || y->is_static) seat.current = take(&walk->current, 4 * columns);
     if (y->history) seat.history = take(&walk->learning, history);
     if (y->passes && edge_layer_spikes(y)) {
         seat.gate = take(&walk->learning, y->surrogate == EDGE_GATE_RECTANGULAR ? history : y->capacity);
         if (y->sums) seat.sums = take(&walk->learning, 4 * (uint64_t)y->capacity);
-        if (y->capacity) seat.first = take(&walk->learning, 4 * ((uint64_t)m->window + 1));
+        if (y->terms) seat.terms = take(&walk->learning, 4 * (uint64_t)y->capacity);
+        if (y->capacity) seat.first = take(&walk->learning, 4 * ((uint64_t)m->window * y->positions + 1));
     }
     if (y->learns) {
         seat.weights = take(&walk->weights, (uint64_t)y->fan_in * y->m4 * (y->bits == 8 ? 1u : 2u));
@@ -29,7 +36,7 @@ edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_w
 }
 
 edge_learning_t edge_plan_learning(const edge_model_t *m) {
-    edge_learning_t at = {{0, 0}, 0, 0, 0};
+    edge_learning_t at = {{0, 0}, 0, 0, 0, 0};
     uint64_t next = 0;
     bool capacity = false;
     for (uint32_t l = 0; l < m->layers; l++) capacity |= edge_model_layer(m, l).capacity != 0;
@@ -54,12 +61,11 @@ edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode) {
     edge_walk_t walk = {0};
     const bool learns = m->lowest < m->layers;
     if (learns) walk.learning = edge_plan_learning(m).layers;
-    uint64_t counts = 0, current = 0;
+    uint64_t counts = 0, sums = 0;
     for (uint32_t l = 0; l < m->layers; l++) {
         const edge_layer_t y = edge_model_layer(m, l);
         edge_walk_layer(m, &y, &walk);
         if (y.last && edge_layer_spikes(&y)) counts = 4 * (uint64_t)y.m4;
-        if (l == 0 && m->input_kind == EDGE_INPUT_STATIC) current = 4 * (uint64_t)y.m4;
     }
 
     const uint64_t scratch = walk.membranes + walk.last;
@@ -70,10 +76,18 @@ edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode) {
     const uint64_t tile = 2 * (uint64_t)m->window * tw;
     const uint64_t head = learns && mode == EDGE_LEARN && tile > scratch ? tile : scratch;
 
-    const uint64_t sizes[5] = {walk.membranes, head - walk.membranes, counts, walk.spikes, current};
+    // Of a convolution that learns, the sums of one tile over the positions.
+    for (uint32_t l = m->lowest; l < m->layers; l++) {
+        const edge_layer_t y = edge_model_layer(m, l);
+        const uint64_t size = 4 * (uint64_t)y.fan_in * (tw < y.m4 ? tw : y.m4);
+        if (y.kernel && y.learns && size > sums) sums = size;
+    }
+
+    const uint64_t sizes[5] = {walk.membranes, head - walk.membranes, counts, walk.spikes, walk.current};
     for (uint32_t i = 0; i < 5; i++) plan.areas[i + 1] = plan.areas[i] + sizes[i];
-    plan.infer = scratch + counts + walk.spikes + current;
-    if (learns) plan.learn = plan.infer + (tile > scratch ? tile - scratch : 0) + walk.learning;
+    plan.infer = scratch + counts + walk.spikes + walk.current;
+    if (learns) plan.learn = plan.infer + (tile > scratch ? tile - scratch : 0) + walk.learning + sums;
+    plan.sums = (uint32_t)walk.learning;
     plan.weights = walk.weights;
     plan.tile_width = tw;
     return plan;

@@ -17,7 +17,7 @@ void edge_state_header(const edge_net_t *n, const uint8_t *weights, uint8_t *hea
     memcpy(header, magic, 4);
     edge_store16(header + 4, STATE_VERSION);
     header[6] = n->rate_decay;
-    header[7] = 0;
+    header[7] = (uint8_t)(n->active - n->model.classes);
     edge_store32(header + 8, (uint32_t)edge_net_state_size(n));
     edge_store32(header + 16, edge_model_crc(&n->model));
     edge_store32(header + 20, n->update);
@@ -57,13 +57,14 @@ bool edge_state_weights_valid(const edge_net_t *n, const uint8_t *weights) {
 
 bool edge_state_fits(const edge_net_t *n, const uint8_t *header) {
     return memcmp(header, magic, 4) == 0 && edge_load16(header + 4) == STATE_VERSION && header[6] <= 15 &&
-           !header[7] && edge_load32(header + 8) == edge_net_state_size(n) &&
+           header[7] <= edge_model_spare(&n->model) && edge_load32(header + 8) == edge_net_state_size(n) &&
            edge_load32(header + 16) == edge_model_crc(&n->model);
 }
 
 void edge_state_resume(edge_net_t *n, const uint8_t *header) {
     n->update = edge_load32(header + 20);
     n->rate_decay = header[6];
+    n->active = (uint16_t)(n->model.classes + header[7]);
     n->over = 1;
 }
 

@@ -19,7 +19,7 @@ extern "C" {
 /// Version ///
 
 #define EDGE_VERSION 0x00000100  // 0.1.0: major << 16 | minor << 8 | patch
-#define EDGE_IMAGE_VERSION 1     // newest image format that this runtime opens
+#define EDGE_IMAGE_VERSION 2     // newest image format that this runtime opens
 #define EDGE_MAX_LAYERS 64
 
 // The version this library was built as.
@@ -41,8 +41,10 @@ typedef struct edge_model {
     uint16_t classes;
     uint8_t layers;
     uint8_t input_kind;
-    uint8_t lowest;      // the lowest layer that learns, or `layers`
-    uint8_t tile_width;  // outputs that learn together
+    uint8_t lowest;        // the lowest layer that learns, or `layers`
+    uint8_t tile_width;    // outputs that learn together
+    uint8_t row_size;      // bytes of a layer's row in the table
+    uint32_t roles[6][2];  // sets of layers, a bit each (model.h)
 } edge_model_t;
 
 // Opens an image in place.
@@ -57,10 +59,13 @@ int edge_model_open(edge_model_t *m, const void *image, size_t size);
 // Steps in a window. Returns 1 .. 1024.
 uint32_t edge_model_window(const edge_model_t *m);
 
-// Classes. Returns 2 .. 256.
+// Classes of a fresh net. Returns 2 .. 256.
 uint32_t edge_model_classes(const edge_model_t *m);
 
-// Inputs of the first layer. Returns 1 .. 65535.
+// Rows of the readout that are no class yet: edge_net_add_class makes them one. Returns 0 .. 254.
+uint32_t edge_model_spare(const edge_model_t *m);
+
+// Inputs of the first layer. Returns 1 .. 2^20.
 uint32_t edge_model_inputs(const edge_model_t *m);
 
 // How inputs are given to edge_net_step. Returns an edge_input_t.
@@ -93,13 +98,15 @@ typedef struct edge_net {
     uint8_t *arena;
     struct edge_stats *stats;  // one a layer, or NULL
     uint32_t areas[6];         // where the kinds of memory start in the arena
-    uint32_t kept[5];          // where what learning keeps once a net starts in its area
+    uint32_t kept[6];          // where what learning keeps once a net starts in its area
     uint32_t update;
     uint32_t base;        // first output of the tile that is being learned
+    uint32_t position;    // of a convolution, and
     uint32_t at;          // output or row to go on with
     uint32_t bounds[16];  // a byte for each output of the tile, of its errors
     uint16_t step;
     uint16_t largest;  // magnitude of an error in the tile
+    uint16_t active;   // classes
     uint8_t mode;
     uint8_t rate_decay;
     uint8_t over;   // the window is used up: the next step starts another
@@ -143,7 +150,7 @@ int edge_net_predict(const edge_net_t *n, int32_t *confidence);
 
 // The scores of the window so far: sums of a linear readout or spike counts, |score| < 2^30.
 //
-// scores: int32[edge_model_classes]. Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_WINDOW before the first step, or
+// scores: int32[edge_net_classes]. Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_WINDOW before the first step, or
 // EDGE_ERR_BUSY.
 int edge_net_scores(const edge_net_t *n, int32_t *scores);
 
@@ -160,7 +167,7 @@ int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood)
 // One MPD-ED update (docs/arithmetic.md section 3) of every layer that the image marks as learning. The
 // window must be complete. Nothing is learned yet: edge_net_learn_run does the work in bounded slices.
 // The errors of the scores are computed here, about edge_model_window times classes units of work.
-// label is a class index in [0, edge_model_classes).
+// label is a class index in [0, edge_net_classes).
 // Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW, EDGE_ERR_MODE, EDGE_ERR_BUSY or EDGE_ERR_CAPACITY; on an error
 // no weight has changed.
 int edge_net_learn_begin(edge_net_t *n, int32_t label);
@@ -181,6 +188,17 @@ int edge_net_rate_decay(edge_net_t *n, uint32_t decay);
 
 // Updates completed, modulo 2^32. Returns the number.
 uint32_t edge_net_updates(const edge_net_t *n);
+
+/// Classes: the image's, and those added since ///
+
+// Classes of the net. Returns 2 .. 256.
+uint32_t edge_net_classes(const edge_net_t *n);
+
+// Makes the next spare row of the readout a class, which labels may name from now on. It is part of the saved state, and only
+// loading another takes it back. The window under way is dropped.
+//
+// Returns the index of the new class, EDGE_ERR_SPARE, EDGE_ERR_MODE or EDGE_ERR_BUSY.
+int edge_net_add_class(edge_net_t *n);
 
 /// State: what learning changed, as bytes that survive ///
 

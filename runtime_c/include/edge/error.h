@@ -29,7 +29,8 @@ extern "C" {
     X(EDGE_ERR_EMPTY, -18, "nothing is stored for this image; commit a state first")                     \
     X(EDGE_ERR_FLASH, -19, "the flash failed or did not keep what was written; it may be worn out")      \
     X(EDGE_ERR_ROOM, -20, "the flash has no room for two states; see edge_store_sectors")                \
-    X(EDGE_ERR_TRIAL, -21, "no state is on trial; write one first")
+    X(EDGE_ERR_TRIAL, -21, "no state is on trial; write one first")                                      \
+    X(EDGE_ERR_SPARE, -22, "the model has no spare class left; make an image with more")
 
 enum edge_error {
 #define EDGE_ERROR_ENUM(name, code, text) name = code,
