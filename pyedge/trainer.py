@@ -372,6 +372,7 @@ def train_epoch(
         right += int((scores(outputs, network.readout).argmax(axis=1) == yb).sum())
         for name, rate in network.firing_rates(record).items():
             rates[name] += rate * len(yb) / count
+        del record  # its memory is the next step's
         if tick is not None:
             tick((b + 1) / batches, f"loss {value:.3f}")
     run.epoch += 1

@@ -48,6 +48,7 @@ def pyedge(case: str, xs: Any, ys: Any) -> tuple[Step, Callable[[int], None], Ca
 
     def run(n: int) -> float:
         nonlocal params, state, record
+        record = None  # its memory is this step's
         params, state, value, record = step(network, config, params, state, xs[n], ys[n])
         return value
 

@@ -12,7 +12,7 @@ What a backend may and may not do
 ---------------------------------
 * `NumpyOps` is the reference and complete. A backend subclasses it and overrides what it does better; for a
   neuron, rule or shape it does not know it calls the reference, so a user's own neurons and rules work.
-* Functions are pure: no argument is written to, nothing is remembered between calls.
+* Functions are pure: no argument is written to (but by `update`), nothing is remembered between calls.
 * What `rule` returns goes only into the same backend's `*_input_error`, `*_weight_gradient`,
   `bias_gradient`, `over_time` and, through `dense`, into everything else. So it may be a type of the
   backend's own (events, differences in time). From a rule of the reference it is an array, or a `Split`: two
@@ -169,7 +169,7 @@ class Ops(Protocol):
         factor: float,
         clip: float,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`optimizer.update` with every gradient times `clip`."""
+        """`optimizer.update` with every gradient times `clip`. grads are given away: they may be written over."""
 
     def spikes(self, x: Array) -> Array:
         """Spikes, bool (T, samples, ...), as samples are best taken from: `x.take(which, axis=1)`."""

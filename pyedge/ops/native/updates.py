@@ -31,7 +31,7 @@ def adamw(
     factor: float,
     clip: float,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """`AdamW.update` of gradients times clip, to the same bits."""
+    """`AdamW.update` of gradients times clip, to the same bits. Gradients' memory is used for what is new."""
     from pyedge.optim import _decays
 
     o, step = optimizer, int(state["step"]) + 1
@@ -41,7 +41,7 @@ def adamw(
         p, m, v, g = (
             np.ascontiguousarray(x) for x in (params[name], state[f"m/{name}"], state[f"v/{name}"], g)
         )
-        after = np.empty_like(p), np.empty_like(p), np.empty_like(p)
+        after = np.empty_like(p), g if g.flags.writeable else np.empty_like(p), np.empty_like(p)
         bad = np.empty(-(-p.size // STRETCH), np.uint8)
         job = {
             "count": p.size,
