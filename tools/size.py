@@ -6,6 +6,7 @@ disassembly); beside it stands the most that the test firmware used.
 """
 
 import argparse
+import itertools
 import json
 import re
 import shlex
@@ -46,8 +47,8 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 }
 GOALS = {"inference": 4096, "learning": 8192, "link and store": 14336}  # bytes, without kernels
 
-# Who may be called through a pointer, by the folder of the caller: the link's bank is the store, the flash port
-# is the firmware's own. In other folders it is a kernel, and one that updates weights only from learn.c.
+# Who may be called through a pointer, by the folder of the caller: the link's bank is the store, the flash
+# port is the firmware's. In other folders it is a kernel, and one that updates weights only from learn.c.
 POINTED = {"link": ("commit", "rollback"), "store": ()}
 INFERS, UPDATES = "net.c", "update"
 LIBRARY = "library"
@@ -272,7 +273,7 @@ def most_stack(name: str) -> int:
     encoder = encode.EncoderConfig(kind="difference", channels=8, threshold=4, hop=5)
     shape, window = [encoder.inputs, 24, 12, 5], 16
     layers = []
-    for l, (fan_in, fan_out) in enumerate(zip(shape[:-1], shape[1:], strict=True)):
+    for l, (fan_in, fan_out) in enumerate(itertools.pairwise(shape)):
         last = l == len(shape) - 2
         zero, reach = np.zeros(fan_out, np.int64), 256 * 60
         layers.append(
