@@ -15,6 +15,8 @@ const edge_kernels_t *edge_kernels(void) {
 const edge_kernels_t *edge_kernels(void) { return edge_arm_kernels(); }
 #elif defined(EDGE_ARM_V6M)
 const edge_kernels_t *edge_kernels(void) { return edge_v6m_kernels(); }
+#elif defined(EDGE_RV32)
+const edge_kernels_t *edge_kernels(void) { return edge_rv32_kernels(); }
 #else
 const edge_kernels_t *edge_kernels(void) { return edge_portable_kernels(); }
 #endif

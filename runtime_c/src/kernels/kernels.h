@@ -5,6 +5,7 @@
 
 #include "../bytes.h"
 #include "arm.h"
+#include "rv32.h"
 
 #define EDGE_ROWS \
     64  // input lines added at once: 64 * 512 <= 2^15, so 16-bit lanes hold a sum of 10-bit weights too
@@ -166,6 +167,10 @@ const edge_kernels_t *edge_arm_kernels(void);
 
 #ifdef EDGE_ARM_V6M
 const edge_kernels_t *edge_v6m_kernels(void);
+#endif
+
+#ifdef EDGE_RV32
+const edge_kernels_t *edge_rv32_kernels(void);
 #endif
 
 /// Portable C, also for what no core needs faster ///
