@@ -17,6 +17,7 @@ from pyedge.cli import (
     describe,
     evaluate,
     monitor,
+    onnx,
     quantize,
     reproduce,
     store,
@@ -64,7 +65,7 @@ def _root(
     """
 
 
-COMMANDS = (data, train, quantize, describe, evaluate, deploy, adapt, monitor, store, boards, reproduce)
+COMMANDS = (data, train, quantize, describe, evaluate, deploy, adapt, monitor, store, boards, reproduce, onnx)
 for module in COMMANDS:
     module.register(app)
 

@@ -17,7 +17,8 @@ def store(
     port: Port,
     commit: Annotated[bool, typer.Option("--commit", help="Keep what was learned.")] = False,
     try_: Annotated[
-        bool, typer.Option("--try", help="Keep it unless it sees fewer kept windows right than the last commit.")
+        bool,
+        typer.Option("--try", help="Keep it unless it sees fewer kept windows right than the last commit."),
     ] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the last commit.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last label.")] = False,

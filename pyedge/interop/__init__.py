@@ -1,0 +1,1 @@
+"""Other people's formats: what leaves pyedge, and what comes in."""
