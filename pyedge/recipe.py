@@ -185,6 +185,7 @@ class Quantization:
         0.03, "hidden layers: expected move, in a weight's last bit, of an update by a wrong window", low=0
     )
     readout_step: float = key(0.03, "the same of the readout", low=0)
+    spare: int = key(0, "rows of the readout for classes to come", low=0, high=254)
 
 
 @dataclass(frozen=True)

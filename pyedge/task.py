@@ -388,6 +388,7 @@ def integers_of(
             surrogate=cast(Any, q.surrogate),
             step=q.step,
             readout_step=q.readout_step,
+            spare=q.spare,
             seed=recipe.seed,
         ),
         trained.encoder,

@@ -125,13 +125,13 @@ def quantize(
     rule = rule or rules.MPDED()
     network, params = fold(network, params)
     x, y = _checked(network, x, y)
-    flat = _flat(network, x)
+    maps = flat(network, x)
     floats = _with_spare(float_layers(network, params), config.spare)
     notes: list[str] = []
     learning = _learning(config, len(floats))
     passed = _passed(floats, learning)
     chosen = _spaced(len(y), config.calibration)
-    windows = [flat[i] if network.input.kind == "static" else flat[:, i] for i in chosen]
+    windows = [maps[i] if network.input.kind == "static" else maps[:, i] for i in chosen]
 
     scales: list[Array] = []
     layers: list[IntegerLayer] = []
@@ -189,7 +189,7 @@ def quantize(
         params,
         model,
         x[shown] if static else x[:, shown],
-        flat[shown] if static else flat[:, shown],
+        maps[shown] if static else maps[:, shown],
         y[shown],
         [f.neurons for f in floats],
         units,
@@ -761,7 +761,7 @@ def _checked(network: Network, x: Array, y: Array) -> tuple[Integers, Integers]:
     return whole.astype(np.int64), y.astype(np.int64)
 
 
-def _flat(network: Network, x: Integers) -> Integers:
+def flat(network: Network, x: Integers) -> Integers:
     """Data as integer models take it: maps in index order, (..., inputs)."""
     if network.input.channels == "first":
         x = np.moveaxis(x, -3, -1)
