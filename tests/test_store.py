@@ -23,6 +23,7 @@ from pyedge.encode import Alignment
 from pyedge.link import Board, Loopback
 from pyedge.quant.model import IntegerModel
 from pyedge.runtime import ERRORS, Model, Net, check, memory
+from tests.flash import Flash
 from tests.strategies import SEEDS, lessons, models
 from tests.test_stream_parity import direct_model
 
@@ -31,65 +32,6 @@ PAGE = (ROOT / "docs" / "store.md").read_text()
 
 
 # A board: simulated flash, a net and a store
-
-
-class Flash:
-    """NOR flash: sectors erased to ones, units programmed once; power may fail at an operation."""
-
-    def __init__(self, sectors: int, sector_size: int, unit: int, seed: int = 0) -> None:
-        self.sectors, self.sector_size, self.unit = sectors, sector_size, unit
-        self.data = bytearray(b"\xff" * sectors * sector_size)
-        self.erases = [0] * sectors
-        self.power_for: int | None = None  # operations until power fails
-        self.random = np.random.default_rng(seed)
-        self._calls = (
-            ffi.callback("int(void *, uint32_t, void *, uint32_t)", self._read),
-            ffi.callback("int(void *, uint32_t, const void *, uint32_t)", self._program),
-            ffi.callback("int(void *, uint32_t)", self._erase),
-        )
-        read, program, erase = self._calls
-        fields = {"read": read, "program": program, "erase": erase}
-        self.c = ffi.new(
-            "edge_flash_t *", fields | {"sectors": sectors, "sector_size": sector_size, "unit": unit}
-        )
-
-    def _power(self) -> bool:
-        if self.power_for is None:
-            return True
-        self.power_for -= 1
-        return self.power_for >= 0
-
-    def _read(self, _: Any, address: int, to: Any, size: int) -> int:
-        if self.power_for is not None and self.power_for < 0:
-            return -1
-        ffi.memmove(to, bytes(self.data[address : address + size]), size)
-        return 0
-
-    def _program(self, _: Any, address: int, source: Any, size: int) -> int:
-        assert address % self.unit == 0 == size % self.unit
-        assert address // self.sector_size == (address + size - 1) // self.sector_size
-        new = bytes(ffi.buffer(source, size))
-        for at in range(0, size, self.unit):
-            here, unit = slice(address + at, address + at + self.unit), new[at : at + self.unit]
-            if self.power_for is not None and self.power_for < 0:
-                return -1
-            assert self.data[here] == b"\xff" * self.unit, "a unit is programmed twice"
-            if not self._power():
-                stay = self.random.bytes(self.unit)
-                self.data[here] = bytes(a | b for a, b in zip(unit, stay, strict=True))
-                return -1
-            self.data[here] = unit
-        return 0
-
-    def _erase(self, _: Any, address: int) -> int:
-        assert address % self.sector_size == 0
-        if self.power_for is not None and self.power_for < 0:
-            return -1
-        whole = self._power()
-        erased = b"\xff" * self.sector_size if whole else self.random.bytes(self.sector_size)
-        self.data[address : address + self.sector_size] = erased
-        self.erases[address // self.sector_size] += 1
-        return 0 if whole else -1
 
 
 class Store:
