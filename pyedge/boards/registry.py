@@ -71,6 +71,45 @@ AN547 = replace(
     ram=4 * MIB,
     clock_hz=32_000_000,
 )
+AN500 = replace(
+    AN386,
+    name="mps2-an500",
+    title="ARM MPS2 with AN500: Cortex-M7, 4 MB of code memory, 4 MB of RAM",
+    core="cortex-m7",
+    machine="mps2-an500",
+)
+MUSCA_B1 = replace(
+    AN386,
+    name="musca-b1",
+    title="ARM Musca-B1 test chip: Cortex-M33 with DSP and FPU, 512 KB of RAM",
+    core="cortex-m33",
+    machine="musca-b1",
+    bank=256 * KIB,
+    ram=512 * KIB,
+    clock_hz=40_000_000,
+)
+STM32F405 = replace(
+    AN386,
+    name="stm32f405",
+    title="STM32F405: Cortex-M4 with FPU, 1 MB of flash, 128 KB of RAM (Netduino Plus 2)",
+    machine="netduinoplus2",
+    flash=MIB,
+    bank=32 * KIB,
+    ram=72 * KIB,
+    clock_hz=16_000_000,
+)
+MICROBIT = replace(
+    AN386,
+    name="microbit",
+    title="BBC micro:bit: nRF51822, Cortex-M0, 256 KB of flash, 16 KB of RAM",
+    core="cortex-m0",
+    machine="microbit",
+    flash=96 * KIB,
+    bank=96 * KIB,
+    ram=16 * KIB,
+    ring=64,
+    clock_hz=16_000_000,
+)
 RISCV_VIRT = replace(
     AN386,
     name="riscv-virt",
@@ -81,7 +120,7 @@ RISCV_VIRT = replace(
     prefix="riscv64-unknown-elf-",
 )
 
-BOARDS: dict[str, BoardSpec] = {board.name: board for board in (AN386, AN385, ARMV6M, AN547, RISCV_VIRT)}
+BOARDS: dict[str, BoardSpec] = {board.name: board for board in (AN386, AN385, ARMV6M, AN500, MUSCA_B1, AN547, STM32F405, MICROBIT, RISCV_VIRT)}
 
 
 def board(name: str) -> BoardSpec:

@@ -1,7 +1,8 @@
-# edge_board(NAME SOURCES ... PAYLOAD n RING n BUDGET n): the firmware and the test firmwares of one board.
+# edge_board(NAME [SMALL] SOURCES ... PAYLOAD n RING n BUDGET n): the firmware and the test firmwares of one board.
 #
 # SOURCES are the board's own and its UART driver; memory.ld lies beside its CMakeLists.txt. PAYLOAD: bytes of a link frame; RING: raw
-# samples that wait while the net learns; BUDGET: synapses a slice of learning.
+# samples that wait while the net learns; BUDGET: synapses a slice of learning. SMALL: too
+# little RAM for the test of the kernels, which another board of the core runs.
 set(EDGE_COMMON ${CMAKE_CURRENT_LIST_DIR})
 include_guard()
 
@@ -15,11 +16,15 @@ endif()
 set(EDGE_BOARD "" CACHE STRING "Build only this board; empty: every board of the core")
 
 function(edge_board name)
-    cmake_parse_arguments(board "" "PAYLOAD;RING;BUDGET" "SOURCES" ${ARGN})
+    cmake_parse_arguments(board "SMALL" "PAYLOAD;RING;BUDGET" "SOURCES" ${ARGN})
     if(EDGE_BOARD AND NOT EDGE_BOARD STREQUAL name)
         return()
     endif()
-    foreach(program firmware batch kernels)
+    set(programs firmware batch)
+    if(NOT board_SMALL)
+        list(APPEND programs kernels)
+    endif()
+    foreach(program IN LISTS programs)
         set(elf ${name}-${program})
         add_executable(${elf} ${EDGE_COMMON}/startup_${EDGE_ARCHITECTURE}.c ${EDGE_COMMON}/fault.c ${EDGE_COMMON}/serial.c
             ${board_SOURCES} ${EDGE_COMMON}/${program}.c
@@ -38,6 +43,9 @@ function(edge_board name)
             LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/memory.ld;${EDGE_COMMON}/sections_${EDGE_ARCHITECTURE}.ld"
             C_STANDARD 11 C_EXTENSIONS ON)
     endforeach()
+    if(board_SMALL)
+        return()
+    endif()
     set(test ${EDGE_COMMON}/../../tests/c/test_kernels.c)
     target_sources(${name}-kernels PRIVATE ${test})
     target_compile_definitions(${name}-kernels PRIVATE TEST_ON_BOARD)
