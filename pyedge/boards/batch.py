@@ -151,7 +151,7 @@ def statistics() -> Operation:
 
 
 def fault(stack: bool = False) -> Operation:
-    """Make the processor fault, by a write to nowhere or for want of stack: the batch fails."""
+    """Make the processor fault, by an undefined instruction or for want of stack: the batch fails."""
     return Operation(Code.FAULT, int(stack))
 
 

@@ -258,15 +258,33 @@ static int image_begin(edge_link_t *l, edge_call_t *c) {
     return 0;
 }
 
-static int image_chunk(edge_link_t *l, edge_call_t *c) {
-    const uint32_t n = c->n - 4;
-    const int fits = edge_load32(c->in) == l->image_have && n <= l->image_length - l->image_have;
-    if (fits) {
-        memcpy(l->config.image + l->image_have, c->in + 4, n);
-        l->image_have += n;
+// Programs n bytes of an image behind those there are; each sector is erased when its first byte comes.
+static int program_image(edge_link_t *l, const uint8_t *bytes, uint32_t n) {
+    const edge_flash_t *f = l->config.image_flash;
+    for (uint32_t at = l->image_have, end = at + n; at < end;) {
+        const uint32_t inside = at % f->sector_size, left = f->sector_size - inside;
+        const uint32_t part = end - at < left ? end - at : left;
+        if (inside == 0 && f->erase(f->context, at)) return EDGE_ERR_FLASH;
+        if (f->program(f->context, at, bytes, part)) return EDGE_ERR_FLASH;
+        at += part;
+        bytes += part;
     }
+    return f->sync && f->sync(f->context) ? EDGE_ERR_FLASH : 0;
+}
+
+// Of a chunk for flash, whole units are taken; the answer tells the host where to go on.
+static int image_chunk(edge_link_t *l, edge_call_t *c) {
+    const edge_flash_t *f = l->config.image_flash;
+    const uint32_t left = l->image_length - l->image_have;
+    uint32_t n = c->n - 4;
+    int status = edge_load32(c->in) == l->image_have && n <= left ? 0 : EDGE_LINK_ERR_OFFSET;
+    if (f && n < left) n -= n % f->unit;
+    if (status == 0 && f) status = program_image(l, c->in + 4, n);
+    if (status == 0 && !f) memcpy(l->config.image + l->image_have, c->in + 4, n);
+    if (status == 0) l->image_have += n;
+    if (status == EDGE_ERR_FLASH) l->image_length = l->image_have = 0;
     put32(c, l->image_have);
-    return fits ? 0 : EDGE_LINK_ERR_OFFSET;
+    return status;
 }
 
 static int image_end(edge_link_t *l, edge_call_t *c) {

@@ -34,7 +34,7 @@ enum operation {
     FIT = 10,    // a: windows, b: repetitions; rows, then labels -> alignment
     ALIGN = 11,  // an alignment
     STATS = 12,  // a: 1 begins to count, 0 -> edge_stats_t of each layer
-    FAULT = 13,  // a: 0 writes where nothing is, 1 runs out of stack
+    FAULT = 13,  // a: 0 executes what is no instruction, 1 runs out of stack
     SPIN = 14,   // a: turns of a loop of two instructions, to test the counter with
     STACK = 15   // -> status: most bytes of stack used since the start
 };
@@ -230,7 +230,7 @@ static int32_t stack_used(void) {
 // For the test of the fault handler.
 static void fault(uint32_t how) {
     if (how == 1) __asm volatile(LOSE_STACK);
-    *(volatile uint32_t *)0xF0000000u = 0;
+    __builtin_trap();
 }
 
 // A fault resets the board: the second start tells what happened and ends the emulator.

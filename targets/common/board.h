@@ -13,8 +13,9 @@ extern const char board_name[];
 
 /// Memory, from the linker script ///
 
-extern uint8_t bank_start[], bank_end[];  // images; kept over a reset
-extern uint8_t pool_start[], pool_end[];  // RAM left for weights, arena, samples and the committed copy
+extern uint8_t bank_start[], bank_end[];    // images; kept over a reset
+extern uint8_t store_start[], store_end[];  // flash, or what plays it, for what was learned
+extern uint8_t pool_start[], pool_end[];    // RAM left for weights, arena, samples and the committed copy
 
 /// Bytes in and out ///
 
@@ -35,6 +36,9 @@ void firmware_receive(uint8_t byte);
 // Describes the region that the store has for itself: the four functions of edge_flash_t and its geometry. `sectors` 0: the board has none, and commits
 // live in RAM. Boards that an emulator plays: flash_memory.c.
 void board_flash(edge_flash_t *flash);
+
+// Describes the memory for images in the same way. Returns 1, or 0 where it is written as RAM is.
+int board_image_flash(edge_flash_t *flash);
 
 /// Sleep and reset ///
 

@@ -14,6 +14,7 @@ static uint8_t frames[2 * (BOARD_PAYLOAD + EDGE_LINK_OVERHEAD)] __attribute__((a
 static edge_store_t store;
 static uint8_t store_buffer[EDGE_STORE_MAX_UNIT];
 static edge_bank_port_t bank;
+static edge_flash_t image_flash;
 static char name[NAME_SIZE];
 
 void firmware_receive(uint8_t byte) { edge_link_receive(&server, byte); }
@@ -81,6 +82,7 @@ int main(void) {
         .frames_size = sizeof frames,
         .image = bank_start,
         .image_size = (size_t)(bank_end - bank_start),
+        .image_flash = board_image_flash(&image_flash) ? &image_flash : NULL,
         .work = pool_start,
         .work_size = (size_t)(pool_end - pool_start),
         .ring = BOARD_RING,

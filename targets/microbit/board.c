@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board.h"
 #include "cpu.h"
+#include "flash_nrf.h"
 #include "uart.h"
 #include "uart_nrf.h"
 
@@ -14,6 +15,8 @@ const char board_name[] = "microbit";
 
 const uart_nrf_t board_uart = {
     .base = 0x40002000u, .transmit_pin = TRANSMIT_PIN, .receive_pin = RECEIVE_PIN, .baud = UART_NRF_115200};
+
+const uint32_t flash_nrf_page = 1024;
 
 void board_init(void) {
     GPIO_SET = 1u << TRANSMIT_PIN;

@@ -7,6 +7,7 @@
 #define EDGE_LINK_H
 
 #include "edge/edge.h"
+#include "edge/flash.h"
 #include "edge/kept.h"
 #include "edge/stream.h"
 
@@ -145,6 +146,7 @@ typedef struct edge_link_config {
     size_t frames_size;  // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD) .. 2 * 65535
     uint8_t *image;      // receives images; 8-byte aligned
     size_t image_size;
+    const edge_flash_t *image_flash;  // programs the image memory; NULL: it is written as RAM is
     uint8_t *work;  // weights, arena, ring, copies for commit and undo, kept windows; 8-byte aligned
     size_t work_size;
     uint32_t ring;                   // raw samples that wait while the net learns: a power of two, 2 .. 32768

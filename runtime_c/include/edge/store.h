@@ -7,6 +7,7 @@
 #define EDGE_STORE_H
 
 #include "edge/edge.h"
+#include "edge/flash.h"
 #include "edge/kept.h"
 #include "edge/link.h"
 #include "edge/stream.h"
@@ -17,30 +18,6 @@ extern "C" {
 
 #define EDGE_STORE_VERSION 2     // newest record format that this runtime reads
 #define EDGE_STORE_MAX_UNIT 256  // bytes
-
-/// Flash: the whole port ///
-
-// A region of NOR flash that the store has for itself. Addresses count from the region's first byte. Each call returns 0, or anything else if it
-// failed; the store never programs a unit twice between two erases.
-typedef struct edge_flash {
-    void *context;  // given to every call
-
-    // Reads bytes, anywhere in the region.
-    int (*read)(void *context, uint32_t address, void *bytes, uint32_t size);
-
-    // Programs erased bytes. Address and size are multiples of the unit; one call stays in one sector.
-    int (*program)(void *context, uint32_t address, const void *bytes, uint32_t size);
-
-    // Erases the sector that starts at the address: every byte reads 0xFF afterwards.
-    int (*erase)(void *context, uint32_t address);
-
-    // Waits until all that was programmed or erased is in the flash. NULL: it is when those calls return.
-    int (*sync)(void *context);
-
-    uint32_t sectors;      // 2 .. 65535; the region is at most 2^31 - 1 bytes
-    uint32_t sector_size;  // bytes that one erase clears; a multiple of the unit
-    uint32_t unit;         // least bytes of a program: a power of two, 1 .. EDGE_STORE_MAX_UNIT
-} edge_flash_t;
 
 typedef struct edge_store {
     // Private to the store; fixed size, no allocation. Do not rely on the contents.
