@@ -52,6 +52,12 @@ int train_use_isa(const char *name) {
     return -1;
 }
 
+double train_limit(const float *x, int64_t count, int64_t rounds) {
+    return train_chosen()->limit(x, count, rounds);
+}
+
+int train_width(void) { return train_chosen()->width; }
+
 /// Events ///
 
 static uint64_t word(const uint8_t *bytes) {

@@ -321,6 +321,13 @@ typedef struct train_adamw {
 
 void train_adamw_run(train_pool *pool, const train_adamw *job);
 
+/// Limits ///
+
+// What one core can do at most, for benchmarks. Adds up `count` floats of x `rounds` times, or, where x is NULL,
+// multiplies and adds registers: 10 * train_width() floats a round. Returns a sum, of no meaning.
+double train_limit(const float *x, int64_t count, int64_t rounds);
+int train_width(void);
+
 /// Instruction sets ///
 
 // "avx512", "avx2" or "plain": what the kernels use on this processor.

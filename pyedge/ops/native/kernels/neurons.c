@@ -503,6 +503,7 @@ void ISA(conv_leak)(float *, int64_t, int, int64_t, float);
 void ISA(conv_traces)(const train_conv_gradient *, int, float *);
 void ISA(conv_meet)(const train_meetings *, float *);
 void ISA(column_sums)(const float *, float *, int64_t, int);
+double ISA(limit)(const float *, int64_t, int64_t);
 void ISA(moments)(const train_standard *, int, int, float *);
 void ISA(standard_out)(const train_standard *, int, int);
 void ISA(standard_sums)(const train_standard *, int, int, float *);
@@ -533,4 +534,6 @@ const train_kernels ISA(kernels) = {
     ISA(standard_gradient),
     square_sum,
     adamw,
+    ISA(limit),
+    WIDTH,
 };
