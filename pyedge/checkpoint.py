@@ -117,7 +117,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]
         meta = json.loads(str(arrays.pop("meta")))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             f"{path} is not a whole pyedge model or checkpoint ({error}); train or copy it again"
         ) from error

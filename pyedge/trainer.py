@@ -129,7 +129,7 @@ def step(
     """
     record = network.forward(params, x, True, rng, backend(config.backend))
     seen = network.with_teacher(record, y) if config.teacher else record
-    value, error = config.loss(record.ops.numpy(seen.outputs), y)
+    value, error = record.ops.loss(config.loss, seen.outputs, y)
     if config.activity.weight:
         value += network.activity_penalty(record, config.activity)
     grads = network.backward(params, seen, error, config.rule, config.learn, config.activity)
@@ -140,9 +140,9 @@ def step(
     clip = 1.0 if config.clip_norm is None or not norm > config.clip_norm else config.clip_norm / norm
     params, state = ops.update(config.optimizer, params, grads, state, factor, clip)
     params |= network.observed(params, record, config.learn)
-    for name in grads:
-        if not ops.finite(params[name]):
-            raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")
+    if not np.isfinite(ops.norm(params[name] for name in grads)):
+        name = next(name for name in grads if not ops.finite(params[name]))
+        raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")
     return params, state, value, record
 
 

@@ -386,6 +386,17 @@ def test_convolutions_of_floats_are_numpys(isa, padding):
     )
 
 
+@pytest.mark.parametrize("classes", (2, 10, 16, 33, 64))
+def test_cross_entropy_at_every_step_is_numpys(isa, classes):
+    rng = np.random.default_rng(12)
+    logits, labels = rng.normal(0, 5, (7, 50, classes)), rng.integers(0, classes, 50)
+    logits[0, 0] = -200
+    logits[0, 0, labels[0]] = 200
+    found, expected = OPS.loss(TET(), logits.astype(np.float32), labels), TET()(logits, labels)
+    assert abs(found.value - expected.value) < 1e-6 * expected.value
+    np.testing.assert_allclose(found.error, expected.error, atol=1e-6 / 350)
+
+
 @given(st.integers(1, 200_000), st.sampled_from((0.0, 0.01)), st.sampled_from((1.0, 0.37)), st.integers(0, 9))
 @settings(max_examples=10)
 def test_adamw_gives_the_very_bits(size, decay, clip, seed):

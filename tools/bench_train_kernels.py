@@ -127,7 +127,7 @@ def watched() -> Any:
 
             def timed(pool: Any, job: Any, *rest: Any) -> Any:
                 start = time.process_time()
-                label, operations, moved = WORK[name](job)
+                label, operations, moved = WORK[name](job, *rest)
                 between = time.process_time()
                 result = kernel(pool, job, *rest)
                 end = time.process_time()
@@ -241,7 +241,7 @@ def _readout(job: Any) -> Work:
     return f"readout {job.inputs} to {job.outputs}, weight gradient", float(events) * job.outputs, False
 
 
-WORK: dict[str, Callable[[Any], Work]] = {
+WORK: dict[str, Callable[..., Work]] = {
     "train_forward_run": _forward,
     "train_conv_run": _conv,
     "train_conv_gradient_run": _conv_gradient,
@@ -254,5 +254,5 @@ WORK: dict[str, Callable[[Any], Work]] = {
         5.0 * job.rows * job.columns,
         True,
     ),
-    "train_adamw_run": lambda job: (f"AdamW, {job.count:,} parameters", 7.0 * job.count, True),
+    "train_adamw_run": lambda jobs, count: ("AdamW", 7.0 * sum(jobs[k].count for k in range(count)), True),
 }

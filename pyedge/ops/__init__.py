@@ -40,6 +40,7 @@ from pyedge.ops.numpy_ops import (
 )
 
 if TYPE_CHECKING:
+    from pyedge.losses import Loss, LossResult
     from pyedge.neuron import Neuron, Spike
     from pyedge.optim import Optimizer
     from pyedge.rules import Rule
@@ -153,6 +154,9 @@ class Ops(Protocol):
 
     def dropout_error(self, error: Array, mask: Array) -> Array:
         """dL/dx of `dropout`."""
+
+    def loss(self, loss: "Loss", outputs: Array, labels: Array) -> "LossResult":
+        """loss(outputs, labels), the error as NumPy or this backend's."""
 
     def norm(self, arrays: Iterable[Array]) -> float:
         """Euclidean norm of all numbers together; not finite where one is not."""

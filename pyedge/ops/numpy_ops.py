@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyedge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pyedge.losses import Loss, LossResult
     from pyedge.neuron import Neuron, Spike
     from pyedge.ops import Geometry
     from pyedge.optim import Optimizer
@@ -194,6 +195,9 @@ class NumpyOps:
 
     def dropout_error(self, error: Array, mask: Array) -> Array:
         return error * mask
+
+    def loss(self, loss: "Loss", outputs: Array, labels: Array) -> "LossResult":
+        return loss(self.numpy(outputs), labels)
 
     def norm(self, arrays: Iterable[Array]) -> float:
         found = list(arrays)

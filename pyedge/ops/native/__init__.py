@@ -18,6 +18,7 @@ from pyedge.ops.native import conv, pooling
 from pyedge.ops.native.dense import DenseCurrents, DenseErrors, ReadoutErrors, readout_gradient
 from pyedge.ops.native.dropout import DroppedErrors, dropout
 from pyedge.ops.native.lazy import Bits, Lazy, Multiples, Spikes
+from pyedge.ops.native.loss import tet
 from pyedge.ops.native.neurons import Epsilon, run_neurons
 from pyedge.ops.native.standard import standardize, standardize_error
 from pyedge.ops.native.threads import POOL
@@ -25,6 +26,7 @@ from pyedge.ops.native.updates import adamw, square_sum
 from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Standardized, _for_inputs
 
 if TYPE_CHECKING:
+    from pyedge.losses import Loss, LossResult
     from pyedge.neuron import Neuron, Spike
     from pyedge.ops import Geometry
     from pyedge.optim import Optimizer
@@ -203,11 +205,23 @@ class NativeOps(NumpyOps):
     def batch_norm_error(self, done: Normalized, error: Any, gamma: Array, eps: float) -> Array:
         return super().batch_norm_error(done, _plain(error), gamma, eps)
 
+    def loss(self, loss: "Loss", outputs: Any, labels: Array) -> "LossResult":
+        from pyedge.losses import TET
+
+        outputs = _plain(outputs)
+        narrow = outputs.dtype == np.float32 and outputs.ndim == 3 and outputs.shape[2] <= 64
+        if type(loss) is TET and loss.lam == 0 and narrow:
+            return tet(outputs, labels)
+        return super().loss(loss, outputs, labels)
+
     def norm(self, arrays: Iterable[Array]) -> float:
-        return sqrt(sum(square_sum(x) if x.dtype == np.float32 else NUMPY.norm([x]) ** 2 for x in arrays))
+        found = [_plain(x) for x in arrays]
+        if all(x.dtype == np.float32 for x in found):
+            return sqrt(square_sum(found))
+        return super().norm(found)
 
     def finite(self, x: Array) -> bool:
-        return bool(np.isfinite(square_sum(x))) if x.dtype == np.float32 else super().finite(x)
+        return bool(np.isfinite(square_sum([x]))) if x.dtype == np.float32 else super().finite(x)
 
     def update(
         self,

@@ -55,7 +55,8 @@ typedef struct train_kernels {
     void (*standard_sums)(const train_standard *job, int first, int last, float *sums);
     void (*standard_gradient)(const train_standard *job, int first, int last, const float *factors);
     double (*square_sum)(const float *x, int64_t count);
-    int (*adamw)(const train_adamw *job, int64_t first, int64_t last);
+    void (*adamw)(const train_adamw *job, int64_t first, int64_t last);
+    void (*cross_entropy)(const train_cross_entropy *job, int64_t first, int64_t last);
     double (*limit)(const float *x, int64_t count, int64_t rounds);
     int width;  // floats in a register
 } train_kernels;

@@ -487,15 +487,18 @@ static void square_item(const void *job, int item, int thread) {
     d->sums[item] = train_chosen()->square_sum(d->x + first, left < STRETCH ? left : STRETCH);
 }
 
-double train_square_sum(train_pool *pool, const float *x, int64_t count) {
+double train_square_sum(train_pool *pool, const float *const *x, const int64_t *count, int arrays) {
     double total = 0, sums[64];
-    for (int64_t done = 0; done < count; done += 64 * (int64_t)STRETCH) {
-        const int64_t left = count - done < 64 * (int64_t)STRETCH ? count - done : 64 * (int64_t)STRETCH;
-        const square_job job = {x + done, left, sums};
-        const int items = (int)((left + STRETCH - 1) / STRETCH);
-        train_pool_run(pool, square_item, &job, items);
-        for (int k = 0; k < items; k++) {
-            total += sums[k];
+    for (int a = 0; a < arrays; a++) {
+        for (int64_t done = 0; done < count[a]; done += 64 * (int64_t)STRETCH) {
+            const int64_t rest = count[a] - done,
+                          left = rest < 64 * (int64_t)STRETCH ? rest : 64 * (int64_t)STRETCH;
+            const square_job job = {x[a] + done, left, sums};
+            const int items = (int)((left + STRETCH - 1) / STRETCH);
+            train_pool_run(pool, square_item, &job, items);
+            for (int k = 0; k < items; k++) {
+                total += sums[k];
+            }
         }
     }
     return total;
@@ -506,9 +509,26 @@ static void adamw_item(const void *job, int item, int thread) {
     const train_adamw *d = job;
     const int64_t first = (int64_t)item * STRETCH;
     const int64_t last = first + STRETCH < d->count ? first + STRETCH : d->count;
-    d->bad[item] = (uint8_t)train_chosen()->adamw(d, first, last);
+    train_chosen()->adamw(d, first, last);
 }
 
-void train_adamw_run(train_pool *pool, const train_adamw *job) {
-    train_pool_run(pool, adamw_item, job, (int)((job->count + STRETCH - 1) / STRETCH));
+void train_adamw_run(train_pool *pool, const train_adamw *jobs, int arrays) {
+    for (int a = 0; a < arrays; a++) {
+        train_pool_run(pool, adamw_item, jobs + a, (int)((jobs[a].count + STRETCH - 1) / STRETCH));
+    }
+}
+
+/// Losses ///
+
+#define ROWS 256
+
+static void entropy_item(const void *job, int item, int thread) {
+    (void)thread;
+    const train_cross_entropy *d = job;
+    const int64_t first = (int64_t)item * ROWS, last = first + ROWS;
+    train_chosen()->cross_entropy(d, first, last < d->rows ? last : d->rows);
+}
+
+void train_cross_entropy_run(train_pool *pool, const train_cross_entropy *job) {
+    train_pool_run(pool, entropy_item, job, (int)((job->rows + ROWS - 1) / ROWS));
 }

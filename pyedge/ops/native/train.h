@@ -307,19 +307,33 @@ void train_standardize_error_run(train_pool *pool, const train_standard *job);
 
 /// Updates ///
 
-// Sum of squares, added up in a fixed order; not finite where a number is not.
-double train_square_sum(train_pool *pool, const float *x, int64_t count);
+// Sum of squares of `arrays` arrays, added up in a fixed order; not finite where a number is not.
+double train_square_sum(train_pool *pool, const float *const *x, const int64_t *count, int arrays);
 
-// AdamW's update, rounding as pyedge.optim does; g is scaled first. new_* may be the old.
+// AdamW's update of `arrays` arrays, rounding as pyedge.optim does; g is scaled first. new_* may be the old, or g.
 typedef struct train_adamw {
     int64_t count;
     const float *p, *g, *m, *v;
     float *new_p, *new_m, *new_v;
     float scale, beta1, rest1, beta2, rest2, decay, size, floor;
-    uint8_t *bad;  // one byte for 64 Ki parameters: 1 where a new parameter is not finite
 } train_adamw;
 
-void train_adamw_run(train_pool *pool, const train_adamw *job);
+void train_adamw_run(train_pool *pool, const train_adamw *jobs, int arrays);
+
+/// Losses ///
+
+// error = factor (softmax - one-hot) of every row of logits (rows, classes), classes <= 64, labels in turn; the row's
+// cross-entropy is log sum + distance.
+typedef struct train_cross_entropy {
+    int64_t rows;
+    int32_t batch, classes;
+    const float *logits;
+    const int32_t *labels;  // (batch), in [0, classes)
+    float factor;
+    float *error, *sum, *distance;
+} train_cross_entropy;
+
+void train_cross_entropy_run(train_pool *pool, const train_cross_entropy *job);
 
 /// Limits ///
 

@@ -13,14 +13,14 @@ from pyedge.ops.numpy_ops import Array
 if TYPE_CHECKING:
     from pyedge.optim import AdamW
 
-STRETCH = 1 << 16  # parameters an item of work
 
-
-def square_sum(x: Array) -> float:
-    """The sum of squares in double precision; not finite where a number is not."""
-    x = np.ascontiguousarray(x)
+def square_sum(arrays: list[Array]) -> float:
+    """The sum of all squares in double precision; not finite where a number is not."""
+    arrays = [np.ascontiguousarray(x) for x in arrays]
+    pointers = ffi.new("float *[]", [pointer("float *", x) for x in arrays])
+    counts = ffi.new("int64_t[]", [x.size for x in arrays])
     with POOL as pool:
-        return float(lib.train_square_sum(pool, pointer("float *", x), x.size))
+        return float(lib.train_square_sum(pool, pointers, counts, len(arrays)))
 
 
 def adamw(
@@ -36,13 +36,12 @@ def adamw(
 
     o, step = optimizer, int(state["step"]) + 1
     lr, root = o.lr * factor, sqrt(1 - o.beta2**step)
-    new, moved = dict(params), dict(state)
+    new, moved, jobs = dict(params), dict(state), []
     for name, g in grads.items():
         p, m, v, g = (
             np.ascontiguousarray(x) for x in (params[name], state[f"m/{name}"], state[f"v/{name}"], g)
         )
         after = np.empty_like(p), g if g.flags.writeable else np.empty_like(p), np.empty_like(p)
-        bad = np.empty(-(-p.size // STRETCH), np.uint8)
         job = {
             "count": p.size,
             **{key: pointer("float *", x) for key, x in zip("pgmv", (p, g, m, v), strict=True)},
@@ -55,10 +54,10 @@ def adamw(
             "decay": 1 - lr * o.weight_decay if o.weight_decay and _decays(name) else 1.0,
             "size": lr * root / (1 - o.beta1**step),
             "floor": o.eps * root,
-            "bad": pointer("uint8_t *", bad),
         }
-        with POOL as pool:
-            lib.train_adamw_run(pool, ffi.new("train_adamw *", job))
+        jobs.append(job)
         new[name], moved[f"m/{name}"], moved[f"v/{name}"] = after
+    with POOL as pool:
+        lib.train_adamw_run(pool, ffi.new("train_adamw[]", jobs), len(jobs))
     moved["step"] = np.asarray(step, np.int64)
     return new, moved

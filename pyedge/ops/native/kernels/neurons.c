@@ -479,22 +479,19 @@ INLINE vf square_root(vf x) {
 #endif
 }
 
-static int adamw(const train_adamw *d, int64_t first, int64_t last) {
+static void adamw(const train_adamw *d, int64_t first, int64_t last) {
     const vf scale = all(d->scale), beta1 = all(d->beta1), rest1 = all(d->rest1), beta2 = all(d->beta2);
     const vf rest2 = all(d->rest2), decay = all(d->decay), size = all(d->size), least = all(d->floor);
-    vf checked = all(0);
     for (int64_t n = first; n < last; n += WIDTH) {
         const int some = last - n < WIDTH ? (int)(last - n) : WIDTH;
         const vf g = load_first(d->g + n, some) * scale;
         const vf m = beta1 * load_first(d->m + n, some) + rest1 * g;
         const vf v = beta2 * load_first(d->v + n, some) + rest2 * (g * g);
         const vf p = load_first(d->p + n, some) * decay - size * m / (square_root(v) + least);
-        checked += keep(first_lanes(some), p * all(0));  // NaN where p is not finite
         store_first(d->new_m + n, m, some);
         store_first(d->new_v + n, v, some);
         store_first(d->new_p + n, p, some);
     }
-    return nonzero(checked) != 0;
 }
 
 void ISA(conv)(const train_conv *, const train_lists *, const float *, float *, int);
@@ -503,6 +500,7 @@ void ISA(conv_leak)(float *, int64_t, int, int64_t, float);
 void ISA(conv_traces)(const train_conv_gradient *, int, float *);
 void ISA(conv_meet)(const train_meetings *, float *);
 void ISA(column_sums)(const float *, float *, int64_t, int);
+void ISA(cross_entropy)(const train_cross_entropy *, int64_t, int64_t);
 double ISA(limit)(const float *, int64_t, int64_t);
 void ISA(moments)(const train_standard *, int, int, float *);
 void ISA(standard_out)(const train_standard *, int, int);
@@ -534,6 +532,7 @@ const train_kernels ISA(kernels) = {
     ISA(standard_gradient),
     square_sum,
     adamw,
+    ISA(cross_entropy),
     ISA(limit),
     WIDTH,
 };
