@@ -583,9 +583,14 @@ def _check_layer(model: IntegerModel, l: int) -> None:
 
 def _check_ways_back(model: IntegerModel, l: int) -> None:
     """Errors come back to layer l on simple ways (section 3.2)."""
+    layers, later = model.layers, range(l + 1, len(model.layers))
+    k: int | None = l
+    for _ in range(ADDS_LIMIT):
+        k = None if k is None else layers[k].add
+    if k is not None:
+        raise FieldError(f"layer {l} spike add", f"adds up more than {ADDS_LIMIT} layers")
     if not model.passes(l):
         return
-    layers, later = model.layers, range(l + 1, len(model.layers))
     for name, adders in (
         ("spike add", [m for m in later if layers[m].add == l]),
         ("current add", [m for m in later if layers[m].current == l]),
@@ -596,11 +601,6 @@ def _check_ways_back(model: IntegerModel, l: int) -> None:
         if layers[m].add == l and max(model.takers(l)) > m:
             last = max(model.takers(l))
             raise FieldError(f"layer {m} spike add", f"comes before layer {last} takes layer {l}")
-    k: int | None = l
-    for _ in range(ADDS_LIMIT):
-        k = None if k is None else layers[k].add
-    if k is not None:
-        raise FieldError(f"layer {l} spike add", f"adds up more than {ADDS_LIMIT} layers")
 
 
 def _check_encoder(model: IntegerModel, encoder: EncoderConfig) -> None:

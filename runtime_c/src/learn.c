@@ -5,61 +5,72 @@
 // weights before their update. A tile of outputs goes through up to four stages: its errors over time in the
 // error unit, those down into the layer below, its errors over time in the update unit, and the update of its
 // weights, row by row.
-#include "kernels/spikes.h"
-#include "net.h"
+#include "lesson.h"
 
-enum { IDLE, EXPAND_DOWN, DOWN, EXPAND_UPDATE, UPDATE };
+// How errors come from a later layer k, if it takes the lesson's outputs by its weights.
+static void find_takers(edge_lesson_t *s, const edge_layer_t *k, bool last) {
+    if (k->source != s->l + 1 || k->value_pool) return;
+    const uint8_t shift = (uint8_t)(s->y.down_shift + k->input_down);
+    if (last) {
+        s->from_above = true;
+        s->readout_shift = shift;
+    } else {
+        s->arrive = shift;
+    }
+}
 
-// A layer that is being learned.
-typedef struct lesson {
-    edge_net_t *n;
-    edge_layer_t y;
-    edge_seat_t seat;
-    edge_layer_t above;  // of a hidden layer
-    const uint8_t *above_weights;
-    edge_seat_t below_seat;  // of any layer but the first
-    edge_learning_t at;
-    edge_threshold_t threshold;
-    uint32_t history_bytes;
-    int32_t error_limit;   // E1
-    int32_t update_limit;  // E2
-} lesson_t;
-
-static void open_lesson(lesson_t *s, edge_net_t *n, uint32_t layer) {
+void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
+    const edge_model_t *m = &n->model;
     memset(s, 0, sizeof *s);
     s->n = n;
+    s->l = layer;
     s->at = edge_net_learning(n);
-    s->history_bytes = edge_history_bytes(&n->model);
+    s->history_bytes = edge_history_bytes(m);
+    s->y = edge_model_layer(m, layer);
     edge_walk_t walk = edge_net_walk(n);
-    for (uint32_t l = 0; l <= layer; l++) {
-        s->below_seat = s->seat;
-        s->y = edge_model_layer(&n->model, l);
-        s->seat = edge_walk_layer(&n->model, &s->y, &walk);
-    }
-    if (!s->y.last) {
-        s->above = edge_model_layer(&n->model, layer + 1);
-        const edge_seat_t seat = edge_walk_layer(&n->model, &s->above, &walk);
-        s->above_weights = edge_net_weights(n, &s->above, &seat);
+    for (uint32_t k = 0; k < m->layers; k++) {
+        const edge_layer_t y = edge_model_layer(m, k);
+        const edge_seat_t seat = edge_walk_layer(m, &y, &walk);
+        if (k + 1 == s->y.source) {
+            s->below = y;
+            s->below_seat = seat;
+        }
+        if (k == layer) s->seat = seat;
+        if (k > layer) find_takers(s, &y, y.last);
+        if (k > layer && y.last) {
+            s->above = y;
+            s->above_weights = edge_net_weights(n, &y, &seat);
+        }
     }
     s->threshold = edge_layer_threshold(&s->y);
     s->error_limit = edge_layer_error_limit(&s->y);
-    s->update_limit = 32767 / n->model.window;
+    s->update_limit = 32767 / m->window;
+    s->plain = true;
+#ifndef EDGE_NO_CONV
+    s->plain = !s->y.kernel && s->y.source == layer && !s->below.bytes && s->below.pool <= 1 &&
+               !edge_model_is(m, EDGE_ADDED, layer);
+    if (!s->plain) {
+        s->update_limit = edge_model_update_limit(m, layer);
+        s->in = edge_model_input_map(m, &s->y);
+        edge_maps_origins(s, s->y.source);
+    }
+#endif
 }
 
-// The first stage that a layer's tiles need, or IDLE.
-static uint8_t first_stage(const lesson_t *s) {
-    const bool down = !s->y.last && s->n->layer > s->n->model.lowest;
-    return down ? EXPAND_DOWN : s->y.learns ? EXPAND_UPDATE : IDLE;
+// Whether errors go down from the layer by its weights. The readout's are fetched by those who want them.
+static bool goes_down(const edge_lesson_t *s) {
+    if (s->y.last || !s->y.source) return false;
+#ifndef EDGE_NO_CONV
+    for (uint32_t k = 0; k < s->origins; k++) {
+        if (s->origin[k].passes) return true;
+    }
+#endif
+    return s->plain && s->below.passes;
 }
 
-static void *learning(const lesson_t *s, uint32_t offset) { return edge_area(s->n, EDGE_LEARNING, offset); }
-
-static int16_t *tile_of(const lesson_t *s) { return (int16_t *)edge_area(s->n, EDGE_MEMBRANES, 0); }
-
-// Outputs of the tile that exist.
-static uint32_t columns_of(const lesson_t *s) {
-    const uint32_t left = s->y.fan_out - s->n->base, tw = s->n->model.tile_width;
-    return left < tw ? left : tw;
+// The first stage that a layer's tiles need, or EDGE_IDLE.
+static uint8_t first_stage(const edge_lesson_t *s) {
+    return goes_down(s) ? EDGE_EXPAND_DOWN : s->y.learns ? EDGE_EXPAND_UPDATE : EDGE_IDLE;
 }
 
 // x / 2^n towards zero, n 0 .. 7.
@@ -76,8 +87,7 @@ static uint32_t spike_up_to(const uint8_t *history, uint32_t t) {
 
 /// Errors ///
 
-// Weights times errors of one row. |sum| <= fan_out Wmax E1 < 2^31, and so is every part of it.
-static int32_t dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32_t columns) {
+int32_t edge_lesson_dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32_t columns) {
     int32_t sum = 0;
     if (bits == 8) {
         for (uint32_t i = 0; i < columns; i++) sum += ((int32_t)(row[i] ^ 0x80u) - 128) * eps[i];
@@ -87,19 +97,36 @@ static int32_t dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32
     return sum;
 }
 
-// What section 3.2 leaves of a sum that came down.
-static int32_t arrived(const edge_layer_t *y, int32_t inter) {
-    return edge_sat32(edge_round32(inter, y->down_shift), 32767);
+int32_t edge_lesson_readout_term(const edge_lesson_t *s, uint32_t j, uint32_t t) {
+    const int16_t *eps = (const int16_t *)edge_lesson_area(s, s->at.errors);
+    if (edge_layer_spikes(&s->above)) eps += (size_t)(t - 1) * s->above.m4;
+    const size_t row = (size_t)j * s->above.m4 * (s->above.bits == 8 ? 1u : 2u);
+    const int32_t inter = edge_lesson_dot(s->above_weights + row, s->above.bits, eps, s->above.fan_out);
+    return edge_lesson_term(inter, s->readout_shift);
 }
 
-// Section 3.2 for neuron i of the layer below the readout, at step t (any for a linear readout).
-static int32_t from_readout(const lesson_t *s, uint32_t i, uint32_t t) {
-    const int16_t *eps = (const int16_t *)learning(s, s->at.errors);
-    if (edge_layer_spikes(&s->above)) eps += (size_t)(t - 1) * s->above.m4;
-    const size_t row = (size_t)i * s->above.m4 * (s->above.bits == 8 ? 1u : 2u);
-    edge_stats_t *counts = edge_net_counts(s->n, s->n->layer);
+// The same for neuron i.
+static int32_t from_readout(const edge_lesson_t *s, uint32_t i, uint32_t t) {
+    if (!s->from_above) return 0;
+    edge_stats_t *counts = edge_net_counts(s->n, s->l);
     if (counts && s->n->stage == first_stage(s)) edge_count(&counts->error_sops, s->above.fan_out);
-    return arrived(&s->y, dot(s->above_weights + row, s->above.bits, eps, s->above.fan_out));
+#ifndef EDGE_NO_CONV
+    if (s->y.pool > 1) {
+        const uint32_t j = edge_maps_output(s, i, t);
+        return j == UINT32_MAX ? 0 : edge_lesson_readout_term(s, j, t);
+    }
+#endif
+    return edge_lesson_readout_term(s, i, t);
+}
+
+// d of section 3.2 for the spike of neuron i at step t, `index` in the order of the layer's spikes.
+static int32_t error_of(const edge_lesson_t *s, uint32_t i, uint32_t t, uint32_t index) {
+    if (s->y.terms) {
+        const int32_t *terms = (const int32_t *)edge_lesson_area(s, s->seat.terms);
+        return edge_sat32(terms[index] + from_readout(s, i, t), 32767);
+    }
+    if (!s->y.sums) return from_readout(s, i, t);
+    return edge_lesson_term(((const int32_t *)edge_lesson_area(s, s->seat.sums))[index], s->arrive);
 }
 
 // The linear surrogate of section 3.3: what a gate G lets pass of ds.
@@ -112,7 +139,7 @@ static int32_t after_reset(const edge_layer_t *y, int32_t d, int32_t theta, int3
     return edge_sat(d - edge_round64((int64_t)theta * eps * y->reset_mult, y->reset_shift), 32767);
 }
 
-static int32_t in_update_unit(const lesson_t *s, int32_t e) {
+int32_t edge_lesson_update_unit(const edge_lesson_t *s, int32_t e) {
     const int32_t r = s->y.rate_shift + s->n->rate_decay;
     if (r < 0) return edge_sat((int64_t)e * ((int32_t)1 << -r), s->update_limit);
     return edge_sat32(edge_round32(e, r < 31 ? (uint32_t)r : 31), s->update_limit);
@@ -133,29 +160,32 @@ static uint32_t larger(uint32_t magnitude, int32_t x) {
     return other > magnitude ? other : magnitude;
 }
 
-// Errors of one spiking neuron over time, from its last spike to its first (sections 3.2 to 3.5).
-//
-// score_error: d of a spiking readout. cursor: uint32[T], the index of the neuron's spike at each step, moved
-// on; NULL where no capacity is stated. Returns the largest magnitude; the column was zero before.
-static uint32_t spike_errors(const lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor,
-                             bool update_unit, int16_t *column, uint32_t stride) {
+// Adds e to a column, back in time as edge_spread does.
+static void add_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved, int32_t limit) {
+    for (uint32_t d = 0; d < steps; d++, eps -= stride)
+        *eps = (int16_t)edge_sat32(*eps + (halved ? trunc_shift(e, d) : e), limit);
+}
+
+uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor,
+                            const edge_column_t *column) {
     const edge_layer_t *y = &s->y;
     const size_t row = (size_t)i * s->history_bytes;
-    const uint8_t *history = (const uint8_t *)learning(s, s->seat.history) + row;
+    const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->seat.history) + row;
     uint32_t t = spike_up_to(history, s->n->model.window);
     if (t == 0) return 0;
 
     const bool rectangular = y->surrogate == EDGE_GATE_RECTANGULAR, lif = y->neuron == EDGE_LIF;
-    const uint8_t *gates = (const uint8_t *)learning(s, s->seat.gate) + (rectangular ? row : 0);
-    const int32_t *sums = (const int32_t *)learning(s, s->seat.sums), limit = s->error_limit;
-    const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above));
+    const uint8_t *gates = (const uint8_t *)edge_lesson_area(s, s->seat.gate) + (rectangular ? row : 0);
+    const int32_t limit = s->error_limit;
+    const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above) && y->pool == 1);
+    const uint32_t channel = y->positions == 1 ? i : i % y->fan_out, stride = column->stride;
     int32_t d = y->last ? score_error : constant ? from_readout(s, i, t) : 0;
     int32_t e_later = 0, unit = 0;
     uint32_t t_later = 0, largest = 0;
     for (uint32_t before; t; t = before) {
         const uint32_t at = t - 1, index = cursor ? cursor[at]++ : 0;
         before = spike_up_to(history, at);
-        if (!constant) d = y->sums ? arrived(y, sums[index]) : from_readout(s, i, t);
+        if (!constant) d = error_of(s, i, t, index);
         int32_t e = 0;
         if (!rectangular || gates[at / 8] >> at % 8 & 1) {
             int32_t eps = e_later;
@@ -164,13 +194,18 @@ static uint32_t spike_errors(const lesson_t *s, uint32_t i, int32_t score_error,
                 eps = back <= 7 ? trunc_shift(e_later, back) : 0;
             }
             int32_t ds = d;
-            if (eps && y->reset_mult) ds = after_reset(y, d, edge_theta(&s->threshold, i, t - before), eps);
+            if (eps && y->reset_mult)
+                ds = after_reset(y, d, edge_theta(&s->threshold, channel, t - before), eps);
             e = edge_sat32(rectangular ? ds : through_gate(ds, gates[index]), limit);
         }
-        if (e != e_later) unit = update_unit ? in_update_unit(s, e) : e;
+        if (e != e_later) unit = column->update_unit ? edge_lesson_update_unit(s, e) : e;
         if (unit) {
             const uint32_t steps = lif && t - before > 8 ? 8 : t - before;
-            edge_spread(column + (size_t)at * stride, stride, unit, steps, lif);
+            int16_t *eps = column->eps + (size_t)at * stride;
+            if (column->adds)
+                add_spread(eps, stride, unit, steps, lif, limit);
+            else
+                edge_spread(eps, stride, unit, steps, lif);
             largest = larger(largest, unit);
         }
         e_later = e;
@@ -191,27 +226,29 @@ static int32_t score_error(const edge_softmax_t *p, const edge_objective_t *o, u
     return edge_sat((int64_t)missing * o->count_mult, 32767);
 }
 
-static uint32_t *cursor_of(const lesson_t *s, uint32_t which) {
-    return (uint32_t *)learning(s, s->at.cursors[which]);
-}
-
-static void start_cursor(const lesson_t *s, uint32_t which, const edge_seat_t *seat) {
-    memcpy(cursor_of(s, which), learning(s, seat->first), 4 * (size_t)s->n->model.window);
+// From the first position on.
+static void start_cursor(const edge_lesson_t *s, uint32_t which, const edge_layer_t *y,
+                         const edge_seat_t *seat) {
+    const uint32_t *first = (const uint32_t *)edge_lesson_area(s, seat->first);
+    uint32_t *cursor = edge_lesson_cursor(s, which);
+    for (uint32_t t = 0; t < s->n->model.window; t++) cursor[t] = first[(size_t)t * y->positions];
 }
 
 static void readout_errors(edge_net_t *n, uint32_t label) {
-    lesson_t s;
-    open_lesson(&s, n, n->model.layers - 1u);
+    edge_lesson_t s;
+    edge_lesson_open(&s, n, n->model.layers - 1u);
     const edge_objective_t o = edge_model_objective(&n->model);
     const edge_softmax_t p = edge_net_softmax(n);
-    int16_t *errors = (int16_t *)learning(&s, s.at.errors);
+    int16_t *errors = (int16_t *)edge_lesson_area(&s, s.at.errors);
     const bool spikes = edge_layer_spikes(&s.y);
     memset(errors, 0, 2 * (size_t)s.y.m4 * (spikes ? n->model.window : 1u));
-    if (s.y.capacity) start_cursor(&s, 0, &s.seat);
+    if (!s.y.passes) return;
+    if (s.y.capacity) start_cursor(&s, 0, &s.y, &s.seat);
     for (uint32_t c = 0; c < n->active; c++) {
         const int32_t e = score_error(&p, &o, c, label);
         if (spikes)
-            spike_errors(&s, c, e, s.y.capacity ? cursor_of(&s, 0) : NULL, false, errors + c, s.y.m4);
+            edge_lesson_neuron(&s, c, e, s.y.capacity ? edge_lesson_cursor(&s, 0) : NULL,
+                               &(edge_column_t){errors + c, s.y.m4, false, false});
         else
             errors[c] = (int16_t)edge_sat(e, s.error_limit);
     }
@@ -219,32 +256,30 @@ static void readout_errors(edge_net_t *n, uint32_t label) {
 
 /// The tile ///
 
-// Whether the tile is one row: the same error at every step, or the same input.
-static bool is_flat(const lesson_t *s) {
-    return !edge_layer_spikes(&s->y) || (s->n->layer == 0 && s->n->model.input_kind == EDGE_INPUT_STATIC);
-}
-
-static bool spike_inputs(const lesson_t *s) {
+static bool spike_inputs(const edge_lesson_t *s) {
     return s->n->layer > 0 || s->n->model.input_kind == EDGE_INPUT_SPIKES;
 }
 
 // Whether the fast kernel applies; it wants the tile packed.
-static bool is_packed(const lesson_t *s) { return spike_inputs(s) && s->y.bits == 8 && !s->y.carry; }
+static bool is_packed(const edge_lesson_t *s) {
+    return s->plain && spike_inputs(s) && s->y.bits == 8 && !s->y.carry;
+}
 
 // Output i of the readout, from the errors that readout_errors left. Returns the largest magnitude.
-static uint32_t spread_readout(const lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
-    const int16_t *errors = (const int16_t *)learning(s, s->at.errors) + i;
+static uint32_t spread_readout(const edge_lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
+    const int16_t *errors = (const int16_t *)edge_lesson_area(s, s->at.errors) + i;
     const bool is_static = s->n->layer == 0 && s->n->model.input_kind == EDGE_INPUT_STATIC;
     uint32_t largest = 0;
     if (!edge_layer_spikes(&s->y)) {
-        const int32_t e = in_update_unit(s, errors[0]);
+        const int32_t e = edge_lesson_update_unit(s, errors[0]);
         column[0] = (int16_t)(is_static ? e * s->n->model.window : e);
         return larger(0, column[0]);
     }
-    const uint8_t *history = (const uint8_t *)learning(s, s->seat.history) + (size_t)i * s->history_bytes;
+    const uint8_t *history =
+        (const uint8_t *)edge_lesson_area(s, s->seat.history) + (size_t)i * s->history_bytes;
     for (uint32_t t = spike_up_to(history, s->n->model.window); t;) {
         const uint32_t before = spike_up_to(history, t - 1);
-        const int32_t e = in_update_unit(s, errors[(size_t)(t - 1) * s->y.m4]);
+        const int32_t e = edge_lesson_update_unit(s, errors[(size_t)(t - 1) * s->y.m4]);
         if (e) spread(&s->y, e, t, before, column, stride);
         largest = larger(largest, e);
         t = before;
@@ -285,33 +320,35 @@ static void pack(int16_t *tile, size_t words) {
 }
 
 // A kernel makes multiples of this number of the tile's outputs, or none: 0.
-static uint32_t together(const lesson_t *s) {
+static uint32_t together(const edge_lesson_t *s) {
     const edge_layer_t *y = &s->y;
     const edge_kernels_t *kernels = edge_kernels();
-    const bool fits = kernels->errors && s->n->stage == EXPAND_UPDATE && is_packed(s) && !is_flat(s) &&
-                      y->neuron == EDGE_LIF && !y->last && !y->sums && !edge_layer_spikes(&s->above) &&
-                      s->above.bits == 8 && s->history_bytes <= 8 && s->n->model.window >= 8;
+    const bool fits = kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
+                      !edge_lesson_is_flat(s) && y->neuron == EDGE_LIF && !y->last && !y->sums &&
+                      s->from_above && y->positions == 1 && !edge_layer_spikes(&s->above) &&
+                      s->readout_shift < 32 && s->above.bits == 8 && s->history_bytes <= 8 &&
+                      s->n->model.window >= 8;
     return fits ? kernels->together : 0;
 }
 
-static void keep_largest(edge_net_t *n, uint32_t k, uint32_t largest) {
+void edge_lesson_keep_largest(edge_net_t *n, uint32_t k, uint32_t largest) {
     if (largest > n->largest) n->largest = (uint16_t)largest;
     ((uint8_t *)n->bounds)[k] = (uint8_t)(largest < 254 * 32 ? (largest + 31) / 32 : 255);
 }
 
 // Outputs from `at` of the tile, by a kernel.
-static void expand_together(const lesson_t *s, uint32_t outputs, uint32_t *cursor, int16_t *columns) {
+static void expand_together(const edge_lesson_t *s, uint32_t outputs, uint32_t *cursor, int16_t *columns) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = &s->y;
     const int32_t rate = y->rate_shift + n->rate_decay;
-    const edge_errors_t e = {.history = (const uint8_t *)learning(s, s->seat.history),
-                             .gates = (const uint8_t *)learning(s, s->seat.gate),
+    const edge_errors_t e = {.history = (const uint8_t *)edge_lesson_area(s, s->seat.history),
+                             .gates = (const uint8_t *)edge_lesson_area(s, s->seat.gate),
                              .cursor = y->surrogate == EDGE_GATE_RECTANGULAR ? NULL : cursor,
                              .threshold = &s->threshold,
                              .weights = s->above_weights,
-                             .scores = (const int16_t *)learning(s, s->at.errors),
+                             .scores = (const int16_t *)edge_lesson_area(s, s->at.errors),
                              .m4 = s->above.m4,
-                             .down_shift = y->down_shift,
+                             .down_shift = s->readout_shift,
                              .history_bytes = s->history_bytes,
                              .window = n->model.window,
                              .reset_mult = y->reset_mult,
@@ -322,34 +359,46 @@ static void expand_together(const lesson_t *s, uint32_t outputs, uint32_t *curso
                              .stride = n->model.tile_width};
     uint32_t largest[EDGE_MAX_TILE];
     uint64_t spiking = edge_kernels()->errors(&e, n->base + n->at, outputs, columns, largest);
-    for (uint32_t k = 0; k < outputs; k++) keep_largest(n, n->at + k, largest[k]);
+    for (uint32_t k = 0; k < outputs; k++) edge_lesson_keep_largest(n, n->at + k, largest[k]);
     edge_stats_t *counts = edge_net_counts(n, n->layer);
     if (!counts || first_stage(s) != n->stage) return;
     for (; spiking; spiking &= spiking - 1) edge_count(&counts->error_sops, s->above.fan_out);
 }
 
 // Outputs at .. of the tile, one or several at a time. Returns the budget used.
-static uint32_t expand(lesson_t *s, uint32_t budget) {
+static uint32_t expand(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
-    const uint32_t tw = n->model.tile_width, columns = columns_of(s), window = n->model.window;
-    const bool update_unit = n->stage == EXPAND_UPDATE;
+    const uint32_t tw = n->model.tile_width, columns = edge_lesson_columns(s), window = n->model.window;
+    const bool update_unit = n->stage == EDGE_EXPAND_UPDATE;
     const bool packed = update_unit && is_packed(s);
     const uint32_t many = together(s);
-    int16_t *tile = tile_of(s);
+    int16_t *tile = edge_lesson_tile(s);
     uint32_t *cursor = NULL;
     // A layer that is gone through twice keeps its place of the tile's start in cursor 0 until the second
     // time.
-    if (s->y.capacity && !s->y.last) cursor = cursor_of(s, !update_unit && s->y.learns ? 1 : 0);
-    uint32_t used = 0;
+    if (s->y.capacity && !s->y.last)
+        cursor = edge_lesson_cursor(s, s->plain && !update_unit && s->y.learns ? 1 : 0);
+    uint32_t used = 0, first = n->base;
+#ifndef EDGE_NO_CONV
+    if (edge_model_is(&n->model, EDGE_ADDED, s->l)) {
+        used = edge_maps_expand_added(s, update_unit);
+        if (update_unit && edge_lesson_is_flat(s)) flatten(tile, tw, window);
+        return used;
+    }
+    first += n->position * s->y.fan_out;
+    if (cursor && !s->plain) edge_maps_start(s, n->position, n->base + n->at, cursor);
+#endif
     if (n->at == 0) {
         n->largest = 0;
         memset(n->bounds, 0, sizeof n->bounds);
         if (!many || tw % many || columns < tw)
-            edge_clear(tile, 2 * (size_t)tw * (is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
-        if (cursor && cursor != cursor_of(s, 0)) memcpy(cursor, cursor_of(s, 0), 4 * (size_t)window);
+            edge_clear(tile,
+                       2 * (size_t)tw * (edge_lesson_is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
+        if (cursor && s->plain && cursor != edge_lesson_cursor(s, 0))
+            memcpy(cursor, edge_lesson_cursor(s, 0), 4 * (size_t)window);
     }
     do {
-        const uint32_t i = n->base + n->at;
+        const uint32_t i = first + n->at;
         int16_t *column = tile + place_of(n->at, packed);
         if (many && columns - n->at >= many) {
             const uint32_t these = (columns - n->at) / many * many;
@@ -358,42 +407,43 @@ static uint32_t expand(lesson_t *s, uint32_t budget) {
             n->at += these - 1;
             continue;
         }
-        const uint32_t largest = s->y.last ? spread_readout(s, i, column, tw)
-                                           : spike_errors(s, i, 0, cursor, update_unit, column, tw);
-        keep_largest(n, n->at, largest);
+        const edge_column_t to = {column, tw, update_unit, false};
+        const uint32_t largest =
+            s->y.last ? spread_readout(s, i, column, tw) : edge_lesson_neuron(s, i, 0, cursor, &to);
+        edge_lesson_keep_largest(n, n->at, largest);
         used += window + (s->y.sums ? 0 : s->above.m4);
     } while (++n->at < columns && used < budget);
     if (n->at == columns && update_unit && n->largest) {
-        if (edge_layer_spikes(&s->y) && is_flat(s)) flatten(tile, tw, window);
+        if (edge_layer_spikes(&s->y) && edge_lesson_is_flat(s)) flatten(tile, tw, window);
         if (packed && !many && !edge_kernels()->lanes)
-            pack(tile, (size_t)tw / 2 * (is_flat(s) ? 1u : window));
+            pack(tile, (size_t)tw / 2 * (edge_lesson_is_flat(s) ? 1u : window));
     }
     return used;
 }
 
 // Section 3.2: the tile's errors into the error sums of the layer below, one of its neurons at a time.
 // Returns the budget used.
-static uint32_t bring_down(lesson_t *s, uint32_t budget) {
+static uint32_t bring_down(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
-    const uint32_t tw = n->model.tile_width, columns = columns_of(s), width = s->y.bits == 8 ? 1 : 2;
-    const int16_t *tile = tile_of(s);
-    int32_t *sums = (int32_t *)learning(s, s->below_seat.sums);
-    uint32_t *cursor = cursor_of(s, 1);
+    const uint32_t tw = n->model.tile_width, columns = edge_lesson_columns(s), width = s->y.bits == 8 ? 1 : 2;
+    const int16_t *tile = edge_lesson_tile(s);
+    int32_t *sums = (int32_t *)edge_lesson_area(s, s->below_seat.sums);
+    uint32_t *cursor = edge_lesson_cursor(s, 1);
     const uint8_t *weights = edge_net_weights(n, &s->y, &s->seat) + (size_t)width * n->base;
     uint32_t used = 0, spikes = 0;
-    if (n->at == 0) start_cursor(s, 1, &s->below_seat);
+    if (n->at == 0) start_cursor(s, 1, &s->below, &s->below_seat);
     do {
         const uint8_t *history =
-            (const uint8_t *)learning(s, s->below_seat.history) + (size_t)n->at * s->history_bytes;
+            (const uint8_t *)edge_lesson_area(s, s->below_seat.history) + (size_t)n->at * s->history_bytes;
         const uint8_t *row = weights + (size_t)width * n->at * s->y.m4;
         for (uint32_t t = spike_up_to(history, n->model.window); t; t = spike_up_to(history, t - 1)) {
-            sums[cursor[t - 1]++] += dot(row, s->y.bits, tile + (size_t)(t - 1) * tw, columns);
+            sums[cursor[t - 1]++] += edge_lesson_dot(row, s->y.bits, tile + (size_t)(t - 1) * tw, columns);
             used += tw;
             spikes++;
         }
         used += tw;
     } while (++n->at < s->y.fan_in && used < budget);
-    edge_stats_t *counts = edge_net_counts(n, n->layer - 1u);
+    edge_stats_t *counts = edge_net_counts(n, s->y.source - 1u);
     if (counts) edge_count(&counts->error_sops, spikes * columns);
     return used;
 }
@@ -401,28 +451,29 @@ static uint32_t bring_down(lesson_t *s, uint32_t budget) {
 /// The update ///
 
 // The sums S of input j over a tile that is not packed (section 3.5). Returns how many eps rows went in.
-static uint32_t weight_sums(const lesson_t *s, uint32_t j, const int16_t *tile, uint32_t columns,
+static uint32_t weight_sums(const edge_lesson_t *s, uint32_t j, const int16_t *tile, uint32_t columns,
                             int32_t *sums) {
     const uint32_t tw = s->n->model.tile_width, window = s->n->model.window;
     uint32_t added = 0;
     memset(sums, 0, 4 * (size_t)columns);
     if (spike_inputs(s)) {
-        const void *start = s->n->layer ? learning(s, s->below_seat.history) : learning(s, s->at.inputs);
+        const void *start =
+            s->n->layer ? edge_lesson_area(s, s->below_seat.history) : edge_lesson_area(s, s->at.inputs);
         const uint8_t *history = (const uint8_t *)start + (size_t)j * s->history_bytes;
         for (uint32_t b = 0; b < s->history_bytes; b++) {
             for (uint32_t bits = history[b]; bits; bits &= bits - 1, added++) {
-                if (is_flat(s)) continue;
+                if (edge_lesson_is_flat(s)) continue;
                 const int16_t *eps = tile + (size_t)(8 * b + edge_lowest_bit(bits)) * tw;
                 for (uint32_t i = 0; i < columns; i++) sums[i] += eps[i];
             }
         }
-        if (!is_flat(s)) return added;
+        if (!edge_lesson_is_flat(s)) return added;
         for (uint32_t i = 0; i < columns; i++) sums[i] = (int32_t)added * tile[i];
         return added != 0;
     }
 
-    const int8_t *values = (const int8_t *)learning(s, s->at.inputs);
-    if (is_flat(s)) {
+    const int8_t *values = (const int8_t *)edge_lesson_area(s, s->at.inputs);
+    if (edge_lesson_is_flat(s)) {
         int32_t x = 0;
         if (s->n->model.input_kind == EDGE_INPUT_STATIC)
             x = values[j];
@@ -439,7 +490,6 @@ static uint32_t weight_sums(const lesson_t *s, uint32_t j, const int16_t *tile, 
             added++;
         }
     }
-    for (uint32_t i = 0; i < columns; i++) sums[i] = edge_sat(edge_round32(sums[i], s->y.input_shift), 32767);
     return added;
 }
 
@@ -458,9 +508,9 @@ static uint32_t move_row(const edge_layer_t *y, uint8_t *w, uint8_t *carry, cons
 }
 
 // Rows at .. of the tile. Returns the budget used.
-static uint32_t update(lesson_t *s, uint32_t budget) {
+static uint32_t update(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
-    const uint32_t tw = n->model.tile_width, columns = columns_of(s), groups = (columns + 3) / 4;
+    const uint32_t tw = n->model.tile_width, columns = edge_lesson_columns(s), groups = (columns + 3) / 4;
     const uint32_t k0 = edge_hash(edge_model_objective(&n->model).seed + 0x9E3779B9u * (n->update + 1));
     const uint32_t k1 = edge_hash(k0 ^ (0x85EBCA6Bu * (n->layer + 1u)));
     uint32_t column_keys[EDGE_MAX_TILE / 4] = {0};
@@ -473,9 +523,10 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
     uint8_t *carry = s->y.carry ? n->weights + s->seat.carry + n->base : NULL;
     edge_moves_t moves = {0, 0};
     if (is_packed(s)) {
-        const void *history = n->layer ? learning(s, s->below_seat.history) : learning(s, s->at.inputs);
+        const void *history =
+            n->layer ? edge_lesson_area(s, s->below_seat.history) : edge_lesson_area(s, s->at.inputs);
         const edge_tile_t tile = {(const uint32_t *)edge_area(n, EDGE_MEMBRANES, 0),
-                                  is_flat(s),
+                                  edge_lesson_is_flat(s),
                                   groups,
                                   tw / 2,
                                   (const uint8_t *)history,
@@ -487,10 +538,19 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
     } else {
         int32_t sums[EDGE_MAX_TILE];
         for (uint32_t j = from; j < to; j++) {
-            const uint32_t added = weight_sums(s, j, tile_of(s), columns, sums);
+#ifndef EDGE_NO_CONV
+            const uint32_t added =
+                s->plain ? weight_sums(s, j, edge_lesson_tile(s), columns, sums) : edge_maps_row(s, j, sums);
+#else
+            const uint32_t added = weight_sums(s, j, edge_lesson_tile(s), columns, sums);
+#endif
             if (!added) continue;
+            if (s->y.input_shift || !s->plain) {
+                for (uint32_t i = 0; i < columns; i++)
+                    sums[i] = edge_sat32(edge_round32(sums[i], s->y.input_shift), 32767);
+            }
             const size_t row = (size_t)j * s->y.m4;
-            moves.spikes += added;
+            if (!s->y.kernel) moves.spikes += added;
             moves.moved += move_row(&s->y, w + width * row, carry ? carry + row : NULL, sums, columns,
                                     edge_hash(k1 + 2 * j) | 1, column_keys);
         }
@@ -507,56 +567,107 @@ static uint32_t update(lesson_t *s, uint32_t budget) {
 /// Slices ///
 
 static void finish(edge_net_t *n) {
-    n->stage = IDLE;
+    n->stage = EDGE_IDLE;
     n->over = 1;
     n->update++;
 }
 
-static void enter_layer(edge_net_t *n, uint32_t layer) {
-    n->layer = (uint8_t)layer;
-    n->base = 0;
-    n->at = 0;
-    lesson_t s;
-    open_lesson(&s, n, layer);
-    n->stage = first_stage(&s);
-    if (n->stage == IDLE) {  // a readout that does not learn
-        finish(n);
+// Spikes of the window in a layer with a capacity.
+static uint32_t spikes_of(const edge_lesson_t *s, const edge_layer_t *y, const edge_seat_t *seat) {
+    const uint32_t *first = (const uint32_t *)edge_lesson_area(s, seat->first);
+    return first[(size_t)s->n->model.window * y->positions];
+}
+
+// Goes on with layer `layer`, or with the next one that has something to do.
+static void enter_layer(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
+    for (;;) {
+        n->layer = (uint8_t)layer;
+        n->base = n->position = n->at = 0;
+        edge_lesson_open(s, n, layer);
+#ifndef EDGE_NO_CONV
+        if (s->y.passes) edge_maps_pass_on(s);
+#endif
+        n->stage = s->y.passes ? first_stage(s) : EDGE_IDLE;
+        if (n->stage != EDGE_IDLE) break;
+        if (s->y.last) {  // a readout that does not learn
+            finish(n);
+            return;
+        }
+        layer = layer > n->model.lowest ? layer - 1 : n->model.layers - 1u;
+    }
+    if (s->y.last) return;
+    if (s->y.capacity && s->plain) start_cursor(s, 0, &s->y, &s->seat);
+    if (!goes_down(s)) return;
+    if (s->plain) {
+        memset(edge_lesson_area(s, s->below_seat.sums), 0,
+               4 * (size_t)spikes_of(s, &s->below, &s->below_seat));
         return;
     }
-    if (s.y.last) return;
-    if (s.y.capacity) start_cursor(&s, 0, &s.seat);
-    if (layer > n->model.lowest) {
-        const uint32_t *first = (const uint32_t *)learning(&s, s.below_seat.first);
-        memset(learning(&s, s.below_seat.sums), 0, 4 * (size_t)first[n->model.window]);
+#ifndef EDGE_NO_CONV
+    for (uint32_t k = 0; k < s->origins; k++) {
+        const edge_origin_t *o = &s->origin[k];
+        const uint32_t *first = (const uint32_t *)edge_lesson_area(s, o->first);
+        if (o->passes)
+            memset(edge_lesson_area(s, o->sums), 0,
+                   4 * (size_t)first[(size_t)n->model.window * o->positions]);
     }
+#endif
 }
 
-static void next_layer(edge_net_t *n) {
-    if (n->layer + 1u == n->model.layers)
-        finish(n);
-    else if (n->layer > n->model.lowest)
-        enter_layer(n, n->layer - 1u);
-    else
-        enter_layer(n, n->model.layers - 1u);
-}
-
-// Goes on to the next stage, tile or layer when the present stage has come to its end.
-static void advance(const lesson_t *s) {
+static void next_layer(edge_lesson_t *s) {
     edge_net_t *n = s->n;
-    const bool rows = n->stage == DOWN || n->stage == UPDATE;
-    if (n->at < (rows ? s->y.fan_in : columns_of(s))) return;
+#ifndef EDGE_NO_CONV
+    if (goes_down(s)) edge_maps_add_terms(s);
+#endif
+    if (s->y.last)
+        finish(n);
+    else
+        enter_layer(s, n, n->layer > n->model.lowest ? n->layer - 1u : n->model.layers - 1u);
+}
+
+// How far `at` goes in the present stage.
+static uint32_t end_of_stage(const edge_lesson_t *s) {
+    const uint8_t stage = s->n->stage;
+    if (stage == EDGE_UPDATE) return s->y.fan_in;
+    if (stage == EDGE_EXPAND_DOWN || stage == EDGE_EXPAND_UPDATE) return edge_lesson_columns(s);
+#ifndef EDGE_NO_CONV
+    if (!s->plain) return edge_maps_places(s);
+#endif
+    return s->y.fan_in;
+}
+
+// Goes on to the next stage, position, tile or layer when the present stage has come to its end.
+static void advance(edge_lesson_t *s) {
+    edge_net_t *n = s->n;
+    if (n->at < end_of_stage(s)) return;
     n->at = 0;
-    if (n->stage == EXPAND_DOWN && n->largest) {
-        n->stage = DOWN;
-    } else if (n->stage <= DOWN && s->y.learns) {
-        n->stage = EXPAND_UPDATE;
-    } else if (n->stage == EXPAND_UPDATE && n->largest) {
-        n->stage = UPDATE;
+    if (n->stage == EDGE_EXPAND_DOWN && n->largest) {
+        n->stage = EDGE_DOWN;
+    } else if (n->stage <= EDGE_DOWN && s->y.learns) {
+        n->stage = EDGE_EXPAND_UPDATE;
+    } else if (n->stage == EDGE_EXPAND_UPDATE && n->largest) {
+        n->stage = s->y.kernel ? EDGE_SUM : EDGE_UPDATE;
+    } else if (n->stage != EDGE_UPDATE && ++n->position < s->y.positions) {
+        n->stage = first_stage(s);
+    } else if (n->stage != EDGE_UPDATE && n->summed) {
+        n->stage = EDGE_UPDATE;
     } else {
         n->base += n->model.tile_width;
+        n->position = 0;
+        n->summed = 0;
         n->stage = first_stage(s);
-        if (n->base >= s->y.fan_out) next_layer(n);
+        if (n->base >= s->y.fan_out) next_layer(s);
     }
+}
+
+static uint32_t run_stage(edge_lesson_t *s, uint32_t budget) {
+    const uint8_t stage = s->n->stage;
+    if (stage == EDGE_UPDATE) return update(s, budget);
+#ifndef EDGE_NO_CONV
+    if (stage == EDGE_SUM) return edge_maps_sum(s, budget);
+    if (stage == EDGE_DOWN && !s->plain) return edge_maps_bring_down(s, budget);
+#endif
+    return stage == EDGE_DOWN ? bring_down(s, budget) : expand(s, budget);
 }
 
 int edge_net_learn_begin(edge_net_t *n, int32_t label) {
@@ -565,25 +676,32 @@ int edge_net_learn_begin(edge_net_t *n, int32_t label) {
     if (label < 0 || label >= n->active) return EDGE_ERR_LABEL;
     if (edge_net_steps(n) != n->model.window) return EDGE_ERR_WINDOW;
     if (n->full) return EDGE_ERR_CAPACITY;
-    n->layer = (uint8_t)(n->model.layers - 1);
+    const uint32_t last = n->model.layers - 1u;
+    n->layer = (uint8_t)last;
+    n->summed = 0;
     readout_errors(n, (uint32_t)label);
-    const uint32_t top = n->model.layers - 2u;  // the highest hidden layer
-    enter_layer(n, n->layer > n->model.lowest ? top : n->layer);
+    edge_lesson_t s;
+#ifndef EDGE_NO_CONV
+    for (uint32_t l = n->model.lowest; l < last; l++) {
+        if (!edge_model_is(&n->model, EDGE_TERMS, l)) continue;
+        edge_lesson_open(&s, n, l);
+        memset(edge_lesson_area(&s, s.seat.terms), 0, 4 * (size_t)spikes_of(&s, &s.y, &s.seat));
+    }
+#endif
+    enter_layer(&s, n, last > n->model.lowest ? last - 1 : last);  // the highest hidden layer first
     return 0;
 }
 
 int edge_net_learn_run(edge_net_t *n, uint32_t budget) {
     if (!n->stage) return EDGE_ERR_ARGUMENT;
     uint32_t used = 0;
-    lesson_t s;
+    edge_lesson_t s;
     do {
-        open_lesson(&s, n, n->layer);
+        edge_lesson_open(&s, n, n->layer);
         const uint32_t layer = n->layer;
         do {
             const uint32_t left = budget > used ? budget - used : 0;
-            used += n->stage == DOWN     ? bring_down(&s, left)
-                    : n->stage == UPDATE ? update(&s, left)
-                                         : expand(&s, left);
+            used += run_stage(&s, left);
             advance(&s);
         } while (n->stage && n->layer == layer && used < budget);
     } while (n->stage && used < budget);

@@ -242,7 +242,10 @@ static bool takes_outputs(const edge_model_t *m, uint32_t l, uint32_t from) {
 
 // Errors come back on simple ways (docs/arithmetic.md 3.2). A layer that takes values or is currents only has none.
 static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
-    edge_layer_t y = edge_model_layer(m, l);
+    const edge_layer_t y = edge_model_layer(m, l);
+    uint32_t added = 1;
+    for (edge_layer_t z = y; z.add; added++) z = edge_model_layer(m, z.add - 1u);
+    if (added > ADDS_LIMIT) return false;
     if (!y.passes) return true;
     if (y.value_pool || y.neuron == EDGE_CURRENTS) return false;
     uint32_t adders = 0, currents = 0, adder = m->layers;
@@ -253,9 +256,7 @@ static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
         adders += z.add == l + 1;
         currents += z.current == l + 1;
     }
-    uint32_t added = 1;
-    for (; y.add; added++) y = edge_model_layer(m, y.add - 1u);
-    return adders <= 1 && currents <= 1 && added <= ADDS_LIMIT;
+    return adders <= 1 && currents <= 1;
 }
 #endif
 

@@ -34,10 +34,6 @@ int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *are
     if (!m || !m->image || !arena || (mode != EDGE_INFER && mode != EDGE_LEARN)) return EDGE_ERR_ARGUMENT;
     if ((uintptr_t)arena % 8 || (uintptr_t)weights % 8) return EDGE_ERR_ALIGN;
     if (mode == EDGE_LEARN && m->lowest == m->layers) return EDGE_ERR_MODE;
-    for (uint32_t l = 0; l < m->layers && mode == EDGE_LEARN; l++) {  // chains of dense layers learn
-        const edge_layer_t y = edge_model_layer(m, l);
-        if (y.kernel || y.add || y.current || y.kept || y.source != l) return EDGE_ERR_MODE;
-    }
     if (mode == EDGE_LEARN && !weights) return EDGE_ERR_ARGUMENT;
     if (size < edge_model_arena_size(m, mode)) return EDGE_ERR_MEMORY;
 

@@ -113,6 +113,7 @@ typedef struct edge_net {
     uint8_t full;   // a layer fired more than its spike capacity
     uint8_t stage;  // of learning; 0: not learning
     uint8_t layer;  // that is being learned
+    uint8_t summed;  // a convolution's sums are not all 0
 } edge_net_t;
 
 // Prepares a net and, in EDGE_LEARN, copies the image's weights into RAM. The model is copied too.
