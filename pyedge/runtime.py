@@ -256,7 +256,7 @@ class Net:
         return int(lib.edge_net_classes(self.c))
 
     def add_class(self) -> int:
-        """Makes the next spare row of the readout a class. Returns its index. Raises EdgeError if none is left."""
+        """Makes the next spare row of the readout a class. Returns its index; EdgeError if none is left."""
         return check(lib.edge_net_add_class(self.c))
 
     # What learning changed

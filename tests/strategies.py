@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pyedge.encode import KINDS, MODES, EncoderConfig
+from pyedge.errors import FieldError
 from pyedge.quant.model import (
     InputKind,
     IntegerLayer,
@@ -21,6 +22,7 @@ from pyedge.quant.model import (
     NeuronKind,
     Pooling,
     Surrogate,
+    currents_taken,
     largest_inputs,
     needs_capacity,
     source,
@@ -397,6 +399,166 @@ def _learning(
             )
         )
     return found
+
+
+@st.composite
+def tangles(
+    draw: st.DrawFn, learning: bool | None = None, longest: int = 12, depth: int = 5, side: int = 9
+) -> IntegerModel:
+    """A random network whose layers take, add and pool whatever fits: stranger ones than `graphs`.
+
+    learning : True, at least one layer learns; False, none; None, either.
+    """
+    rng = np.random.default_rng(draw(SEEDS))
+    window = draw(st.integers(1, longest))
+    kind = draw(st.sampled_from(tuple(InputKind)))
+    given = Map(draw(st.integers(1, side)), draw(st.integers(1, side)), draw(st.integers(1, 5)))
+    made: list[IntegerLayer] = []
+    for _ in range(draw(st.integers(1, depth))):
+        made.append(_tangled(draw, rng, made, given, window, kind, last=False))
+    made.append(_tangled(draw, rng, made, given, window, kind, last=True))
+    taken = currents_taken(made)
+    for l, layer in enumerate(made):
+        if layer.neuron == NeuronKind.CURRENTS and l not in taken:
+            made[l] = replace(layer, neuron=NeuronKind.IF, surrogate=Surrogate.RECTANGULAR, gate_width=9)
+    spare = draw(st.integers(0, min(3, made[-1].fan_out - 2)))
+    linear = not made[-1].spiking
+    spike_count = not linear and draw(st.booleans())
+    learns = [learning is not False and draw(st.integers(0, 2)) > 0 for _ in made]
+    if learning:
+        learns[-1] = True
+    while True:
+        chosen = [
+            replace(layer, learns=on, carry=on and layer.carry)
+            for layer, on in zip(made, learns, strict=True)
+        ]
+        chosen = [_with_room(chosen, l, window, draw) for l in range(len(chosen))]
+        try:
+            return IntegerModel(
+                window=window,
+                input_kind=kind,
+                layers=tuple(chosen),
+                loss=Loss.SPIKE_COUNT if spike_count else Loss.CROSS_ENTROPY,
+                score_mult=draw(st.integers(1, 65535)),
+                score_shift=draw(st.integers(6, 12) if not linear else st.integers(14, 24)),
+                seed=draw(SEEDS),
+                desired=draw(st.integers(0, window)),
+                others=draw(st.integers(0, 3)),
+                count_mult=draw(st.integers(1, 65535)) if spike_count else 0,
+                spare=spare,
+            )
+        except FieldError:  # errors that have no simple way back: let fewer layers learn
+            if not any(learns):
+                raise
+            learns[learns.index(True)] = False
+
+
+def _tangled(
+    draw: st.DrawFn,
+    rng: np.random.Generator,
+    made: list[IntegerLayer],
+    inputs: Map,
+    window: int,
+    kind: InputKind,
+    last: bool,
+) -> IntegerLayer:
+    """Another layer on top of those made, of any kind that fits."""
+    l = len(made)
+    below = l - 1
+    if l and draw(st.integers(0, 2)) == 0:
+        below = draw(st.integers(0, l - 1))
+    value_pool = 0
+    before = inputs if l == 0 else made[below].outputs
+    if l and (not made[below].spiking or draw(st.integers(0, 5)) == 0):
+        whole = made[below].map
+        value_pool = draw(st.integers(1, min(3, whole.height, whole.width)))
+        before = Map(whole.height // value_pool, whole.width // value_pool, whole.channels)
+    fields: dict[str, Any] = {"source": None if below == l - 1 else below, "value_pool": value_pool}
+    if value_pool:
+        fields["value_shift"] = draw(st.integers(0, 8))
+    conv = not last and draw(st.integers(0, 3)) > 0
+    fan_in, fan_out = before.size, draw(st.integers(2, 12) if last else sizes(33))
+    if conv:
+        side = min(before.height, before.width)
+        kernel = draw(st.integers(1, min(5, side + 4)))
+        low = max(0, -(-(kernel - side) // 2))
+        same = draw(st.booleans()) and kernel % 2 == 1
+        padding = kernel // 2 if same else draw(st.integers(low, max(low, kernel - 1)))
+        stride = 1 if same else draw(st.integers(1, 3))
+        if kernel > side + 2 * padding or padding >= kernel:
+            kernel, padding, stride = 1, 0, 1
+        fan_in = kernel * kernel * before.channels
+        if draw(st.booleans()):
+            fan_out = before.channels
+        fields |= {
+            "height": before.height,
+            "width": before.width,
+            "kernel": kernel,
+            "stride": stride,
+            "padding": padding,
+        }
+    elif draw(st.booleans()) and l and not last:
+        fan_out = made[below].fan_out
+    choices = (
+        [NeuronKind.LINEAR, NeuronKind.LIF, NeuronKind.IF]
+        if last
+        else [NeuronKind.LIF, NeuronKind.LIF, NeuronKind.IF]
+    )
+    if l and not last and conv:
+        choices.append(NeuronKind.CURRENTS)
+    neuron = draw(st.sampled_from(choices))
+    largest = _largest_outputs(made)
+    x_max = 128 if value_pool or (l == 0 and kind != InputKind.SPIKES) else largest[below] if l else 1
+    plain = NeuronKind.LINEAR if neuron == NeuronKind.CURRENTS else neuron
+    layer = _layer(draw, rng, fan_in, fan_out, plain, window, True, True, last, x_max == 128)
+    layer = replace(layer, neuron=neuron, **fields)
+    layer = replace(
+        layer,
+        input_shift=draw(st.integers(0, 8)) if conv or x_max > 1 else 0,
+        input_down=draw(st.integers(0, 2)),
+    )
+    if last:
+        return layer
+    found = [k for k in range(l) if made[k].map == layer.map]
+    if found and draw(st.integers(0, 2)) > 0:
+        k = draw(st.sampled_from(found))
+        layer = replace(
+            layer, current=k, current_shift=draw(st.integers(-2, 4)), current_down=draw(st.integers(-2, 4))
+        )
+    if neuron == NeuronKind.CURRENTS:
+        return layer
+    found = [k for k in range(l) if made[k].spiking and made[k].outputs == layer.map and largest[k] < 255]
+    most = 1
+    if found and draw(st.integers(0, 3)) > 0:
+        k = draw(st.sampled_from(found))
+        most += largest[k]
+        layer = replace(layer, add=k, add_down=draw(st.integers(-2, 3)))
+    room = min(3, layer.map.height, layer.map.width)
+    if room > 1 and draw(st.booleans()):
+        z = draw(st.integers(2, room))
+        if most * z * z <= 255 and (most > 1 or draw(st.booleans())):
+            layer = replace(layer, pooling=Pooling.SUM, pool_size=z)
+        elif most == 1:
+            layer = replace(layer, pooling=Pooling.MAX, pool_size=z)
+    return layer
+
+
+def _largest_outputs(layers: list[IntegerLayer]) -> list[int]:
+    """The largest output of every layer."""
+    found: list[int] = []
+    for layer in layers:
+        most = 1 if layer.add is None else 1 + found[layer.add]
+        found.append(most * layer.pool_size**2 if layer.pooling == Pooling.SUM else most)
+    return found
+
+
+def _with_room(layers: list[IntegerLayer], l: int, window: int, draw: st.DrawFn) -> IntegerLayer:
+    """A capacity where one is needed: mostly room for every spike, sometimes for few."""
+    layer = layers[l]
+    if not needs_capacity(layers, l):
+        return replace(layer, capacity=0)
+    room = layer.neurons * window
+    return replace(layer, capacity=room if draw(st.integers(0, 7)) else draw(st.integers(1, room)))
 
 
 @st.composite

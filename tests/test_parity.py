@@ -1,6 +1,10 @@
-"""The C runtime computes the bits of the integer reference, inferring and learning (about 60 s)."""
+"""The C runtime computes the bits of the integer reference, inferring and learning (about 120 s).
 
-from collections.abc import Iterator
+PYEDGE_PARITY=2000 pytest tests/test_parity.py -k graphs draws that many random graphs of each sort, not 120.
+"""
+
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -8,14 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import lessons, models, saturated_model, windows
+from strategies import graphs, lessons, models, saturated_model, tangles, windows
 
-from pyedge.errors import CapacityError
+from pyedge.errors import CapacityError, LabelError, ModeError
 from pyedge.plan import plan
 from pyedge.quant import reference
-from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind, Surrogate
-from pyedge.runtime import Model, Net
+from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind, Pooling, Surrogate
+from pyedge.runtime import ERRORS, Model, Net
 
+GRAPHS = int(os.environ.get("PYEDGE_PARITY", "120"))
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -140,6 +145,104 @@ def test_inference_and_learning(tally: Tally) -> None:
     compare()
     assert tally.windows >= 1000
     assert tally.moved_share > 0.01
+
+
+@pytest.mark.parametrize("drawn", [graphs, tangles])
+def test_random_graphs(tally: Tally, drawn: Callable[[], st.SearchStrategy[IntegerModel]]) -> None:
+    """Convolutions, pools, counts, adds, values and spare rows in any order; also their memory plan."""
+
+    @settings(max_examples=GRAPHS, suppress_health_check=SLOW)
+    @given(st.data())
+    def compare(data: st.DataObject) -> None:
+        model = data.draw(drawn())
+        net, state, planned = net_of(model), reference.fresh(model), plan(model)
+        assert net.model.arena_size() == planned.inference
+        assert net.model.arena_size("learn") == planned.learning
+        assert net.model.weights_size == planned.learned_weights
+        for window, label in data.draw(lessons(model, most=3)):
+            if model.lowest_learning is None:
+                compare_window(model, net, state, window, tally)
+                continue
+            if state.classes < model.layers[-1].fan_out and data.draw(st.booleans()):
+                assert net.add_class() == state.classes
+                state = reference.activate(model, state)
+                label = data.draw(st.sampled_from([label, state.classes - 1]))
+            state = compare_update(model, net, state, window, label, tally, data.draw(BUDGETS))
+
+    compare()
+    assert tally.windows >= GRAPHS
+    assert tally.moved_share > 0.01
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("neuron", [NeuronKind.LIF, NeuronKind.IF])
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_bounds_of_convolutions(tally: Tally, bits: int, neuron: NeuronKind, pooling: Pooling) -> None:
+    """Fan-in 1024 and counts, everything firing, every weight at an end of its range."""
+    model = saturated_convolutions(bits, neuron, pooling)
+    net, state = net_of(model), reference.fresh(model)
+    everything = np.ones((model.window, model.inputs), np.int64)
+    for label in range(2):
+        state = compare_update(model, net, state, everything, label, tally)
+    assert tally.moved > 0
+
+
+def saturated_convolutions(bits: int, neuron: NeuronKind, pooling: Pooling) -> IntegerModel:
+    """A convolution over 64 channels, a pooling, another convolution over what that gives, and a readout."""
+    dense = saturated_model(64 * 16, 33, 5, 9, bits, neuron)
+    hidden, readout = dense.layers
+    low, high = hidden.weight_limits
+    size = 0 if pooling == Pooling.NONE else 2
+    side = 5 // max(size, 1)
+    room = 33 * 25 * 9
+    first = replace(
+        hidden,
+        height=6,
+        width=6,
+        kernel=4,
+        stride=1,
+        padding=1,
+        input_shift=3,
+        pooling=pooling,
+        pool_size=size,
+        capacity=room,
+    )
+    sign = np.where(np.arange(12) % 3, high, low)
+    second = replace(
+        hidden,
+        weights=np.broadcast_to(sign, (33 * 4, 12)),
+        **{name: getattr(hidden, name)[:1] * np.ones(12, int) for name in ("bias", "theta0", "alpha")},
+        height=side,
+        width=side,
+        kernel=2,
+        stride=1,
+        padding=1,
+        input_shift=2,
+    )
+    outputs = 12 * (side + 1) ** 2
+    last = replace(readout, weights=np.where(np.arange(outputs)[:, None] % 2, high, low) * np.ones((1, 5)))
+    return replace(dense, layers=(first, second, last))
+
+
+def test_a_spare_row_becomes_a_class_once(tally: Tally) -> None:
+    """Its label is refused before, and it is part of the saved state."""
+    model = replace(dense(16, 20, 5), spare=2)
+    net, state = net_of(model), reference.fresh(model)
+    window = np.ones((model.window, model.inputs), np.int64)
+    net.run_window(window)
+    with pytest.raises(LabelError):
+        net.learn_begin(3)
+    assert (net.classes, net.add_class(), net.classes, net.add_class()) == (3, 3, 4, 4)
+    with pytest.raises(ERRORS[-22]):
+        net.add_class()
+    state = reference.activate(model, reference.activate(model, state))
+    for label in (3, 4, 0):
+        state = compare_update(model, net, state, window, label, tally)
+    again = net_of(model)
+    again.load(net.save())
+    assert again.classes == 5 and again.save() == net.save()
+    with pytest.raises(ModeError):
+        Net(Model.open(model)).add_class()
 
 
 def test_up_to_fifty_updates(tally: Tally) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from strategies import SEEDS, models, windows
+from strategies import SEEDS, graphs, models, tangles, windows
 
 from pyedge import errors, image, runtime
 from pyedge._edge import ffi, lib
@@ -121,11 +121,12 @@ def test_a_newer_image_is_told_from_a_broken_one() -> None:
         Model(bytes(newer))
 
 
-@settings(max_examples=150, suppress_health_check=SLOW, phases=[Phase.generate])
+@settings(max_examples=300, suppress_health_check=SLOW, phases=[Phase.generate])
 @given(st.data())
 def test_a_resealed_image_opens_in_c_exactly_if_it_does_in_python(data: st.DataObject) -> None:
     """Damaged in any bytes but with a fresh checksum: C and Python have the same opinion; what opens runs."""
-    blob = bytearray(image.write(data.draw(models(largest=8, longest=8))))
+    drawn = st.one_of(models(largest=8, longest=8), graphs(longest=8), tangles(longest=8))
+    blob = bytearray(image.write(data.draw(drawn)))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, min(len(blob), 420) - 1) | st.integers(0, len(blob) - 1))
         blob[at] = data.draw(st.integers(0, 255))
@@ -424,8 +425,8 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     """The whole core under address and undefined-behaviour sanitizers, on images whole and damaged."""
     drawn = [small(), small(kind=InputKind.FRAMES), small(kind=InputKind.STATIC, bits=10)]
 
-    @settings(max_examples=12, suppress_health_check=SLOW)
-    @given(models(largest=30, longest=24))
+    @settings(max_examples=30, suppress_health_check=SLOW)
+    @given(st.one_of(models(largest=30, longest=24), graphs(), tangles()))
     def draw(model: IntegerModel) -> None:
         drawn.append(model)
 
