@@ -12,7 +12,7 @@ from pyedge.reproduce.vision import stages as vision_stages
 from pyedge.vision import NetworkTable, SampleTable, TrainingTable, VisionRecipe
 
 LAYERS, STEPS = "16C5-P2-32C5-P2-256", 5
-SAMPLES, HELD, EPOCHS, SEEDS = 6000, 1500, 10, (0, 1)
+SAMPLES, HELD, EPOCHS, SEEDS = 4000, 1000, 8, (0, 1)
 TIMING_LR = 1e-3
 ARMS = {
     "fig4": {
