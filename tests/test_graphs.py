@@ -1,5 +1,7 @@
 """Convolutions, pools, adds and spare rows in integers: laws of the reference (25 s)."""
 
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import graphs, labels, lessons, models, windows
 
 from pyedge import image
-from pyedge.errors import CapacityError, FieldError, LabelError
+from pyedge.errors import CapacityError, FieldError, ImageRangeError, LabelError
 from pyedge.quant import reference
 from pyedge.quant.model import (
     InputKind,
@@ -234,6 +236,62 @@ def test_what_cannot_be_is_refused_by_name(l, changes, field):
         layers[l] = replace(layers[l], **changes)
         replace(model, layers=tuple(layers))
     assert caught.value.field.endswith(field)
+
+
+# What layer 3 of `residual`, a convolution with a source and a current add, may not have.
+REFUSED = {
+    "kind": [0, 1, 3],
+    "neuron": [2, 4],
+    "height": [0, 3],
+    "width": [0, 5],
+    "kernel": [0, 2, 255],
+    "stride": [0, 1, 4],
+    "padding": [1, 255],
+    "pooling": [1, 3],
+    "pool size": [2, 255],
+    "source": [4, 5, 255],
+    "value_pool": [2, 255],
+    "value_shift": [1],
+    "input_down": [32, 255],
+    "spike add": [4, 255],
+    "add_down": [1, -1],
+    "current add": [4, 255],
+    "current_shift": [31, -16],
+    "current_down": [32, -16],
+    "reserved graph": [b"\1" + bytes(5), bytes(5) + b"\1"],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_every_range_of_version_2_is_refused(name):
+    fields = image.LAYER | image.GRAPH
+    offset, code = fields[name]
+    for value in REFUSED[name]:
+        blob = bytearray(image.write(residual()))
+        struct.pack_into("<" + code, blob, 128 + 3 * 96 + offset, value)
+        struct.pack_into("<I", blob, 12, zlib.crc32(blob[16:]))
+        with pytest.raises(ImageRangeError) as caught:
+            image.read(bytes(blob))
+        assert caught.value.field.startswith("layer ")
+        assert caught.value.field[8:] in (*fields, name)
+
+
+@given(graphs(), st.data())
+@settings(max_examples=150)
+def test_no_bytes_make_a_model_that_breaks_its_bounds(model, data):
+    """Whatever a layer table says, it is refused by name, or the model runs within its bounds."""
+    blob = bytearray(image.write(model))
+    size = 96 if blob[4] == 2 else 72
+    table = 128 + size * len(model.layers)
+    for _ in range(data.draw(st.integers(1, 3))):
+        blob[data.draw(st.integers(128, table - 1))] = data.draw(st.integers(0, 255))
+    struct.pack_into("<I", blob, 12, zlib.crc32(blob[16:]))
+    try:
+        found = image.read(bytes(blob))
+    except ImageRangeError as error:
+        assert error.field
+        return
+    assert image.read(image.write(found)).largest_currents == found.largest_currents
 
 
 def test_counts_end_at_255():

@@ -686,7 +686,7 @@ def _down_shift(inter: Integers, limit: int) -> int:
     return min(31, max(0, math.ceil(math.log2(max(high, 1.0) / (limit / 2)))))
 
 
-def _input_shift(windows: list[Integers]) -> int:
+def _input_shift(windows: Sequence[Integers]) -> int:
     """About the size of an input, so that S grows with events as it does for spikes."""
     size = float(np.mean([np.abs(w).mean() for w in windows]))
     return min(15, max(0, round(math.log2(max(size, 1.0)))))
