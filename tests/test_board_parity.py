@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pyedge import align, encode, image
-from pyedge.boards import BOARDS, batch
+from pyedge.boards import BOARDS, batch, board
 from pyedge.errors import CapacityError
 from pyedge.plan import plan, round_up
 from pyedge.quant import reference
@@ -29,13 +29,14 @@ IN_BATCHES = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.larg
 
 KIB = 1024
 SMALL = [name for name, spec in BOARDS.items() if spec.ram < 64 * KIB]
-GROUPS = [[name for name in BOARDS if name not in SMALL], SMALL]
+BIG_ENDIAN = "powerpc-linux"
+GROUPS = [[*(name for name in BOARDS if name not in SMALL), BIG_ENDIAN], SMALL]
 groups = pytest.mark.parametrize("names", GROUPS, ids=["roomy", "small"])
 
 
 def room(names: Sequence[str]) -> int:
     """Bytes for a case on the smallest of these boards; the rest is the test firmware's stack and its own."""
-    return min(BOARDS[name].ram for name in names) * 5 // 8
+    return min(board(name).ram for name in names) * 5 // 8
 
 
 def state_bytes(model: IntegerModel, blob: bytes, state: reference.NetState) -> bytes:
@@ -156,7 +157,7 @@ def test_fifty_updates_in_a_row_move_many_weights_and_stay_equal(
     check_all(names, [Case(model, [(seen[k % 3], data.draw(labels(model))) for k in range(count)])])
 
 
-@pytest.mark.parametrize("name", list(BOARDS))
+@pytest.mark.parametrize("name", [*BOARDS, BIG_ENDIAN])
 def test_bounds_are_reached_and_kept(name: str) -> None:
     """Saturated weights, all of 1024 inputs (or what fits) firing: far more than 1 % of the weights move."""
     rng = np.random.default_rng(3)

@@ -68,6 +68,8 @@ missing() {
                 has qemu-system-arm || echo qemu-system-arm
                 has riscv64-unknown-elf-gcc || echo gcc-riscv64-unknown-elf
                 has qemu-system-riscv32 || echo qemu-system-misc
+                has powerpc-linux-gnu-gcc || echo gcc-powerpc-linux-gnu libc6-dev-powerpc-cross
+                has qemu-ppc || echo qemu-user
                 ;;
             check)
                 has clang || echo clang

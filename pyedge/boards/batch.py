@@ -208,11 +208,9 @@ def run(name: str, operations: Sequence[Operation], extra: Sequence[str] = ()) -
             for o in operations
         )
         Path(folder, "operations.bin").write_bytes(requests)
-        call = [
-            *command(board(name), batch_firmware(name)),
-            *("-serial", "none", "-semihosting-config", "enable=on,target=native"),
-            *extra,
-        ]
+        call = [*command(board(name), batch_firmware(name)), *extra]
+        if board(name).machine:
+            call += ["-serial", "none", "-semihosting-config", "enable=on,target=native"]
         try:
             done = subprocess.run(
                 call, cwd=folder, capture_output=True, text=True, timeout=BATCH_SECONDS, check=False,

@@ -132,6 +132,8 @@ def command(spec: BoardSpec, elf: Path) -> list[str]:
     """How the emulator is called, without the UART."""
     if not spec.emulator:
         raise UnknownBoardError(f"{spec.name} has no emulator; give the serial port of a real one")
+    if not spec.machine:
+        return [tool(spec.emulator), str(elf)]
     machine = ["-machine", spec.machine, "-bios", "none", "-display", "none", "-monitor", "none"]
     return [tool(spec.emulator), *machine, "-kernel", str(elf)]
 

@@ -10,7 +10,7 @@ class BoardSpec:
     """What the host must know of a board. Sizes in bytes; targets/<name>/memory.ld is where they come from.
 
     emulator : program that emulates it; "" for boards that only exist in hardware.
-    machine  : the emulator's name of it.
+    machine  : the emulator's name of it; "" for programs of an operating system.
     core     : EDGE_CORE of the build.
     prefix   : of the cross compiler's programs.
     bank     : memory for images.
@@ -120,12 +120,27 @@ RISCV_VIRT = replace(
     prefix="riscv64-unknown-elf-",
 )
 
-BOARDS: dict[str, BoardSpec] = {board.name: board for board in (AN386, AN385, ARMV6M, AN500, MUSCA_B1, AN547, STM32F405, MICROBIT, RISCV_VIRT)}
+BOARDS: dict[str, BoardSpec] = {
+    board.name: board
+    for board in (AN386, AN385, ARMV6M, AN500, MUSCA_B1, AN547, STM32F405, MICROBIT, RISCV_VIRT)
+}
+
+# For parity tests of the core only: a big-endian machine, in user mode.
+POWERPC = replace(
+    AN386,
+    name="powerpc-linux",
+    title="32-bit PowerPC under Linux: big-endian",
+    core="powerpc",
+    machine="",
+    emulator="qemu-ppc",
+    prefix="powerpc-linux-gnu-",
+)
+TEST_MACHINES: dict[str, BoardSpec] = {POWERPC.name: POWERPC}
 
 
 def board(name: str) -> BoardSpec:
     """The board of that name. Raises UnknownBoardError, which lists the names there are."""
     try:
-        return BOARDS[name]
+        return (BOARDS | TEST_MACHINES)[name]
     except KeyError:
         raise UnknownBoardError(f"no board is called {name!r}; there are: {', '.join(BOARDS)}") from None

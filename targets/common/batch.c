@@ -14,9 +14,12 @@
 #if defined(__riscv)
 #define TURN "0: addi %0, %0, -1\n\tbnez %0, 0b"
 #define LOSE_STACK "la sp, stack_bottom\n\tsw zero, -4(sp)"
-#else
+#elif defined(__arm__)
 #define TURN ".syntax unified\n0: subs %0, #1\n\tbne 0b"
 #define LOSE_STACK "ldr r0, =stack_bottom\n\tmsr msp, r0\n\tpush {r0-r7}"
+#else
+#define TURN ""
+#define LOSE_STACK ""
 #endif
 
 #define MARK __attribute__((noinline, used)) void
@@ -73,6 +76,17 @@ MARK mark_end(void) { __asm volatile("nop"); }
 
 void firmware_receive(uint8_t byte) { (void)byte; }
 
+// Files are little-endian: turns words around where the machine is not.
+static void little(void *memory, size_t words) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    uint32_t *word = memory;
+    for (size_t k = 0; k < words; k++) word[k] = __builtin_bswap32(word[k]);
+#else
+    (void)memory;
+    (void)words;
+#endif
+}
+
 static size_t round_up(size_t size) { return (size + 7u) & ~(size_t)7u; }
 
 static void *take(size_t size) {
@@ -84,7 +98,8 @@ static void *take(size_t size) {
 
 static void answer(uint32_t code, int32_t status, const void *data, size_t size) {
     static const uint8_t padding[8];
-    const result_t r = {code, status, size, 0};
+    result_t r = {code, status, size, 0};
+    little(&r, sizeof r / 4);
     int ok = semihosting_write(results, &r, sizeof r);
     if (size > 0) ok = ok && semihosting_write(results, data, size);
     if (round_up(size) > size) ok = ok && semihosting_write(results, padding, round_up(size) - size);
@@ -99,6 +114,7 @@ static void answer_window(uint32_t code) {
     (void)edge_net_scores(&net, values + 1);
     for (uint32_t k = 0; k < classes; k++)
         (void)edge_net_likelihood(&net, (int32_t)k, &values[1 + classes + k]);
+    little(values, 1 + 2 * classes);
     answer(code, status, values, (1 + 2 * classes) * sizeof *values);
 }
 
@@ -155,7 +171,10 @@ static void push(const request_t *r, const uint8_t *samples) {
     int32_t status = step > 0 ? 0 : EDGE_ERR_ARGUMENT;
     for (size_t at = 0; status >= 0 && at + step <= r->size; at += step) {
         int16_t sample[EDGE_MAX_CHANNELS];
-        memcpy(sample, samples + at, step);
+        for (size_t c = 0; c < r->a; c++) {
+            const uint8_t *low = samples + at + 2 * c;
+            sample[c] = (int16_t)(low[0] | low[1] << 8);
+        }
         mark_stream();
         status = edge_stream_push(&stream, sample);
         if (status >= 0) status = edge_stream_poll(&stream);
@@ -163,6 +182,7 @@ static void push(const request_t *r, const uint8_t *samples) {
         if (status == 1) {
             int32_t *head = take(2 * sizeof *head);
             head[0] = edge_net_predict(&net, &head[1]);
+            little(head, 2);
             status = edge_stream_keep(&stream, take(rows), rows);
         }
     }
@@ -198,6 +218,7 @@ static void statistics(const request_t *r) {
     static edge_stats_t counts[EDGE_MAX_LAYERS];
     uint32_t layers = edge_model_layers(&model);
     int32_t status = r->a == 1 ? edge_net_count(&net, counts) : 0;
+    little(counts, r->a == 1 ? 0 : layers * sizeof counts[0] / 4);
     answer(r->code, status, counts, r->a == 1 ? 0 : layers * sizeof counts[0]);
 }
 
@@ -218,6 +239,7 @@ static void spin(uint32_t turns) {
 // What was never used still has the paint.
 static void paint_stack(void) {
     uint32_t *here = __builtin_frame_address(0);
+    if (here > stack_top) return;  // under an operating system
     for (volatile uint32_t *p = stack_bottom; p < here - 16; p++) *p = PAINT;
 }
 
@@ -281,6 +303,7 @@ int main(void) {
     kept = pool_start;
     request_t r;
     while (semihosting_read(operations, &r, sizeof r) == sizeof r) {
+        little(&r, sizeof r / 4);
         pool = r.code == OPEN ? pool_start : kept;
         uint8_t *payload = take(r.size);
         size_t whole = round_up(r.size);
