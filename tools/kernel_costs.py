@@ -1,31 +1,65 @@
 #!/usr/bin/env python3
-"""Instructions of the kernels on emulated boards: forward per SOP, update per synapse, whole learned samples.
+"""Instructions of the kernels on emulated boards, as a page: rows, updates, whole samples, and where dense layers win.
 
-tools/kernel_costs.py [BOARD]...; the network is 1024-512-10, T = 39, of random weights. Exact and repeatable.
+tools/kernel_costs.py [BOARD]... > docs/results/kernel_costs.md; the network is 1024-512-10, T = 39, of random weights. Exact and
+repeatable (10 min for every core).
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pyedge import image
 from pyedge.boards import icount
+from pyedge.boards.registry import board
 from pyedge.quant import reference
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind, Surrogate
 
 INPUTS, HIDDEN, CLASSES, WINDOW, RATE = 1024, 512, 10, 39, 0.05
+MACS = INPUTS * HIDDEN + HIDDEN * CLASSES
+BOARDS = ("mps2-an386", "mps2-an385", "armv6m", "riscv-virt", "mps3-an547")
 FORWARD = ("add_rows", "edge_leak", "list_spikes", "list_words")  # ends of functions' names
 THRESHOLD = ("fire",)
 UPDATE = ("update", "update_rows", "_row", "edge_move_group", "edge_hash", "list_steps")
-SHIFTS = (-6, 5, 6, 7, 8, 9)  # of the learning rate: from errors nearly all at their clamp to small ones
+SPIKES = (5, 20, 60)
+SHIFTS = (9, 8, 7, 6, 5, -6)  # of the learning rate: from small errors to errors nearly all at their clamp
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def network(threshold: float, rate_shift: int = 9, readout_learns: bool = True) -> IntegerModel:
+@dataclass(frozen=True)
+class Known:
+    """Figures measured elsewhere, on the same emulator.
+
+    forward, update, sample : prototypes of these kernels, weights biased in RAM on M3, M0 and rv32; instructions per SOP at 5,
+              20 and 60 spikes, per synapse, and millions for a learned sample without softmax, gates and resets. None: not tried.
+    dense   : per multiplication of CMSIS-NN's arm_fully_connected_s8 (99f736a6), 1024 to 512; None: not measured.
+    """
+
+    title: str
+    forward: tuple[float, float, float]
+    update: float | None
+    sample: float | None
+    dense: float | None
+
+
+KNOWN = {
+    "cortex-m4": Known("M4", (1.42, 0.93, 0.82), 4.92, 3.37, 1.923),
+    "cortex-m3": Known("M3", (1.94, 1.24, 1.09), 5.00, 3.73, 3.380),
+    "cortex-m0": Known("M0", (2.83, 1.75, 1.51), 9.58, 6.58, None),
+    "rv32imac": Known("rv32imac", (2.88, 1.76, 1.51), 10.15, 6.71, None),
+    "cortex-m55": Known("M55", (0.76, 0.41, 0.34), 2.84, 1.92, 0.167),
+}
+
+
+def network(
+    threshold: float, rate_shift: int = 9, readout_learns: bool = True, rate: float = RATE
+) -> IntegerModel:
     """Random weights; threshold in standard deviations of the current (1.55: a tenth of the neurons fire)."""
     rng = np.random.default_rng(0)
-    theta = int(256 * 20 * np.sqrt(INPUTS * RATE) * threshold)
+    theta = int(256 * 20 * np.sqrt(INPUTS * rate) * threshold)
     hidden = IntegerLayer(
         NeuronKind.LIF,
         np.clip(np.rint(rng.normal(0, 20, (INPUTS, HIDDEN))), -128, 127),
@@ -50,8 +84,8 @@ def network(threshold: float, rate_shift: int = 9, readout_learns: bool = True) 
     return IntegerModel(WINDOW, InputKind.SPIKES, (hidden, readout), score_mult=100, score_shift=16, seed=1)
 
 
-def random_window(seed: int) -> Integers:
-    return (np.random.default_rng(seed).random((WINDOW, INPUTS)) < RATE).astype(np.int64)
+def random_window(seed: int, rate: float = RATE) -> Integers:
+    return (np.random.default_rng(seed).random((WINDOW, INPUTS)) < rate).astype(np.int64)
 
 
 def exact_window(spikes: int) -> Integers:
@@ -68,33 +102,106 @@ def of(region: Any, ends: tuple[str, ...]) -> float:
     return sum(cost for function, cost in functions if function.partition(".")[0].endswith(ends))
 
 
-def main(boards: Sequence[str]) -> None:
-    for board in boards:
-        print(f"{board}: lists, rows and leak, instructions per SOP; with everything but the threshold")
-        for spikes in (5, 20, 60):
-            silent = network(1000)
-            cost: Any = icount.count(image.write(silent), [exact_window(spikes)], None, board)["infer"]
+def row(*cells: object) -> None:
+    print("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+
+def head(*cells: str) -> None:
+    print()
+    row(*cells)
+    print("|---" * len(cells) + "|")
+
+
+def figures(values: Sequence[float], digits: int) -> str:
+    return " / ".join(f"{value:.{digits}f}" for value in values)
+
+
+def known(name: str) -> Known:
+    return KNOWN[board(name).core]
+
+
+def forward(boards: Sequence[str]) -> None:
+    print("\n## Rows of weights into membranes, instructions per SOP\n")
+    print(f"1024 to 512, {' / '.join(map(str, SPIKES))} spikes a step: lists, rows, widening and leak; then all of a step but the threshold.")
+    head("core", "measured", "with the rest of the step", "prototype")
+    for name in boards:
+        kernels, whole = [], []
+        for spikes in SPIKES:
+            cost: Any = icount.count(image.write(network(1000)), [exact_window(spikes)], None, name)["infer"]
             sops = WINDOW * spikes * HIDDEN
-            threshold = of(cost, THRESHOLD)
-            whole = (cost["instructions"] - threshold) / sops
-            print(f"  {spikes:3} spikes a step: {of(cost, FORWARD) / sops:.3f}   {whole:.3f}")
-        windows = [random_window(seed) for seed in (1, 2)]
-        synapses = np.mean([(window.sum(0) > 0).sum() for window in windows]) * HIDDEN
-        print("  mean |S|, moved; update of W1 per synapse of rows with a spike; learned sample")
-        for shift in SHIFTS:
-            model = network(1.55, shift)
-            before = reference.fresh(model)
-            after = reference.learn(
-                model, before, reference.run_window(model, before.weights, windows[0]), 0
-            ).state
-            moved = float(np.mean(before.weights[0] != after.weights[0]))
-            size = moved * 32768 * INPUTS * HIDDEN / synapses
-            first: Any = icount.count(image.write(network(1.55, shift, False)), windows, [0, 1], board)
-            both: Any = icount.count(image.write(model), windows, [0, 1], board)
-            update = of(first["learn"], UPDATE) / synapses
-            sample = both["infer"]["instructions"] + both["learn"]["instructions"]
-            print(f"  {size:4.0f}, {100 * moved:.2f} %: {update:.2f}   {sample / 1e6:.3f} M")
+            kernels.append(of(cost, FORWARD) / sops)
+            whole.append((cost["instructions"] - of(cost, THRESHOLD)) / sops)
+        row(known(name).title, figures(kernels, 3), figures(whole, 3), figures(known(name).forward, 2))
+
+
+def sizes(model: IntegerModel, window: Integers) -> tuple[float, float]:
+    """Mean of abs(S) where an input spiked, and the share of W1 that moved."""
+    before = reference.fresh(model)
+    after = reference.learn(model, before, reference.run_window(model, before.weights, window), 0)
+    (sums, *_), moved = after.sums, np.mean(before.weights[0] != after.state.weights[0])
+    assert sums is not None
+    return float(np.abs(sums[window.any(0)]).mean()), float(moved)
+
+
+def learning(boards: Sequence[str]) -> None:
+    windows = [random_window(seed) for seed in (1, 2)]
+    synapses = np.mean([window.any(0).sum() for window in windows]) * HIDDEN
+    models = [(network(1.55, shift, False), network(1.55, shift)) for shift in SHIFTS]
+    size = [sizes(both, windows[0]) for _, both in models]
+    print("\n## Learning: input rate 5 %, hidden rate 10 %\n")
+    print("Columns: the mean of abs(S) in 2^-15 of a weight's least bit (the share of weights that move). Errors at the right are nearly all at their clamp.")
+    titles = [f"{mean:.0f} ({100 * moved:.2f} %)" for mean, moved in size]
+    for quantity in ("update of W1 per synapse of rows with a spike", "learned sample, everything included, M"):
+        head(quantity, *titles, "prototype")
+        for name in boards:
+            cells = []
+            for alone, both in models:
+                part = alone if quantity.startswith("update") else both
+                cost: Any = icount.count(image.write(part), windows, [0, 1], name)
+                if part is alone:
+                    cells.append(f"{of(cost['learn'], UPDATE) / synapses:.2f}")
+                else:
+                    cells.append(f"{(cost['infer']['instructions'] + cost['learn']['instructions']) / 1e6:.2f}")
+            before = known(name).update if quantity.startswith("update") else known(name).sample
+            row(known(name).title, *cells, before)
+
+
+def crossing(costs: Sequence[float], level: float) -> str:
+    """The input rate at which the cost reaches a level."""
+    if level >= costs[-1]:
+        return "never"
+    if level <= costs[0]:
+        return f"below {RATES[0]:.0%}"
+    return f"{float(np.interp(level, costs, RATES)):.1%}"
+
+
+def inference(boards: Sequence[str]) -> None:
+    print("\n## An inferred sample beside dense int8 layers\n")
+    print("Millions of instructions, T = 39, hidden rate about 10 %, by input rate. Dense: CMSIS-NN's figure per multiplication times 529,408, once and T times.")
+    head("core", *(f"{rate:.0%}" for rate in RATES), "dense once", "dense T times", "as dense once at", "as dense T times at")
+    for name in boards:
+        costs = []
+        for rate in RATES:
+            # All inputs at once: their sum is fixed, and its spread is that of the weights.
+            model, window = network(1.55, rate=rate), random_window(1, rate)
+            cost: Any = icount.count(image.write(model), [window], None, name)["infer"]
+            costs.append(cost["instructions"])
+        dense = known(name).dense
+        once = [] if dense is None else [dense * MACS, dense * MACS * WINDOW]
+        cells = [f"{cost / 1e6:.2f}" for cost in (*costs, *once)] + [crossing(costs, level) for level in once]
+        row(known(name).title, *cells, *([""] * 4 if dense is None else []))
+
+
+def main(boards: Sequence[str]) -> None:
+    print("# Instructions of the kernels\n")
+    print("`tools/kernel_costs.py`: 1024-512-10, T = 39, executed instructions, exact, of the firmware as it is built. Instructions are not cycles.")
+    print("Prototypes and CMSIS-NN were measured on the same emulator before; this command does not repeat them. The prototypes kept weights")
+    print("biased in RAM on M3, M0 and rv32 (a quarter of an instruction per SOP), and left out softmax, gates and resets. CMSIS-NN: M55 built by clang 14")
+    print("(gcc 12: 0.481 per multiplication instead of 0.167).")
+    forward(boards)
+    learning(boards)
+    inference(boards)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["mps2-an386", "mps2-an385", "armv6m"])
+    main(sys.argv[1:] or BOARDS)
