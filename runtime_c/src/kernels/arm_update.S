@@ -25,28 +25,29 @@
 #define STRIDE 400      // bytes from step to step in eps, 0 if flat
 #define M4 404
 #define HISTORY_END 408
-#define HASH1 412
-#define HASH2 416
-#define KEYS 420
-#define KEYS_END 424
-#define EPS 428         // eps - 2 * keys: two words of eps belong to one key
-#define COUNT 432       // spikes of this row, times 4
-#define FAST 436        // rows of at most so many spikes, times 4, go the fast way
-#define ENTRY 440       // where the spikes after the first are added
-#define KEY 444         // of the four groups at hand
-#define ROW_KEY 448
-#define MASK 452
-#define KEPT 456        // four words
-#define RESULT 472
-#define MOVED 476
-#define SPIKES 480      // times 4
-#define TILE 484
-#define LINK 488
-#define LAST_KEY 492    // the end of keys of outputs that exist, + 16
-#define TABLES 496      // for 1 .. 4 spikes: two words for each of 16 groups
-#define FRAME (TABLES + 512 + 4)
+#define TAIL 412        // shift of the last word of a row whose first word is taken; 64: rows of less than 4 or more than 8 bytes
+#define HASH1 416
+#define HASH2 420
+#define KEYS 424
+#define KEYS_END 428
+#define EPS 432         // eps - 2 * keys: two words of eps belong to one key
+#define COUNT 436       // spikes of this row, times 4
+#define FAST 440        // rows of at most so many spikes, times 4, go the fast way
+#define ENTRY 444       // where the spikes after the first are added
+#define KEY 448         // of the four groups at hand
+#define ROW_KEY 452
+#define MASK 456
+#define KEPT 460        // four words
+#define RESULT 476
+#define MOVED 480
+#define SPIKES 484      // times 4
+#define TILE 488
+#define LINK 492
+#define LAST_KEY 496    // the end of keys of outputs that exist, + 16
+#define TABLES 500      // for 1 .. 4 spikes: two words for each of 16 groups
+#define FRAME (TABLES + 512)
 #ifdef EDGE_ARM_HELIUM
-#define SAVED 68
+#define SAVED 100
 #else
 #define SAVED 36
 #endif
@@ -59,15 +60,15 @@
 #define ADD_PAIR add    // low + 65536 high
 #endif
 
-// Offsets of the spikes in the bits of r2, the first on top.
-.macro list_spikes
-    rbit    r2, r2
-    cbz     r2, 1f
-0:  clz     r9, r2
+// Offsets of the spikes in some bits, the first on top.
+.macro list_spikes bits
+    rbit    \bits, \bits
+    cbz     \bits, 1f
+0:  clz     r9, \bits
     lsr     r10, r7, r9
     mla     r9, r9, r4, r6
     str     r9, [r5], #4
-    bics    r2, r2, r10
+    bics    \bits, \bits, r10
     bne     0b
 1:
 .endm
@@ -92,12 +93,16 @@
 #define FAST_BOUND 7
 
 #ifdef EDGE_ARM_HELIUM
-// The next four random words.
-.macro random_words
-    vldrw.u32 q0, [r8], #16
-    vmul.i32 q0, q0, r12
+// r5: whether a byte of the random words of four groups is near an end.
+.macro near_four keys
+    vmul.i32 q0, \keys, r12
     vshr.u32 q1, q0, #16
     veor    q0, q0, q1
+    vld20.32 {q1, q2}, [r6]
+    vld21.32 {q1, q2}, [r6]!
+    vadd.i8 q1, q1, q0      // byte + c
+    vcmp.u8 hi, q2, q1      // is below 2 c
+    vmrs    r5, p0
 .endm
 #endif
 
@@ -176,7 +181,7 @@
 FUNCTION edge_arm_update
     push    {r4-r11, lr}
 #ifdef EDGE_ARM_HELIUM
-    vpush   {d8-d11}
+    vpush   {d8-d15}
 #endif
     sub     sp, sp, #FRAME
     mov     r4, #0
@@ -203,6 +208,12 @@ FUNCTION edge_arm_update
     str     r1, [sp, #HISTORY]
     str     r6, [sp, #HISTORY_BYTES]
     str     r5, [sp, #HISTORY_END]
+    rsb     r7, r6, #8
+    lsl     r7, r7, #3
+    cmp     r7, #32
+    it      hi
+    movhi   r7, #64
+    str     r7, [sp, #TAIL]
     ldr     r5, [r3, #TILE_ROW_SEED]
     add     r5, r5, r4, lsl #1
     str     r5, [sp, #SEED]
@@ -291,44 +302,43 @@ FUNCTION edge_arm_update
     str     r5, [sp, #HASH1]
     str     r6, [sp, #HASH2]
     str     r7, [sp, #MASK]
+#ifdef EDGE_ARM_HELIUM
+    ldrd    r0, r1, [sp, #KEYS]     // and their end
+    ldr     r2, =.Lfew + 1
+    sub     r1, r1, r0
+    cmp     r1, #64
+    bne     0f
+    ldr     r2, =.Lsixteen + 1
+    vldrw.u32 q4, [r0]
+    vldrw.u32 q5, [r0, #16]
+    vldrw.u32 q6, [r0, #32]
+    vldrw.u32 q7, [r0, #48]
+0:  str     r2, [sp, #ENTRY]
+#endif
 
 .Lnext:
     add     lr, sp, #HISTORY
-    ldm     lr, {r0-r6}
+    ldm     lr, {r0-r7}
     cmp     r0, r6
     beq     .Lend
-    add     r7, r0, r3
-    add     r8, r1, #2
-    add     r9, r2, r5
-    stm     lr, {r7-r9}
+    add     r8, r0, r3
+    add     r9, r1, #2
+    add     r10, r2, r5
+    stm     lr, {r8-r10}
 
     // The row's spikes. r7: the top bit; r6: offset of the step that it stands for.
     mov     r11, sp
     mov     r5, sp
     mov     r6, #0
+    cmp     r7, #64
+    beq     .Lany_length
+    ldr     r2, [r0]
+    ldr     r3, [r8, #-4]
+    lsr     r3, r3, r7
     mov     r7, #0x80000000
-    subs    r3, r3, #4
-    blo     .Lbytes
-.Lword:
-    ldr     r2, [r0], #4
-    list_spikes
+    list_spikes r2
     add     r6, r6, r4, lsl #5
-    subs    r3, r3, #4
-    blo     .Lbytes
-    sub     r9, r5, r11
-    cmp     r9, #160
-    blo     .Lword
-    b       .Llong_row
-.Lbytes:
-    adds    r3, r3, #4
-    beq     .Llisted
-.Lbyte:
-    ldrb    r2, [r0], #1
-    list_spikes
-    subs    r3, r3, #1
-    beq     .Llisted
-    add     r6, r6, r4, lsl #3
-    b       .Lbyte
+    list_spikes r3
 .Llisted:
     subs    r5, r5, r11
     beq     .Lnext
@@ -357,19 +367,52 @@ FUNCTION edge_arm_update
     bgt     .Lgeneral
 
     // Most fours of groups have no random byte near an end: their sums are never made.
-    ldr     r4, [sp, #KEYS_END]
     add     r6, sp, #TABLES - 128
     add     r6, r6, r5, lsl #5
 #ifdef EDGE_ARM_HELIUM
+    ldr     pc, [sp, #ENTRY]
+    .balign 4
+.Lsixteen:  // groups, whose keys have registers
+    near_four q4
+    cbnz    r5, .Lnear0
+.Lfar0:
+    near_four q5
+    cbnz    r5, .Lnear1
+.Lfar1:
+    near_four q6
+    cbnz    r5, .Lnear2
+.Lfar2:
+    near_four q7
+    cbnz    r5, .Lnear3
+    b       .Lnext
+.Lnear0:
+    add     r8, r8, #16
+    bl      .Lmove_four
+    sub     r8, r8, #16
+    b       .Lfar0
+.Lnear1:
+    add     r8, r8, #32
+    bl      .Lmove_four
+    sub     r8, r8, #32
+    b       .Lfar1
+.Lnear2:
+    add     r8, r8, #48
+    bl      .Lmove_four
+    sub     r8, r8, #48
+    b       .Lfar2
+.Lnear3:
+    add     r8, r8, #64
+    bl      .Lmove_four
+    b       .Lnext
+    .balign 4
+.Lfew:      // groups
+    ldr     r4, [sp, #KEYS_END]
 .Lfast:
-    random_words
-    vld20.32 {q1, q2}, [r6]
-    vld21.32 {q1, q2}, [r6]!
-    vadd.i8 q1, q1, q0      // byte + c
-    vcmp.u8 hi, q2, q1      // is below 2 c
-    vmrs    r5, p0
+    vldrw.u32 q3, [r8], #16
+    near_four q3
     cbnz    r5, .Lnear
 #else
+    ldr     r4, [sp, #KEYS_END]
 .Lfast:
     ldm     r8!, {r0-r3}
     mul     r0, r0, r12
@@ -403,7 +446,7 @@ FUNCTION edge_arm_update
     strd    r1, r2, [r0]
     add     sp, sp, #FRAME
 #ifdef EDGE_ARM_HELIUM
-    vpop    {d8-d11}
+    vpop    {d8-d15}
 #endif
     pop     {r4-r11, pc}
 
@@ -428,6 +471,31 @@ FUNCTION edge_arm_update
 
 #endif
 
+.Lany_length:
+    mov     r7, #0x80000000
+    subs    r3, r3, #4
+    blo     .Lbytes
+.Lword:
+    ldr     r2, [r0], #4
+    list_spikes r2
+    add     r6, r6, r4, lsl #5
+    subs    r3, r3, #4
+    blo     .Lbytes
+    sub     r9, r5, r11
+    cmp     r9, #160
+    blo     .Lword
+    b       .Llong_row
+.Lbytes:
+    adds    r3, r3, #4
+    beq     .Llisted
+.Lbyte:
+    ldrb    r2, [r0], #1
+    list_spikes r2
+    subs    r3, r3, #1
+    beq     .Llisted
+    add     r6, r6, r4, lsl #3
+    b       .Lbyte
+
 // Every sum. First the eps of four groups in registers, then their random words.
 .Lgeneral:
     str     r12, [sp, #ROW_KEY]
@@ -435,13 +503,13 @@ FUNCTION edge_arm_update
     blt     .Lsmall
 #ifdef EDGE_ARM_HELIUM
     ldr     r4, [sp, #KEYS_END]
-0:  random_words
+0:  add     r8, r8, #16
     bl      .Lmove_four
     cmp     r8, r4
     bne     0b
     b       .Lnext
 
-// The four groups whose keys end at r8, by their random words in q0. Keeps r4, r6, r8 and r12.
+// The four groups whose keys end at r8. Keeps r0 to r4, r6, r8 and r12.
 .Lmove_four:
     ldr     r9, [sp, #EPS]
     ldr     r11, [sp, #COUNT]
@@ -456,13 +524,17 @@ FUNCTION edge_arm_update
     beq     1f
 0:  ldr     r10, [r7], #4
     add     r10, r10, r9
-    vld20.32 {q4, q5}, [r10]
-    vld21.32 {q4, q5}, [r10]
-    vadd.i16 q2, q2, q4
-    vadd.i16 q3, q3, q5
+    vld20.32 {q0, q1}, [r10]
+    vld21.32 {q0, q1}, [r10]
+    vadd.i16 q2, q2, q0
+    vadd.i16 q3, q3, q1
     subs    r11, r11, #4
     bne     0b
-1:  vshr.u32 q1, q0, #8
+1:  vldrw.u32 q0, [r8, #-16]
+    vmul.i32 q0, q0, r12
+    vshr.u32 q1, q0, #16
+    veor    q0, q0, q1
+    vshr.u32 q1, q0, #8
     vsli.32 q1, q0, #24
     vshr.u16 q0, q0, #1
     vshr.u16 q1, q1, #1
@@ -471,6 +543,9 @@ FUNCTION edge_arm_update
     vshrnb.i16 q2, q2, #8
     vshrnt.i16 q2, q3, #8
     vshr.s8 q2, q2, #6
+    vcmp.i8 ne, q2, zr
+    vmrs    r7, p0
+    cbz     r7, 2f
     ldr     r9, [sp, #WEIGHTS]
     ldr     r10, [sp, #LAST_KEY]
     ldr     r11, [sp, #MOVED]
@@ -485,7 +560,7 @@ FUNCTION edge_arm_update
     vstrbt.8 q1, [r9]
     vabavt.s8 r11, q0, q1
     str     r11, [sp, #MOVED]
-    bx      lr
+2:  bx      lr
 #else
     adr     r0, .Lentries
     cmp     r5, #20

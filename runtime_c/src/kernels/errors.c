@@ -15,8 +15,10 @@ static uint32_t list_steps(uint8_t *steps, const uint8_t *history, uint32_t byte
 
 // What comes down to one neuron from its row of the readout's weights.
 static int32_t come_down(const edge_errors_t *e, const uint8_t *row) {
+    const int8_t *w = (const int8_t *)row;
+    const int16_t *score = e->scores, *const end = score + e->m4;
     int32_t sum = 0;
-    for (uint32_t i = 0; i < e->m4; i++) sum += ((int32_t)(row[i] ^ 0x80u) - 128) * e->scores[i];
+    while (score < end) sum += *w++ * *score++;
     return edge_sat32(edge_round32(sum, e->down_shift), 32767);
 }
 
