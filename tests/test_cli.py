@@ -13,7 +13,11 @@ from pyedge.cli import app, main
 from pyedge.model import load_model
 from pyedge.recipe import parse, plain
 
-COMMANDS = sorted(command.name or "" for command in app.registered_commands)
+GROUPS = {group.name: group.typer_instance for group in app.registered_groups}
+COMMANDS = sorted(
+    [command.name or "" for command in app.registered_commands]
+    + [f"{name} {c.name}" for name, group in GROUPS.items() if group for c in group.registered_commands]
+)
 # One person, eight neurons: a whole run takes a second.
 SMALL = """
 name = "small"
@@ -66,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    status, out, _ = call(capsys, command, "--help")
+    status, out, _ = call(capsys, *command.split(), "--help")
     assert status == 0
     assert re.search(rf"Examples?: pyedge {command}", " ".join(out.split()))
     assert "--json" in out
@@ -75,7 +79,7 @@ def test_every_command_teaches(capsys: pytest.CaptureFixture[str], command: str)
 def test_the_page_shows_every_command() -> None:
     page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text("utf-8")
     shown = set(re.findall(r"^pyedge (\w+)", page, re.MULTILINE))
-    assert shown == set(COMMANDS)
+    assert shown == {command.split()[0] for command in COMMANDS}
 
 
 def test_data_tells_what_is_here_and_checks_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,12 +168,16 @@ def test_learning_is_the_same_on_host_reference_and_board(
 ) -> None:
     state = tmp_path / "state.bin"
     command = ("adapt", run / "model.edge", "--passes", 1, "--remembered", 0.5)
-    host = answer(capsys, *command, "--state", state)
+    floats = tmp_path / "learned.npz"
+    host = answer(capsys, *command, "--state", state, "--floats", floats)
     same = answer(capsys, *command, "--on", "reference")
     for key in ("accuracy_before", "accuracy_after", "recall_after", "updates", "weights_changed"):
         assert host[key] == same[key]
     assert host["weights_changed"] > 0
     assert state.read_bytes()[:4] == b"EDGS"
+    fresh, learned = (task.open_trained(path) for path in (run, floats))
+    assert any((fresh.params[k] != learned.params[k]).any() for k in fresh.params)
+    answer(capsys, "quantize", floats, "--out", tmp_path / "again.edge")  # a model like any other
 
 
 def test_an_image_that_does_not_learn_is_refused_by_adapt(

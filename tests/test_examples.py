@@ -1,5 +1,7 @@
 """The examples run, and the C program computes what the same code in Python computes (about 25 s)."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +123,18 @@ def test_parts_of_ones_own_train_a_useful_network() -> None:
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert float(ran.stdout.split(":")[1].split(",")[0]) > 0.5  # eight gestures: chance is 0.125
+
+
+def test_the_notebook_runs() -> None:
+    notebook = json.loads((ROOT / "examples" / "data_to_board.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell.get("outputs") for cell in notebook["cells"])  # what was shown once goes stale
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(cells)],
+        cwd=ROOT / "examples",
+        env=os.environ | {"PYEDGE_QUICK": "1", "MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "reference, host and board agree on every weight" in done.stdout

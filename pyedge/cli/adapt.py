@@ -51,6 +51,10 @@ def adapt(
         Path | None,
         typer.Option(help="Write what was learned (docs/image.md, section 6); not with reference."),
     ] = None,
+    floats: Annotated[
+        Path | None,
+        typer.Option(help="Write the float model with what was learned; model.npz lies beside the image."),
+    ] = None,
     commit: Annotated[bool, typer.Option("--commit", help="With --on board: keep it there.")] = False,
     json: Json = False,
 ) -> None:
@@ -108,6 +112,9 @@ def adapt(
             saved = learner.board.state() if on == On.board else learner.learner.net.save()
             write_atomically(state, lambda file: file.write(saved))
             result["state"] = str(state)
+        if floats is not None:
+            _save_floats(floats, model, integers, learner.weights())
+            result["floats"] = str(floats)
         if commit:
             result["committed"] = learner.board.commit()
     if json:
@@ -122,6 +129,16 @@ def adapt(
     if "weights_hash" in result:
         print(f"learned weights {result['weights_hash']}")
     return None
+
+
+def _save_floats(file: Path, image: Path, integers: Any, weights: Any) -> None:
+    """The trained model beside the image, its learning layers' weights replaced by the learned integers'."""
+    from pyedge import task
+    from pyedge.quant.quantizer import dequantize
+
+    trained = task.open_trained(image.parent / "model.npz")
+    params = dequantize(trained.network, trained.params, integers, weights)
+    task.save(file, trained._replace(params=params))
 
 
 @contextmanager
