@@ -1,6 +1,6 @@
 """Kept windows on a board: balanced, practised, tried, undone, and all of it back after a restart (20 s)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd
 
 import numpy as np
@@ -339,6 +339,43 @@ def test_undo_takes_the_last_label_back_to_the_bit(
     # And the same window is as new as it was.
     assert wearer.remember(seed, label) == counts
     assert wearer.everything() == kept
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(1, 3), st.booleans())
+def test_a_class_is_added_taught_committed_and_taken_back(seed: int, spare: int, commit: bool) -> None:
+    plain = model_of(seed)
+    rng = np.random.default_rng(seed)
+    last = plain.layers[-1]
+    rows = np.concatenate([last.weights, rng.integers(-9, 10, (HIDDEN, spare))], axis=1)
+    zero = np.zeros(CLASSES + spare)
+    readout = replace(last, weights=rows, bias=zero, theta0=zero, alpha=zero)
+    wearer = Wearer(replace(plain, layers=(plain.layers[0], readout), spare=spare), Flash(12, 512, 8))
+    board = wearer.board
+    wearer.remember(1, 1)
+    with pytest.raises(ERRORS[lib.EDGE_ERR_LABEL]):
+        board.keep(CLASSES)
+    board.commit()
+    assert [board.add_class() for _ in range(spare)] == list(range(CLASSES, CLASSES + spare))
+    with pytest.raises(ERRORS[lib.EDGE_ERR_SPARE]):
+        board.add_class()
+    for k in range(4):
+        board.push(samples_of(k, k % CLASSES)[::-1])
+        board.remember(CLASSES)
+    board.practise(3)
+    if commit:
+        board.commit()
+    learned = wearer.everything()
+    wearer.restart()
+    if commit:
+        assert wearer.everything() == learned
+        board.replay(0)
+        assert len(board.scores()) == CLASSES + spare
+    else:
+        assert wearer.kept() == [1]
+        board.replay(0)
+        assert len(board.scores()) == CLASSES
+        assert board.add_class() == CLASSES
 
 
 def test_without_flash_a_trial_is_refused_and_wear_unknown_by_name() -> None:

@@ -49,7 +49,10 @@ GOALS = {"inference": 4096, "learning": 8192, "link and store": 14336}  # bytes,
 
 # Who may be called through a pointer, by the folder of the caller: the link's bank is the store, the flash
 # port is the firmware's. In other folders it is a kernel, and one that updates weights only from learn.c.
-POINTED = {"link": ("commit", "rollback"), "store": ()}
+POINTED = {
+    "link": ("bank_write", "bank_confirm", "bank_load", "bank_facts", "bank_wear"),
+    "store": (),
+}
 INFERS, UPDATES = "net.c", "update"
 LIBRARY = "library"
 FREESTANDING = "freestanding"  # what stands in for a C library where there is none

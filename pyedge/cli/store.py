@@ -74,8 +74,8 @@ def text(f: dict[str, Any]) -> str:
         lines.append(f"taken back: {f['undone']}")
     if f["verdict"] != "none":
         lines.append(
-            f"last trial {f['verdict']}: {f['right_learned']} of {f['judged']} kept windows right with what was "
-            f"learned, {f['right_before']} with the commit before"
+            f"last trial {f['verdict']}: of {f['judged']} kept windows {f['right_learned']} right with what "
+            f"was learned, {f['right_before']} with the commit before"
         )
     erased = [n for n in f["erases"] if n is not None]
     if not f["flash"]:

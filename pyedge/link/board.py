@@ -376,6 +376,10 @@ class Board:
         """Take back the last label: what was learned from it, or else the window that was kept last."""
         return UNDONE[struct.unpack_from("<H", self.link.request(Command.UNDO))[0]]
 
+    def add_class(self) -> int:
+        """Make the image's next spare row a class, to be taught from now on. Returns its label."""
+        return int(struct.unpack_from("<H", self.link.request(Command.ADD_CLASS))[0])
+
     def fit(self, repetitions: int) -> Alignment:
         """Fit the alignment to the kept windows, `repetitions` of each class. Returns the alignment."""
         self.link.request(Command.FIT, _byte("repetitions", repetitions))
@@ -395,7 +399,7 @@ class Board:
         return _u32(self.link.request(Command.ROLLBACK))
 
     def try_out(self) -> BankInfo:
-        """Commit what was learned, unless it sees fewer kept windows right than the last commit: then go back."""
+        """Commit what was learned, or go back to the last commit where that sees more kept windows right."""
         self.link.request(Command.TRY)
         self.wait()
         return self.bank()

@@ -41,6 +41,7 @@ class Command(IntEnum):
     PRACTISE = lib.EDGE_LINK_PRACTISE
     REMEMBER = lib.EDGE_LINK_REMEMBER
     UNDO = lib.EDGE_LINK_UNDO
+    ADD_CLASS = lib.EDGE_LINK_ADD_CLASS
     COMMIT = lib.EDGE_LINK_COMMIT
     ROLLBACK = lib.EDGE_LINK_ROLLBACK
     READ = lib.EDGE_LINK_READ
@@ -110,7 +111,7 @@ class Link:
         return self._reader.dropped
 
     def hello(self) -> bytes:
-        """Start a session in the newest version both sides speak; the response's payload. Raises as `request`."""
+        """Start a session in the newest version both speak; the response's payload. Raises as `request`."""
         status, answer = self._greet(PROTOCOL)
         if status == lib.EDGE_LINK_ERR_PROTOCOL and answer and OLDEST <= answer[0] < PROTOCOL:
             status, answer = self._greet(answer[0])

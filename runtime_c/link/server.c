@@ -409,7 +409,7 @@ static int learn(edge_link_t *l, edge_call_t *c) {
     int error = need_model(l);
     if (error) return error;
     // A label that cannot be learned leaves what UNDO goes back to.
-    const int undo = c->in[0] < edge_model_classes(&l->model) && !l->net.full &&
+    const int undo = c->in[0] < edge_net_classes(&l->net) && !l->net.full &&
                      edge_net_steps(&l->net) == edge_model_window(&l->model);
     if (undo) remember_state(l);
     error = edge_net_learn_begin(&l->net, c->in[0]);
@@ -478,6 +478,17 @@ static int undo(edge_link_t *l, edge_call_t *c) {
     return 0;
 }
 
+static int add_class(edge_link_t *l, edge_call_t *c) {
+    const int error = need_model(l);
+    if (error) return error;
+    const int added = edge_net_add_class(&l->net);
+    if (added < 0) return added;
+    l->stepping = l->has_undo = 0;
+    put16(c, (uint32_t)added);
+    put16(c, edge_model_classes(&l->model) + edge_model_spare(&l->model) - edge_net_classes(&l->net));
+    return 0;
+}
+
 static int fit(edge_link_t *l, edge_call_t *c) {
     int error = need_stream(l);
     if (error) return error;
@@ -498,7 +509,7 @@ static int scores(const edge_link_t *l, edge_call_t *c) {
     const uint32_t first = edge_load16(c->in);
     const int error = need_model(l);
     if (error) return error;
-    const uint32_t classes = edge_model_classes(&l->model);
+    const uint32_t classes = edge_net_classes(&l->net);
     if (first >= classes) return EDGE_ERR_ARGUMENT;
     if (edge_net_steps(&l->net) == 0) return EDGE_ERR_WINDOW;
     const int32_t *score = edge_net_score_area(&l->net);
@@ -725,7 +736,7 @@ static const edge_shape_t SHAPES[] = {
     {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
     {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_PRACTISE, 4, 0},    {EDGE_LINK_REMEMBER, 1, 0},
     {EDGE_LINK_UNDO, 0, 0},        {EDGE_LINK_TRY, 0, 0},         {EDGE_LINK_BANK, 0, 0},
-    {EDGE_LINK_WEAR, 2, 0},        {EDGE_LINK_STATISTICS, 1, 0},
+    {EDGE_LINK_WEAR, 2, 0},        {EDGE_LINK_ADD_CLASS, 0, 0},        {EDGE_LINK_STATISTICS, 1, 0},
 };
 
 static int check_shape(uint8_t command, uint32_t n) {
@@ -759,6 +770,7 @@ static int carry_out(edge_link_t *l, uint8_t command, edge_call_t *c) {
     case EDGE_LINK_REHEARSE: return rehearse(l, c);
     case EDGE_LINK_PRACTISE: return practise(l, c);
     case EDGE_LINK_UNDO: return undo(l, c);
+    case EDGE_LINK_ADD_CLASS: return add_class(l, c);
     case EDGE_LINK_TRY: return try_out(l, c);
     case EDGE_LINK_BANK: return bank(l, c);
     case EDGE_LINK_WEAR: return wear(l, c);

@@ -35,7 +35,7 @@ static void move(edge_kept_t *k, uint32_t to, uint32_t from) {
 /// Keeping ///
 
 int edge_kept_add(edge_kept_t *k, const edge_stream_t *s, uint32_t label) {
-    if (label >= edge_model_classes(&s->net->model)) return EDGE_ERR_LABEL;
+    if (label >= edge_net_classes(s->net)) return EDGE_ERR_LABEL;
     if (k->count == k->capacity) return EDGE_ERR_ROOM;
     const int error = edge_stream_keep(s, rows_of(k, k->count), k->window_size);
     if (error) return error;
@@ -64,7 +64,7 @@ static uint32_t fullest_class(const edge_kept_t *k, uint32_t label) {
 
 int edge_kept_remember(edge_kept_t *k, const edge_stream_t *s, uint32_t label) {
     if (k->count < k->capacity) return edge_kept_add(k, s, label);
-    if (label >= edge_model_classes(&s->net->model)) return EDGE_ERR_LABEL;
+    if (label >= edge_net_classes(s->net)) return EDGE_ERR_LABEL;
     if (!k->capacity) return EDGE_ERR_ROOM;
     if (!s->complete) return EDGE_ERR_WINDOW;
     const uint32_t goes = fullest_class(k, label), fresh = k->fresh;
@@ -154,7 +154,8 @@ static int next_window(edge_practice_t *p) {
         }
         int error = replay(k, p->stream, window);
         if (!error) error = edge_net_learn_begin(p->stream->net, k->labels[window]);
-        if (error != EDGE_ERR_CAPACITY) return error ? error : 1;
+        // A window of a class that a rollback took away cannot be learned either.
+        if (error != EDGE_ERR_CAPACITY && error != EDGE_ERR_LABEL) return error ? error : 1;
     }
 }
 

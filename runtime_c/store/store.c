@@ -517,6 +517,7 @@ static bool read_record(const edge_store_t *s, const record_t *r, edge_net_t *n,
                         edge_kept_t *kept) {
     uint8_t state[EDGE_STATE_HEADER];
     uint32_t crc = 0, at = body_at(s);
+    const uint32_t classes = edge_model_classes(&n->model) + edge_model_spare(&n->model);
     if (!r->sequence) return false;
     if (s->state_size) {
         const uint32_t weights_size = s->state_size - EDGE_STATE_HEADER;
@@ -525,7 +526,7 @@ static bool read_record(const edge_store_t *s, const record_t *r, edge_net_t *n,
             return false;
     }
     if (r->flags & HAS_ALIGNMENT && !read_on(s, r->slot, &at, alignment, ALIGNMENT, &crc)) return false;
-    if (!read_windows(s, r, &at, kept, edge_model_classes(&n->model), &crc) || crc != r->body_crc)
+    if (!read_windows(s, r, &at, kept, classes, &crc) || crc != r->body_crc)
         return false;
     if (s->state_size) {
         if (!edge_state_weights_valid(n, n->weights)) return false;

@@ -78,7 +78,7 @@ typedef struct edge_practice {
 int edge_practice_begin(edge_practice_t *p, edge_kept_t *k, edge_stream_t *s, uint32_t passes, uint32_t share,
                         uint32_t halvings);
 
-// Does part of it, as edge_net_learn_run. A window with more spikes than learning can hold is passed over.
+// Does part of it, as edge_net_learn_run. A window with more spikes than learning can hold, or of a class that is gone, is passed over.
 //
 // At the end no window is fresh and the rate is what it was.
 // Returns 1 (call again), 0 (done), or an error.

@@ -43,6 +43,7 @@ extern "C" {
     X(EDGE_LINK_PRACTISE, 0x29)    \
     X(EDGE_LINK_REMEMBER, 0x2A)    \
     X(EDGE_LINK_UNDO, 0x2B)        \
+    X(EDGE_LINK_ADD_CLASS, 0x2C)   \
     X(EDGE_LINK_COMMIT, 0x30)      \
     X(EDGE_LINK_ROLLBACK, 0x31)    \
     X(EDGE_LINK_READ, 0x32)        \
