@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -87,14 +88,14 @@ def run(target: str, runs: int, cpu_minutes: float, seed: int) -> Iterator[dict[
     """
     counted: Counter[str] = Counter()
     executions, used, broken = 0, 0.0, ""
-    before = _cpu_seconds()
     while not broken and not (executions if runs else used >= cpu_minutes):
         limit = f"-runs={runs}" if runs else f"-max_total_time={SLICE_SECONDS}"
+        before = _cpu_seconds()
         status, output = mutate(target, [limit, f"-seed={seed}"])
         seed += 1
         counted += tallies(output)
         executions += int((re.findall(r"number_of_executed_units: (\d+)", output) or ["0"])[-1])
-        used = (_cpu_seconds() - before) / 60
+        used += (_cpu_seconds() - before) / 60
         broken = output[-6000:] if status else ""
         yield {
             "target": target,
@@ -185,11 +186,17 @@ def seed(folder: Path, count: int) -> int:
     sys.path.insert(0, str(ROOT))
     from pyedge import image
     from pyedge.quant.model import IntegerModel
-    from tests.strategies import models
+    from tests.strategies import graphs, models
     from tests.stream_strategies import encoder_models
 
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [models(largest=14, longest=12), models(largest=10, longest=8, encoder=True), encoder_models()]
+    drawn = [
+        models(largest=14, longest=12),
+        models(largest=10, longest=8, encoder=True),
+        encoder_models(),
+        graphs(longest=6),
+        graphs(longest=10, convolutions=2),
+    ]
     written = 0
 
     @fixed(1)
@@ -231,9 +238,10 @@ def main() -> int:
     if args.command == "seed":
         print(f"{seed(args.folder, args.count)} images")
         return 0
+    latest: dict[str, dict[str, object]] = {}
     if args.command == "cover":
-        figures: object = (covered := cover())
-        for target, c in covered.items():
+        latest = cover()
+        for target, c in latest.items():
             found = f"{c['reached']} of {c['lines']} lines by {c['inputs']} inputs"
             print(f"{target}: {found}; missed: {c['missed']}")
     else:
@@ -243,18 +251,19 @@ def main() -> int:
                 f"{keep(args.target, args.folders or [ROOT / 'build' / 'fuzz-corpus' / args.target])} inputs"
             )
             return 0
-        figures = results = []
-        for target in args.targets:
-            results.append({})
-            for results[-1] in run(target, args.runs, args.cpu_minutes, args.seed):
+        ahead = [run(target, args.runs, args.cpu_minutes, args.seed) for target in args.targets]
+        while ahead:  # in turn, so that what was stopped has looked at all
+            going = ahead.pop(0)
+            for result in islice(going, 1):
+                latest[str(result["target"])] = result
+                ahead.append(going)
                 print(
-                    json.dumps({key: value for key, value in results[-1].items() if key != "broken"}),
-                    flush=True,
+                    json.dumps({key: value for key, value in result.items() if key != "broken"}), flush=True
                 )
-                _write(args.json, results)
-            print(results[-1]["broken"], file=sys.stderr, end="")
-    _write(args.json, figures)
-    return int(args.command == "run" and any(result["broken"] for result in results))
+                print(result["broken"], file=sys.stderr, end="")
+                _write(args.json, latest)
+    _write(args.json, latest)
+    return int(args.command == "run" and any(result["broken"] for result in latest.values()))
 
 
 def _write(path: Path | None, figures: object) -> None:

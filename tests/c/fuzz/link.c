@@ -1,7 +1,7 @@
 // The link's server under any requests: every byte it takes is somebody else's.
 // SPDX-License-Identifier: Apache-2.0
 //
-// An input of the fuzzer is one byte of configuration and then records: u8 kind, u8 n, n bytes. A record becomes a frame with the right session, sequence
+// An input of the fuzzer is two bytes of configuration and then records: u8 kind, u8 n, n bytes. A record becomes a frame with the right session, sequence
 // and checksum (or a wrong one where its kind says so), an image or state with its checksum repaired, or raw bytes on the line.
 #include "edge/store.h"
 #include "fuzz.h"
@@ -35,7 +35,8 @@ typedef struct {
     uint8_t line[LINE];
     size_t line_length;
     uint32_t session, sequence, payload;
-    int silent;  // the transmitter is not read
+    int silent;    // the transmitter is not read
+    bool guarded;  // requests need tags
 } bench_t;
 
 /// The world around the server ///
@@ -57,46 +58,6 @@ static int flash_erase(void *context, uint32_t address) {
     CHECK(address % SECTOR == 0 && address < SECTORS * SECTOR);
     memset((uint8_t *)context + address, 0xFF, SECTOR);
     return 0;
-}
-
-// Two channels, direct coding, T = 3, two classes; the readout learns.
-static size_t stream_image(uint8_t *image) {
-    enum { SIZE = 264, TABLE = 128, ENCODER = 200, PROFILE = 248, WEIGHTS = 256 };
-    static const uint8_t encoder[24] = {5, 2, 1, 0, 1,   0, 0, 0, 0, 0, 0, 2,
-                                        0, 0, 0, 0, 200, 0, 2, 0, 3, 9, 0, 0};
-    memset(image, 0, SIZE);
-    memcpy(image, "EDGE", 4);
-    put(image + 4, 1, 2);
-    put(image + 6, 128, 2);
-    put(image + 8, SIZE, 4);
-    put(image + 16, 3, 2);
-    image[18] = 1;
-    image[19] = EDGE_INPUT_FRAMES;
-    put(image + 20, 2, 4);
-    put(image + 24, 2, 2);
-    image[26] = 1;
-    put(image + 32, 64, 2);
-    put(image + 40, TABLE, 4);
-    put(image + 44, ENCODER, 4);
-    put(image + 64, 16, 4);
-    put(image + 68, 8 + 8 + 2 * 3 * 64, 4);
-    put(image + 72, 8, 4);
-    uint8_t *layer = image + TABLE;
-    layer[0] = 1;
-    layer[1] = 2;
-    layer[2] = 8;
-    layer[3] = 1;
-    put(layer + 20, 2, 4);
-    put(layer + 24, 2, 4);
-    put(layer + 28, WEIGHTS, 4);
-    put(layer + 56, 0x3F800000, 4);
-    memcpy(image + ENCODER, encoder, sizeof encoder);
-    put(image + ENCODER + 28, PROFILE, 4);
-    put(image + PROFILE, 0x04030201, 4);
-    put(image + WEIGHTS, 0xFE01, 4);
-    put(image + WEIGHTS + 4, 0x0403, 4);
-    seal(image, SIZE);
-    return SIZE;
 }
 
 static size_t make_image(uint8_t *image, uint32_t which) {
@@ -158,15 +119,38 @@ static int turn(bench_t *b, const uint8_t *line, size_t n) {
     return take_responses(b);
 }
 
+static void challenge(void *context, uint8_t bytes[EDGE_LINK_TAG]) {
+    (void)context;
+    memset(bytes, 0x5A, EDGE_LINK_TAG);
+}
+
+// Stands in for a MAC: whoever knows how can make it.
+static void make_tag(void *context, uint8_t tag[EDGE_LINK_TAG], const uint8_t *first, size_t first_size,
+                     const uint8_t *second, size_t second_size) {
+    (void)context;
+    memset(tag, 0, EDGE_LINK_TAG);
+    put(tag, crc32_of(first, first_size), 4);
+    put(tag + 4, crc32_of(second, second_size), 4);
+}
+
+static const edge_link_guard_t guard = {NULL, challenge, make_tag};
+
 static int ask(bench_t *b, uint32_t session, uint32_t sequence, uint8_t command, const uint8_t *payload,
                size_t n) {
     uint8_t frame[FRAME];
-    if (n > b->payload) n = b->payload;
+    const bool tagged = b->guarded && command != EDGE_LINK_HELLO;
+    if (n > b->payload - (tagged ? EDGE_LINK_TAG : 0)) n = b->payload - (tagged ? EDGE_LINK_TAG : 0);
     put(frame, session, 4);
     put(frame + 4, sequence, 2);
     frame[6] = command;
     frame[7] = 0;
     if (n) memcpy(frame + 8, payload, n);
+    if (tagged) {
+        uint8_t head[EDGE_LINK_TAG + 4] = {0};
+        challenge(NULL, head);
+        make_tag(NULL, frame + 8 + n, head, sizeof head, frame, 8 + n);
+        n += EDGE_LINK_TAG;
+    }
     put(frame + 8 + n, crc32_of(frame, 8 + n), 4);
     b->line_length = to_line(frame, 12 + n, b->line);
     const int status = turn(b, b->line, b->line_length);
@@ -273,10 +257,13 @@ static void record(bench_t *b, uint8_t kind, const uint8_t *in, size_t n) {
     }
 }
 
-static void start(bench_t *b, uint8_t how, edge_bank_port_t *port) {
+static void start(bench_t *b, uint8_t how, uint8_t more, edge_bank_port_t *port) {
     static const uint32_t work_sizes[4] = {256, 1200, 4096, 16384};
-    const size_t capacity = how & 4 ? FRAME : EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD;
+    const bool guarded = (more & 3) == 3;
+    const size_t capacity =
+        how & 4 ? FRAME : EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD + (guarded ? EDGE_LINK_TAG : 0);
     memset(b, 0, sizeof *b);
+    b->guarded = guarded;
     b->payload = (uint32_t)capacity - EDGE_LINK_OVERHEAD;
     b->frames = block(2 * capacity);
     b->images = block(IMAGE_MEMORY);
@@ -297,7 +284,7 @@ static void start(bench_t *b, uint8_t how, edge_bank_port_t *port) {
                                        how & 8 ? 64 : 4,
                                        how & 16 ? 100000 : 3,
                                        how & 32 ? port : NULL,
-                                       NULL};
+                                       guarded ? &guard : NULL};
     edge_link_config_t wrong[4] = {config, config, config, config};
     wrong[0].frames = NULL;
     wrong[1].budget = 0;
@@ -315,10 +302,10 @@ static void start(bench_t *b, uint8_t how, edge_bank_port_t *port) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static bench_t b;
     edge_bank_port_t port;
-    if (size < 1) return 0;
-    start(&b, data[0], &port);
+    if (size < 2) return 0;
+    start(&b, data[0], data[1], &port);
     CHECK(hello(&b) == 0);
-    for (size_t at = 1; at + 2 <= size;) {
+    for (size_t at = 2; at + 2 <= size;) {
         const size_t left = size - at - 2, n = data[at + 1] < left ? data[at + 1] : left;
         record(&b, data[at], data + at + 2, n);
         at += 2 + n;
@@ -348,7 +335,7 @@ static size_t record_size(const uint8_t *data, size_t size, size_t at) {
 // Where a record starts, drawn among all; `size` if there is none.
 static size_t some_record(const uint8_t *data, size_t size, uint32_t *random) {
     size_t found = size, seen = 0;
-    for (size_t at = 1, n; (n = record_size(data, size, at)) > 0; at += n)
+    for (size_t at = 2, n; (n = record_size(data, size, at)) > 0; at += n)
         if (draw(random, (uint32_t)++seen) == 0) found = at;
     return found;
 }
@@ -368,9 +355,17 @@ static uint32_t kind_of(uint8_t command) {
 
 // A record that says something: right lengths for its command, small numbers.
 static size_t new_record(uint8_t *to, uint32_t *random) {
-    static const uint8_t sizes[] = {2, 0, 1, 8, 20, 2, 0, 0, 1, 2, 1, 1, 1, 2, 4, 0, 0, 8, 73, 1};
+    static const uint8_t sizes[][2] = {
+        {EDGE_LINK_HELLO, 2},        {EDGE_LINK_RESET, 1},     {EDGE_LINK_IMAGE_BEGIN, 8},
+        {EDGE_LINK_IMAGE_CHUNK, 20}, {EDGE_LINK_IMAGE_END, 2}, {EDGE_LINK_KEEP, 1},
+        {EDGE_LINK_REPLAY, 2},       {EDGE_LINK_LEARN, 1},     {EDGE_LINK_FIT, 1},
+        {EDGE_LINK_RATE, 1},         {EDGE_LINK_SCORES, 2},    {EDGE_LINK_REHEARSE, 4},
+        {EDGE_LINK_READ, 8},         {EDGE_LINK_WRITE, 73},    {EDGE_LINK_PRACTISE, 4},
+        {EDGE_LINK_REMEMBER, 1},     {EDGE_LINK_WEAR, 2},      {EDGE_LINK_STATISTICS, 1}};
     const uint32_t kind = draw(random, KINDS);
-    uint32_t n = kind < sizeof sizes ? sizes[kind] : draw(random, 12);
+    uint32_t n = kind < COMMANDS ? 0 : draw(random, 12);
+    for (uint32_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        if (kind < COMMANDS && commands[kind] == sizes[k][0]) n = sizes[k][1];
     if (kind < COMMANDS && commands[kind] == EDGE_LINK_INFER) n = 4 + 2 * (1 + draw(random, 10));
     if (kind < COMMANDS && commands[kind] == EDGE_LINK_PUSH) n = 4 * draw(random, 24);
     (void)put_record(to, kind, NULL, n);
@@ -382,13 +377,20 @@ static size_t new_record(uint8_t *to, uint32_t *random) {
         to[2] = 2;
     }
     if ((kind == IMAGE || kind == STATE) && draw(random, 3)) to[1] = 2;
+    if (kind == RAW && draw(random, 4) == 0) {  // a frame too long
+        to[1] = 255;
+        memset(to + 2, 0xFF, 255);
+    }
     return 2 + (size_t)to[1];
 }
 
 // A wearer's visit: an image, a window from samples or from inputs, and what is done with it.
 static size_t new_visit(uint8_t *to, uint32_t *random) {
-    static const uint8_t after[] = {EDGE_LINK_LEARN,  EDGE_LINK_REHEARSE, EDGE_LINK_FIT,  EDGE_LINK_REPLAY,
-                                    EDGE_LINK_COMMIT, EDGE_LINK_ROLLBACK, EDGE_LINK_READ, EDGE_LINK_SCORES};
+    static const uint8_t after[][2] = {
+        {EDGE_LINK_LEARN, 1},   {EDGE_LINK_REHEARSE, 2}, {EDGE_LINK_FIT, 1},      {EDGE_LINK_REPLAY, 2},
+        {EDGE_LINK_COMMIT, 0},  {EDGE_LINK_ROLLBACK, 0}, {EDGE_LINK_READ, 8},     {EDGE_LINK_SCORES, 2},
+        {EDGE_LINK_UNDO, 0},    {EDGE_LINK_TRY, 0},      {EDGE_LINK_PRACTISE, 4}, {EDGE_LINK_BANK, 0},
+        {EDGE_LINK_REMEMBER, 1}};
     uint8_t bytes[64] = {(uint8_t)draw(random, 2), draw(random, 20) ? 4 : 255};
     size_t n = put_record(to, IMAGE, bytes, 2);
     if (bytes[0] == 0) {
@@ -403,12 +405,10 @@ static size_t new_visit(uint8_t *to, uint32_t *random) {
         n += put_record(to + n, kind_of(EDGE_LINK_INFER), bytes, 24);
     }
     for (uint32_t k = 1 + draw(random, 4); k; k--) {
-        const uint8_t command = after[draw(random, sizeof after)];
-        const bool fit = command == EDGE_LINK_FIT, state = command == EDGE_LINK_READ;
-        const uint32_t length = command == EDGE_LINK_COMMIT || command == EDGE_LINK_ROLLBACK ? 0
-                                : command == EDGE_LINK_LEARN || fit                          ? 1
-                                : state                                                      ? 8
-                                                                                             : 2;
+        const uint8_t *chosen = after[draw(random, sizeof after / sizeof *after)], command = chosen[0];
+        const bool fit = command == EDGE_LINK_FIT || command == EDGE_LINK_PRACTISE,
+                   state = command == EDGE_LINK_READ;
+        const uint32_t length = chosen[1];
         memset(bytes, 0, 8);
         bytes[0] = fit || state ? (uint8_t)(1 + draw(random, 2)) : 0;
         if (state) put(bytes + 2, draw(random, 100), 2);
@@ -422,7 +422,7 @@ static size_t new_visit(uint8_t *to, uint32_t *random) {
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t largest, unsigned int seed) {
     uint8_t made[512];
     uint32_t random = seed;
-    if (size < 1 || largest < 600) return LLVMFuzzerMutate(data, size, largest);
+    if (size < 2 || largest < 600) return LLVMFuzzerMutate(data, size, largest);
     for (uint32_t n = 1 + draw(&random, 4); n; n--) {
         const uint32_t how = draw(&random, 8);
         const size_t at = some_record(data, size, &random), length = record_size(data, size, at);
@@ -443,7 +443,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t largest, unsig
         } else if (how == 6 && length) {
             data[at] = (uint8_t)draw(&random, KINDS);
         } else if (how == 7) {
-            data[0] = (uint8_t)draw(&random, 256);
+            data[draw(&random, 2)] = (uint8_t)draw(&random, 256);
         }
     }
     return draw(&random, 20) ? size : LLVMFuzzerMutate(data, size, largest);

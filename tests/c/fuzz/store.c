@@ -1,7 +1,7 @@
 // The store over flash with any contents, and flash that fails: open, load, write, confirm.
 // SPDX-License-Identifier: Apache-2.0
 //
-// An input of the fuzzer is four bytes (geometry and net, which call fails, how often, seed) and then the flash; what is missing is erased. The mutator
+// An input of the fuzzer is four bytes (geometry, net and kept windows, which call fails, how often, seed) and then the flash; what is missing is erased. The mutator
 // lets the store itself write, tears and changes that, and repairs checksums, marks and the counts of erases.
 #include "edge/store.h"
 #include "bytes.h"
@@ -17,7 +17,7 @@ tally_t tallies[TALLIES] = {
     [FAILED] = {"calls that flash failed", 0}, [FORGED] = {"forged states refused", 0},
 };
 
-enum { LARGEST = 8192, INFORMATION = 4, LARGEST_BUFFER = 256 };
+enum { LARGEST = 8192, INFORMATION = 4, LARGEST_BUFFER = 256, KEPT = 6 };
 
 typedef struct {
     uint32_t sectors, sector_size, unit;
@@ -43,6 +43,8 @@ typedef struct {
     edge_store_t store;
     uint8_t *image, *weights, *arena, *buffer;
     uint32_t buffer_size;
+    edge_kept_t kept;
+    uint8_t *windows;  // NULL: the net has no encoder
 } board_t;
 
 static bool fails(chip_t *f, uint8_t what) {
@@ -98,12 +100,16 @@ static edge_flash_t chip_new(chip_t *f, uint8_t which) {
                           chip_sync, g->sectors, g->sector_size, g->unit};
 }
 
-// The small network that learns, or (bit 3) the same without learning: its states are alignments alone.
+// The small network that learns, or (bit 3) the same without learning: its states are alignments alone. Bit 4: one with an encoder, and
+// windows that are kept.
 static void board_new(board_t *b, uint8_t which, uint32_t buffer_size) {
     const edge_mode_t mode = which & 8 ? EDGE_INFER : EDGE_LEARN;
     b->image = block(1024);
-    const size_t size = small_image(b->image);
+    const size_t size = which & 16 ? stream_image(b->image) : small_image(b->image);
     CHECK(edge_model_open(&b->model, b->image, size) == 0);
+    const size_t window = edge_stream_window_size(&b->model);
+    b->windows = window ? block((KEPT + 1) * (window + 1)) : NULL;
+    if (window) edge_kept_init(&b->kept, b->windows, (KEPT + 1) * (window + 1), window, KEPT);
     b->weights = mode == EDGE_LEARN ? block(edge_model_weights_size(&b->model)) : NULL;
     b->arena = block(edge_model_arena_size(&b->model, mode));
     b->buffer_size = buffer_size;
@@ -114,6 +120,7 @@ static void board_new(board_t *b, uint8_t which, uint32_t buffer_size) {
 
 static void board_free(board_t *b) {
     free(b->image);
+    free(b->windows);
     free(b->weights);
     free(b->arena);
     free(b->buffer);
@@ -130,19 +137,37 @@ static void become(board_t *b, uint32_t number, edge_alignment_t *alignment) {
     uint32_t random = number * 2654435761u + 1;
     for (uint32_t c = 0; c < EDGE_MAX_CHANNELS; c++) alignment->gain[c] = (int8_t)(draw(&random, 256) - 128);
     alignment->rotation = (int8_t)(draw(&random, 256) - 128);
+    if (b->windows) {
+        b->kept.count = number % (b->kept.capacity + 1);
+        for (uint32_t k = 0; k < b->kept.count; k++) b->kept.labels[k] = (uint8_t)draw(&random, 2);
+        for (uint32_t k = 0; k < b->kept.count * b->kept.window_size; k++)
+            b->kept.rows[k] = (uint8_t)(next_random(&random) >> 24);
+    }
     if (!b->weights) return;
-    for (uint32_t k = 0; k < 16 * 12; k++) b->weights[k] = (uint8_t)(next_random(&random) >> 24);
+    // Two weights pad each row of the smaller readout.
+    for (uint32_t k = 0; k < (b->windows ? 8u : 16u * 12u); k++)
+        b->weights[k] = b->windows && k % 4 > 1 ? 0 : (uint8_t)(next_random(&random) >> 24);
     b->net.update = random;
     b->net.rate_decay = (uint8_t)(random % 16);
 }
+
+static edge_kept_t *kept_of(board_t *b) { return b->windows ? &b->kept : NULL; }
 
 static bool is(board_t *b, uint32_t number, const edge_alignment_t *found) {
     static uint8_t saved[4096], wanted[4096];
     edge_alignment_t alignment;
     const size_t size = b->weights ? edge_net_state_size(&b->net) : 0;
+    static uint8_t labels[KEPT], rows[1024];
+    const uint32_t count = b->windows ? b->kept.count : 0,
+                   bytes = count * (b->windows ? b->kept.window_size : 0);
+    CHECK(count <= KEPT && bytes <= sizeof rows);
+    if (count) memcpy(labels, b->kept.labels, count), memcpy(rows, b->kept.rows, bytes);
     if (size) CHECK(edge_net_save(&b->net, saved, sizeof saved) == (int)size);
     become(b, number, &alignment);
     if (size) CHECK(edge_net_save(&b->net, wanted, sizeof wanted) == (int)size);
+    if (count != (b->windows ? b->kept.count : 0)) return false;
+    if (count && (memcmp(labels, b->kept.labels, count) != 0 || memcmp(rows, b->kept.rows, bytes) != 0))
+        return false;
     return memcmp(&alignment, found, sizeof alignment) == 0 && memcmp(saved, wanted, size) == 0;
 }
 
@@ -172,7 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tallies[FOUND].count += opened == 0;
     for (uint32_t sector = 0; sector <= flash.sectors; sector++)
         (void)edge_store_wear(&b.store, sector, &erases);
-    const int loaded = edge_store_load(&b.store, &b.net, &alignment, NULL);
+    const int loaded = edge_store_load(&b.store, &b.net, &alignment, kept_of(&b));
     CHECK(loaded == 0 || loaded == EDGE_ERR_EMPTY || loaded == EDGE_ERR_FLASH);
     if (b.weights) CHECK(edge_state_weights_valid(&b.net, b.weights));
     tallies[LOADED].count += loaded == 0;
@@ -182,13 +207,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bool unsure = false;     // whether a confirm that failed took effect
     for (uint32_t number = 1; number <= 5; number++) {
         become(&b, number, &alignment);
-        int result = edge_store_write(&b.store, &b.net, data[3] & 1 && number == 3 ? NULL : &alignment, NULL);
-        CHECK(result == 0 || result == EDGE_ERR_FLASH);
+        int result =
+            edge_store_write(&b.store, &b.net, data[3] & 1 && number == 3 ? NULL : &alignment, kept_of(&b));
+        CHECK(result == 0 || result == EDGE_ERR_FLASH || (result == EDGE_ERR_ROOM && b.windows));
         if (result == 0) {
             CHECK(edge_store_trial(&b.store) > edge_store_sequence(&b.store));
             tallies[WRITTEN].count++;
             if (number == 2 && data[3] & 2) {  // reverted
-                result = edge_store_load(&b.store, &b.net, &alignment, NULL);
+                result = edge_store_load(&b.store, &b.net, &alignment, kept_of(&b));
                 CHECK(edge_store_confirm(&b.store) == EDGE_ERR_TRIAL && edge_store_trial(&b.store) == 0);
             } else {
                 result = edge_store_confirm(&b.store);
@@ -205,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     opened = board_start(&b, &flash);
     CHECK(opened == 0 || opened == EDGE_ERR_EMPTY);
     if (confirmed && !unsure && !(data[1] & 16)) {
-        CHECK(opened == 0 && edge_store_load(&b.store, &b.net, &alignment, NULL) == 0);
+        CHECK(opened == 0 && edge_store_load(&b.store, &b.net, &alignment, kept_of(&b)) == 0);
         if (confirmed != 3 || !(data[3] & 1)) CHECK(is(&b, confirmed, &alignment));
         tallies[CONFIRMED].count++;
     }
@@ -213,13 +239,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     edge_bank_port_t port;
     edge_store_bank(&b.store, &port);
     become(&b, 9, &alignment);
-    int committed = port.write(port.context, &b.net, &alignment, NULL);
+    int committed = port.write(port.context, &b.net, &alignment, kept_of(&b));
     if (committed == 0) committed = port.confirm(port.context);
-    CHECK(committed == 0 || committed == EDGE_ERR_FLASH);
+    CHECK(committed == 0 || committed == EDGE_ERR_FLASH || (committed == EDGE_ERR_ROOM && b.windows));
     become(&b, 10, &alignment);
-    const int back = port.load(port.context, &b.net, &alignment, NULL, 0);
+    const int back = port.load(port.context, &b.net, &alignment, kept_of(&b), 0);
     if (committed == 0) CHECK(back == 0 && is(&b, 9, &alignment));
     CHECK(edge_store_wear(&b.store, flash.sectors, &erases) == EDGE_ERR_ARGUMENT);
+    edge_bank_facts_t facts;
+    port.facts(port.context, &b.net, &facts);
+    CHECK(facts.sectors == flash.sectors && facts.sequence == edge_store_sequence(&b.store));
+    CHECK(facts.updates == edge_store_updates(&b.store) && facts.room == edge_store_room(&b.store, &b.net));
+    (void)port.wear(port.context, data[3] % flash.sectors, &erases);
+    // Both states can be looked at while one is on trial.
+    become(&b, 11, &alignment);
+    if (edge_store_write(&b.store, &b.net, &alignment, NULL) == 0) {
+        become(&b, 12, &alignment);
+        CHECK(edge_store_peek(&b.store, EDGE_STORE_TRIAL, &b.net, &alignment) == 0);
+        if (committed == 0) CHECK(edge_store_peek(&b.store, EDGE_STORE_CONFIRMED, &b.net, &alignment) == 0);
+        CHECK(port.load(port.context, &b.net, &alignment, NULL, 1) == 0);
+        CHECK(edge_store_load(&b.store, &b.net, &alignment, NULL) == (committed ? back : 0));
+    }
+    CHECK(edge_store_peek(&b.store, EDGE_STORE_TRIAL, &b.net, &alignment) == EDGE_ERR_TRIAL);
     board_free(&b);
     return 0;
 }
@@ -237,7 +278,7 @@ static void write_states(uint8_t *data, size_t size, uint32_t *random) {
     if (board_start(&b, &flash) != EDGE_ERR_ROOM) {
         for (uint32_t n = 1 + draw(random, 6); n; n--) {
             become(&b, draw(random, 100), &alignment);
-            if (edge_store_write(&b.store, &b.net, draw(random, 4) ? &alignment : NULL, NULL)) break;
+            if (edge_store_write(&b.store, &b.net, draw(random, 4) ? &alignment : NULL, kept_of(&b))) break;
             if (draw(random, 4)) (void)edge_store_confirm(&b.store);
         }
     }
@@ -271,18 +312,20 @@ static void repair(uint8_t *data, uint32_t *random) {
             const uint32_t body = (32 + unit - 1) / unit * unit,
                            mark = s->slot_size - (8 + unit - 1) / unit * unit;
             memcpy(bytes, "EDGR", 4);
-            put(bytes + 4, EDGE_STORE_VERSION, 2);
+            // A record with windows goes over several slots: its header alone is made right.
+            const bool whole = edge_load16(bytes + 4) != 2;
+            if (whole) put(bytes + 4, 1, 2);
             bytes[6] &= 1;
             bytes[7] = 0;
             put(bytes + 12, s->image_crc, 4);
             put(bytes + 16, s->state_size, 4);
-            if (draw(random, 4)) {
+            if (whole && draw(random, 4)) {
                 if (s->state_size && draw(random, 4))
                     edge_state_header(&b.net, bytes + body + 24, bytes + body);
                 put(bytes + 24, crc32_of(bytes + body, s->state_size + (bytes[6] ? 65u : 0u)), 4);
             }
             put(bytes + 28, crc32_of(bytes, 28), 4);
-            if (draw(random, 4))
+            if (whole && draw(random, 4))
                 memcpy(bytes + mark, bytes + 28, 4), put(bytes + mark + 4, ~edge_load32(bytes + 28), 4);
             for (uint32_t k = 0; k < s->slot_size; k++) PLACE(k) = bytes[k];
 #undef PLACE
