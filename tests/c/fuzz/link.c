@@ -32,6 +32,7 @@ typedef struct {
     edge_link_t link;
     edge_store_t store;
     uint8_t *frames, *images, *work, *buffer, *flash;
+    edge_flash_t image_flash;
     uint8_t line[LINE];
     size_t line_length;
     uint32_t session, sequence, payload;
@@ -272,19 +273,23 @@ static void start(bench_t *b, uint8_t how, uint8_t more, edge_bank_port_t *port)
     b->flash = block(SECTORS * SECTOR);
     memset(b->flash, 0xFF, SECTORS * SECTOR);
     const edge_flash_t flash = {b->flash, flash_read, flash_program, flash_erase, NULL, SECTORS, SECTOR, 8};
+    // The image memory may be flash too.
+    b->image_flash =
+        (edge_flash_t){b->images, flash_read, flash_program, flash_erase, NULL, SECTORS, SECTOR, 8};
     CHECK(edge_store_init(&b->store, &flash, b->buffer, 64) == 0);
     edge_store_bank(&b->store, port);
-    const edge_link_config_t config = {"fuzz",
-                                       b->frames,
-                                       2 * capacity,
-                                       b->images,
-                                       IMAGE_MEMORY,
-                                       b->work,
-                                       work_sizes[how & 3],
-                                       how & 8 ? 64 : 4,
-                                       how & 16 ? 100000 : 3,
-                                       how & 32 ? port : NULL,
-                                       guarded ? &guard : NULL};
+    const edge_link_config_t config = {.board = "fuzz",
+                                       .frames = b->frames,
+                                       .frames_size = 2 * capacity,
+                                       .image = b->images,
+                                       .image_size = IMAGE_MEMORY,
+                                       .image_flash = more & 4 ? &b->image_flash : NULL,
+                                       .work = b->work,
+                                       .work_size = work_sizes[how & 3],
+                                       .ring = how & 8 ? 64 : 4,
+                                       .budget = how & 16 ? 100000 : 3,
+                                       .bank = how & 32 ? port : NULL,
+                                       .guard = guarded ? &guard : NULL};
     edge_link_config_t wrong[4] = {config, config, config, config};
     wrong[0].frames = NULL;
     wrong[1].budget = 0;
