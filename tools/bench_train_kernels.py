@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ def limits(times: int) -> tuple[float, dict[str, float]]:
         memory = np.zeros(count, np.float32)
         often = max(1, 100_000_000 // count)
         pointer = ffi.from_buffer("float[]", memory)
-        loads[name] = best(float(count * often), lambda p=pointer, c=count, n=often: lib.train_limit(p, c, n))
+        loads[name] = best(float(count * often), partial(lib.train_limit, pointer, count, often))
     return fma, loads
 
 
