@@ -63,16 +63,17 @@ def conv_networks(draw: st.DrawFn, neurons: st.SearchStrategy = NEURONS) -> Netw
     if size == 1:
         padding = 0
     spiking = Spiking(draw(neurons))
+    strides = st.sampled_from((1, 1, 2, 3))
     pools = st.sampled_from(((), (MaxPool(2),), (MeanPool(2),), (MeanPool(2, adjusted=True),), (MaxPool(3),)))
     pool = draw(pools)
     dropped = draw(st.sampled_from(((), (Dropout(0.5),))))
     pool, last = (*pool, *dropped), (*draw(pools), *dropped)
     head = draw(st.sampled_from(((Dense(5),), (Dense(20), spiking, *dropped, Dense(5)))))
     layers = (
-        Conv(draw(channels), size, padding=padding, bias=draw(st.booleans())),
+        Conv(draw(channels), size, draw(strides), padding, draw(st.booleans())),
         spiking,
         *pool,
-        Conv(draw(channels), 3),
+        Conv(draw(channels), 3, draw(strides)),
         spiking,
         *last,
     )
@@ -253,15 +254,15 @@ class Mine(LIF):
         ({"rule": STDED("increment"), "neuron": IF()}, "backward pass of STDED"),
         ({"rule": MPDED(lambda z: 1 / (1 + z * z))}, "backward pass of MPDED"),
         ({"neuron": Mine()}, "neurons of kind Mine"),
-        ({"stride": 2}, "stride 2"),
+        ({"padding": 3}, "padding 3"),
         ({"dtype": np.float64}, "float64"),
     ),
-    ids=("stbp", "printed", "increment", "own surrogate", "own neuron", "stride", "float64"),
+    ids=("stbp", "printed", "increment", "own surrogate", "own neuron", "padding", "float64"),
 )
 def test_what_it_does_not_know_is_numpys_and_said(change, said, caplog):
     rng = np.random.default_rng(6)
     spiking = Spiking(change.get("neuron", LIF()))
-    layers = (Conv(6, 3, change.get("stride", 1)), spiking, MaxPool(2), Dense(9), spiking, Dense(3))
+    layers = (Conv(6, 3, padding=change.get("padding", 1)), spiking, MaxPool(2), Dense(9), spiking, Dense(3))
     network = Network(Input("spikes", (8, 8, 2)), layers, 4)
     params = {k: p.astype(change.get("dtype", np.float32)) for k, p in dyadic(network, rng).items()}
     (x, labels), rule = inputs(network, rng), change.get("rule", MPDED())
@@ -369,8 +370,9 @@ def test_weight_gradients_by_inputs_and_by_errors_are_the_same(isa, width):
 
 
 @pytest.mark.parametrize("padding", (0, 1, 2))
-def test_convolutions_of_floats_are_numpys(isa, padding):
-    rng, g = np.random.default_rng(8), Geometry(3, 1, padding)
+@pytest.mark.parametrize("stride", (1, 2, 3))
+def test_convolutions_of_floats_are_numpys(isa, padding, stride):
+    rng, g = np.random.default_rng(8), Geometry(3, stride, padding)
     x = rng.integers(-3, 4, (2, 3, 6, 5, 4)).astype(np.float32)
     weight = rng.integers(-8, 9, (3, 3, 4, 20)).astype(np.float32)
     out = np.asarray(OPS.conv(x, weight, None, g))

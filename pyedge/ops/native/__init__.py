@@ -131,12 +131,12 @@ class NativeOps(NumpyOps):
         x = self._spikes(x)
         if conv.fits(x.shape, weight, g):
             return conv.ConvCurrents(x, weight, bias, g)
-        self._note(f"convolutions of stride {g.stride}, padding {g.padding}, {weight.dtype} or this width")
+        self._note(f"convolutions of padding {g.padding}, {weight.dtype} or this width")
         return super().conv(_plain(x), weight, bias, g)
 
     def conv_weight_gradient(self, x: Any, error: Any, g: "Geometry") -> Array:
         x = self._spikes(x)
-        if g.stride == 1 and g.padding < g.size and getattr(error, "dtype", None) == np.float32:
+        if g.padding < g.size and getattr(error, "dtype", None) == np.float32:
             if isinstance(error, Epsilon) and error.features > LIMIT:
                 error = error.array
             return conv.weight_gradient(x, error, g)

@@ -77,13 +77,20 @@ static void list_counts(list_writer *w, const uint8_t *counts, const uint8_t *co
     }
 }
 
-static void list_values(list_writer *w, const float *values, train_image image, int list) {
+// The image that is spread out over `image`.
+static train_image before_spread(train_image image, int spread) {
+    image.height = (image.height - 1) / spread + 1;
+    image.width = (image.width - 1) / spread + 1;
+    return image;
+}
+
+static void list_values(list_writer *w, const float *values, train_image image, int spread, int list) {
     const int channels = image.channels;
     for (int y = 0; y < image.height; y++) {
         int32_t *column = row_of(w, image, list, y);
         for (int x = 0; x < image.width; x++) {
             column[x] = w->count;
-            for (int c = 0; c < channels; c++, values++) {
+            for (int c = 0; c < channels && y % spread == 0 && x % spread == 0; c++, values++) {
                 w->index[w->count] = (uint16_t)(x * channels + c);
                 w->value[w->count] = *values;
                 w->count += *values != 0;
@@ -94,18 +101,20 @@ static void list_values(list_writer *w, const float *values, train_image image, 
 }
 
 static void list_errors(list_writer *w, const train_errors *errors, size_t step, train_image image,
-                        int list) {
+                        int spread, int list) {
     int32_t e = errors->start[step];
     const int32_t end = errors->start[step + 1];
+    const int channels = image.channels;
     for (int y = 0, pixel = 0; y < image.height; y++) {
         int32_t *column = row_of(w, image, list, y);
-        const int first = y * image.width * image.channels;
         for (int x = 0; x < image.width; x++) {
             column[x] = w->count;
-            pixel += image.channels;
-            for (; e < end && errors->index[e] < pixel; e++) {
-                w->index[w->count] = (uint16_t)(errors->index[e] - first);
-                w->value[w->count++] = errors->value[e];
+            if (y % spread == 0 && x % spread == 0) {
+                for (; e < end && errors->index[e] < pixel + channels; e++) {
+                    w->index[w->count] = (uint16_t)(x * channels + errors->index[e] - pixel);
+                    w->value[w->count++] = errors->value[e];
+                }
+                pixel += channels;
             }
         }
         column[image.width] = w->count;
@@ -188,10 +197,11 @@ static void conv_sample(const void *job, int item, int thread) {
     }
     for (int t = 0; t < j->steps && !d->bits && !d->counts; t++) {
         if (d->values) {
-            list_values(&w, d->values + ((size_t)t * (size_t)d->batch + (size_t)item) * numbers(d->in), d->in,
-                        t);
+            const size_t image = numbers(before_spread(d->in, d->spread));
+            list_values(&w, d->values + ((size_t)t * (size_t)d->batch + (size_t)item) * image, d->in,
+                        d->spread, t);
         } else {
-            list_errors(&w, &d->errors, (size_t)item * (size_t)d->window + (size_t)t, d->in, t);
+            list_errors(&w, &d->errors, (size_t)item * (size_t)d->window + (size_t)t, d->in, d->spread, t);
         }
     }
     const train_lists lists = {j->lists, w.index, w.value, w.column};
@@ -247,7 +257,12 @@ typedef struct {
 static meet_job meet_layout(const train_conv_gradient *d) {
     meet_job j = {.gradient = d};
     j.events = d->values ? d->in : d->out;
-    j.images = d->values ? d->out : d->in;
+    j.images = d->in;
+    if (d->values) {  // as windows at stride 1 would make it
+        j.images.height += 2 * d->padding - d->size + 1;
+        j.images.width += 2 * d->padding - d->size + 1;
+        j.images.channels = d->out.channels;
+    }
     j.padding = d->values ? d->size - 1 - d->padding : d->padding;
     j.steps = d->values ? d->steps : d->window;
     j.parts = d->batch < PARTS ? d->batch : PARTS;
@@ -272,14 +287,18 @@ size_t train_conv_gradient_scratch(const train_conv_gradient *d) { return meet_l
 // The errors' images, a frame of zeros around each.
 static void pad_images(const meet_job *j, int sample, float *images) {
     const train_conv_gradient *d = j->gradient;
-    const size_t row = (size_t)j->images.width * (size_t)j->images.channels;
-    const size_t edge = (size_t)j->padding * (size_t)j->images.channels, pitch = row + 2 * edge;
+    const size_t channels = (size_t)j->images.channels, row = (size_t)d->out.width * channels;
+    const size_t edge = (size_t)j->padding * channels;
+    const size_t pitch = (size_t)j->images.width * channels + 2 * edge, stride = (size_t)d->stride;
     memset(images, 0, j->image * (size_t)j->steps * sizeof(float));
     for (int t = 0; t < j->steps; t++) {
-        const float *from = d->epsilon + ((size_t)t * (size_t)d->batch + (size_t)sample) * numbers(j->images);
+        const float *from = d->epsilon + ((size_t)t * (size_t)d->batch + (size_t)sample) * numbers(d->out);
         float *to = images + (size_t)t * j->image + (size_t)j->padding * pitch + edge;
-        for (int y = 0; y < j->images.height; y++) {
-            memcpy(to + (size_t)y * pitch, from + (size_t)y * row, row * sizeof(float));
+        for (size_t y = 0; y < (size_t)d->out.height; y++, from += row) {
+            for (size_t x = 0; x < (stride > 1 ? (size_t)d->out.width : 1); x++) {
+                memcpy(to + y * stride * pitch + x * stride * channels, from + x * channels,
+                       (stride > 1 ? channels : row) * sizeof(float));
+            }
         }
     }
 }
@@ -331,7 +350,8 @@ static void take_events(const meet_job *j, int sample, sorter *s, float *bias) {
                     y++;
                 }
             }
-            take(s, n - pixel, image + y * pitch + x * j->images.channels, d->errors.value[e]);
+            const int32_t at = (y * pitch + x * j->images.channels) * d->stride;
+            take(s, n - pixel, image + at, d->errors.value[e]);
             if (s->placing) {
                 bias[n - pixel] += weight * d->errors.value[e];
             }

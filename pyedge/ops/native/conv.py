@@ -20,8 +20,9 @@ FLOAT = np.dtype(np.float32)
 def fits(x_shape: tuple[int, ...], weight: Array, g: "Geometry") -> bool:
     """Whether the kernels take this convolution."""
     out = (g.out(x_shape[2]), g.out(x_shape[3]), weight.shape[3])
-    widest = max(x_shape[3] * x_shape[4], out[1] * out[2])
-    return g.stride == 1 and g.padding < g.size and weight.dtype == FLOAT and widest < 1 << 16
+    spread = (out[1] - 1) * g.stride + 1
+    widest = max(x_shape[3] * x_shape[4], spread * out[2])
+    return g.padding < g.size and weight.dtype == FLOAT and widest < 1 << 16
 
 
 def _input(x: Any) -> tuple[dict[str, Any], Any]:
@@ -72,6 +73,8 @@ class ConvCurrents(Lazy):
                 "batch": self.shape[1],
                 "size": self.g.size,
                 "padding": self.g.padding,
+                "stride": self.g.stride,
+                "spread": 1,
                 "in": image(self.x.shape[2:]),
                 "out": image(self.shape[2:]),
                 "weight": pointer("float *", self.weight),
@@ -127,13 +130,16 @@ class ConvErrors(Lazy):
             alive: Any = self.error
         else:
             given, alive = _input(self.error)
+        spread = tuple((n - 1) * self.g.stride + 1 for n in self.error.shape[2:4])
         _run(
             {
                 "window": self.shape[0],
                 "batch": self.shape[1],
                 "size": self.g.size,
                 "padding": self.g.size - 1 - self.g.padding,
-                "in": image(self.error.shape[2:]),
+                "stride": 1,
+                "spread": self.g.stride,
+                "in": image((*spread, self.error.shape[4])),
                 "out": image(self.shape[2:]),
                 "weight": pointer("float *", self.weight),
                 "flipped": 1,
@@ -153,6 +159,7 @@ def weight_gradient(x: Any, error: Any, g: "Geometry") -> Array:
         "batch": error.shape[1],
         "size": g.size,
         "padding": g.padding,
+        "stride": g.stride,
         "in": image(x.shape[2:]),
         "out": image(error.shape[2:]),
         "gradient": pointer("float *", out),

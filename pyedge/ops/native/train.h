@@ -218,7 +218,7 @@ void train_readout_run(train_pool *pool, const train_readout *job);
 
 /// Convolutions ///
 
-// Square windows at stride 1; images are (height, width, channels), a step's row of bits in that order.
+// Square windows; images are (height, width, channels), a step's row of bits in that order.
 typedef struct train_image {
     int32_t height, width, channels;
 } train_image;
@@ -226,6 +226,9 @@ typedef struct train_image {
 // out[t][b] = the sum over windows of x W (+ bias), for x given as bits, as values (steps, batch, in), or as errors.
 typedef struct train_conv {
     int32_t window, batch, size, padding;
+    int32_t stride;  // from window to window
+    int32_t
+        spread;  // values and errors are those of every spread-th row and column of `in`, all between are 0
     train_image in, out;
     const uint8_t *bits;  // of x, `row` bytes a step ...
     int32_t row;
@@ -235,8 +238,9 @@ typedef struct train_conv {
     int32_t steps;
     train_errors errors;  // ... or lists, ascending
     const float
-        *weight;      // (size, size, in, out); where `flipped`, of the convolution whose input error this is:
-    int32_t flipped;  // (size, size, out, in), and padding is size - 1 less that convolution's
+        *weight;  // (size, size, in, out); where `flipped`, of the convolution whose input error this is:
+    int32_t
+        flipped;  // (size, size, out, in), padding size - 1 less that convolution's, stride 1, spread its stride
     const float *bias;  // (out) or NULL
     float scale;        // factor on x: what one spike is worth
     float leak;         // out[t] += leak * out[t + 1] at the end: input errors from error differences
@@ -256,7 +260,7 @@ void train_conv_run(train_pool *pool, const train_conv *job);
 // dL/dW of a convolution (size, size, in, out). Either from spikes (bits or counts, each spike worth `scale`) and error
 // differences, or, where values is not NULL, from values and the errors of the currents, both of `steps` steps.
 typedef struct train_conv_gradient {
-    int32_t window, batch, size, padding;
+    int32_t window, batch, size, padding, stride;
     train_image in, out;
     const uint8_t *bits, *counts;
     int32_t row;

@@ -23,7 +23,7 @@ INLINE void conv_of(const train_conv *d, const train_lists *lists, const float *
         const float *slab = weight + ky * size * pixel;
         for (int l = 0; l < lists->count; l++) {
             for (int y = 0; y < d->out.height; y++) {
-                const int row = y + ky - d->padding;
+                const int row = y * d->stride + ky - d->padding;
                 if (row < 0 || row >= d->in.height) {
                     continue;
                 }
@@ -33,9 +33,9 @@ INLINE void conv_of(const train_conv *d, const train_lists *lists, const float *
                     continue;
                 }
                 for (int x = 0; x < d->out.width; x++, sum += lanes) {
-                    const int left = x - d->padding, right = left + size;
+                    const int left = x * d->stride - d->padding, right = left + size;
                     int32_t e = column[left < 0 ? 0 : left < width ? left : width];
-                    const int32_t end = column[right < width ? right : width];
+                    const int32_t end = column[right < 0 ? 0 : right < width ? right : width];
                     if (e >= end) {
                         continue;
                     }
