@@ -313,10 +313,12 @@ def test_the_first_hello_after_a_fault_says_where(running: boards.Board, tmp_pat
 
 @pytest.mark.parametrize("name", list(boards.BOARDS))
 def test_every_board_streams_learns_and_comes_back_after_a_reset(name: str, emg: Integers) -> None:
-    host = Host()
+    host, spec = Host(), boards.board(name)
     kept = list(host.stream.push(emg))
     with boards.start(name) as emulated, Board.open(emulated.port) as board:
         assert board.info.name == name
+        own = spec.ram - board.info.work_bytes
+        assert own <= spec.own < own + 512 and board.info.image_bytes == spec.bank
         board.deploy(IMAGE)
         for k, window in enumerate(board.stream(emg)):
             assert (window.label, window.confidence) == host.run(kept[k])

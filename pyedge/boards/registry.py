@@ -15,6 +15,7 @@ class BoardSpec:
     prefix   : of the cross compiler's programs.
     bank     : memory for images.
     ram      : all of it: stack, server, weights, arena, samples.
+    own      : of it what the firmware takes for itself, whatever the model.
     ring     : raw samples that wait while the net learns (RING of the firmware).
     """
 
@@ -27,6 +28,7 @@ class BoardSpec:
     flash: int
     bank: int
     ram: int
+    own: int
     ring: int
     clock_hz: int
 
@@ -44,6 +46,7 @@ AN386 = BoardSpec(
     flash=256 * KIB,
     bank=4 * MIB - 768 * KIB,
     ram=4 * MIB,
+    own=8 * KIB + 512,
     ring=256,
     clock_hz=25_000_000,
 )
@@ -96,6 +99,7 @@ STM32F405 = replace(
     flash=MIB,
     bank=32 * KIB,
     ram=72 * KIB,
+    own=7 * KIB + 512,
     clock_hz=16_000_000,
 )
 MICROBIT = replace(
@@ -107,6 +111,7 @@ MICROBIT = replace(
     flash=96 * KIB,
     bank=96 * KIB,
     ram=16 * KIB,
+    own=5 * KIB + 768,
     ring=64,
     clock_hz=16_000_000,
 )
@@ -117,6 +122,7 @@ RISCV_VIRT = replace(
     core="rv32imac",
     machine="virt",
     emulator="qemu-system-riscv32",
+    own=12 * KIB + 512,
     prefix="riscv64-unknown-elf-",
 )
 

@@ -37,13 +37,15 @@ def boards(
             return emit({"boards": specs})
         print(
             table(
-                ("board", "core", "flash", "RAM", "compiler", "emulator"),
+                ("board", "core", "flash", "RAM", "infers", "learns", "compiler", "emulator"),
                 [
                     (
                         s["name"],
                         s["core"],
                         s["flash_bytes"],
                         s["ram_bytes"],
+                        s["infers"],
+                        s["learns"],
                         _here(s["compiler"]),
                         _here(s["emulator"]),
                     )
@@ -51,7 +53,7 @@ def boards(
                 ],
             )
         )
-        print()
+        print("\ninfers, learns: the largest network 16-H-5 over windows of 39 steps that fits\n")
         for spec in specs:
             print(f"{spec['name']}: {spec['title']}")
         return None
@@ -87,6 +89,9 @@ def _wait(running: Any, seconds: float | None) -> None:
 
 
 def _facts(spec: Any) -> dict[str, Any]:
+    from pyedge.boards.capacity import capacity
+
+    largest = capacity(spec)
     return {
         "name": spec.name,
         "title": spec.title,
@@ -94,6 +99,8 @@ def _facts(spec: Any) -> dict[str, Any]:
         "flash_bytes": spec.flash,
         "image_bytes": spec.bank,
         "ram_bytes": spec.ram,
+        "infers": f"16-{largest.infers}-5",
+        "learns": f"16-{largest.learns}-5",
         "clock_hz": spec.clock_hz,
         "compiler": _program(spec.prefix + "gcc"),
         "emulator": _program(spec.emulator) if spec.emulator else {"program": "", "here": False},
