@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from pyedge import image, runtime
 from pyedge.errors import CheckpointError
 from pyedge.model import Network, Params, load_model
 from pyedge.ops import Array, backend
-from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel, Integers
 from pyedge.quant.quantizer import QuantizeConfig, Quantized, flat, quantize
 from pyedge.recipe import build, plain
@@ -114,17 +114,16 @@ def integer_predictions(
     unit: float,
     tick: Callable[[float], None] | None = None,
 ) -> Integers:
-    """What the integer model says of data of the network, (samples,)."""
-    weights, axis, said = reference.fresh(model).weights, sample_axis(network), []
+    """What the C runtime says of data of the network with the integer model, (samples,)."""
+    net, axis, said = runtime.Net(runtime.Model(image.write(model))), sample_axis(network), []
     count = x.shape[axis]
     for start in range(0, count, BATCH):
         some = x[start : start + BATCH] if axis == 0 else x[:, start : start + BATCH]
         windows = flat(network, in_integers(network, some, unit))
-        scores = reference.run_windows(model, weights, windows if axis == 0 else windows.swapaxes(0, 1))
-        said.append(scores[:, : model.classes].argmax(axis=1))
+        said += [net.run_window(w).label for w in (windows if axis == 0 else windows.swapaxes(0, 1))]
         if tick:
             tick(min(start + BATCH, count) / count)
-    return np.concatenate(said)
+    return np.array(said)
 
 
 def compare(
