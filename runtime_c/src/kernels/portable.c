@@ -201,22 +201,30 @@ typedef struct tests {
     edge_bounds_t bounds[EDGE_FEW][EDGE_MAX_TILE / 4];
 } tests_t;
 
+// Bytes of six bits become 2^k - 1, the least that is not less.
+static inline uint32_t smeared(uint32_t bytes) {
+    bytes |= bytes >> 1 & 0x1F1F1F1F;
+    bytes |= bytes >> 2 & 0x0F0F0F0F;
+    return bytes | (bytes >> 2 & 0x0F0F0F0F);
+}
+
+static inline edge_bounds_t bounds_of(uint32_t low) { return (edge_bounds_t){low | SIGNS, low ^ ~SIGNS}; }
+
 static void prepare_tests(tests_t *tests, const edge_tile_t *tile, uint32_t groups) {
     const uint32_t most = 0x3F3F3F3F;
     uint32_t together = 0, sum = 0, few = 0;
     tests->few = 0;
     if (groups % 4) return;
     for (uint32_t g = 0; g < groups; g++) {
-        const uint32_t bounds = edge_rotate_right(edge_load32(tile->bounds + 4 * g), 24);
+        const uint32_t bounds = edge_rotate_right(edge_word(tile->bounds + 4 * g), 24);
         together |= bounds;
         sum += (bounds & EVEN) + (bounds >> 8 & EVEN);
-        for (uint32_t n = 1; n <= EDGE_FEW; n++) {
-            uint32_t low = n * bounds >> 2 & most;  // floor(bound n / 4), up to 2^k - 1
-            low |= low >> 1 & most;
-            low |= low >> 2 & most;
-            low |= low >> 2 & most;
-            tests->bounds[n - 1][g] = (edge_bounds_t){low | SIGNS, low ^ ~SIGNS};
-        }
+        // floor(bound n / 4), up to 2^k - 1.
+        const uint32_t four = smeared(bounds & most);
+        tests->bounds[0][g] = bounds_of(four >> 2 & most);
+        tests->bounds[1][g] = bounds_of(four >> 1 & most);
+        tests->bounds[2][g] = bounds_of(smeared(3 * bounds >> 2 & most));
+        tests->bounds[3][g] = bounds_of(four);
     }
     // Spikes for which few sums are made, on the average.
     sum = (sum & 0xFFFF) + (sum >> 16);
