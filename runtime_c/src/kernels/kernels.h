@@ -66,20 +66,10 @@ typedef struct edge_row {
 #define EDGE_FEW 4    // the most spikes of a row that is tested
 #define EDGE_MANY 32  // the most spikes of a row whose spikes are listed
 
-// Lists the eps of a row's spikes. `list` has room for EDGE_MANY + 32; a row of more than EDGE_MANY may be listed in part.
-// Returns where the list ends.
-typedef const uint32_t **edge_list_steps_t(const uint32_t **list, const edge_tile_t *tile,
-                                           const uint8_t *history);
-
-// Moves one row of a tile of packed eps; list .. end: the eps of its spikes, at least one. Returns how many weights moved.
-typedef uint32_t edge_move_row_t(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
-                                 const edge_bounds_t *bounds, const edge_row_t *row);
-
-typedef struct edge_row_kernels {
-    edge_list_steps_t *list_steps;
-    edge_move_row_t *test_row;  // sums only what the bounds leave; multiples of four groups
-    edge_move_row_t *sum_row;   // every sum; bounds are NULL
-} edge_row_kernels_t;
+typedef struct edge_tests {
+    uint32_t few;  // rows of at most so many spikes are tested
+    edge_bounds_t bounds[EDGE_FEW][EDGE_MAX_TILE / 4];
+} edge_tests_t;
 
 // A layer whose neurons fire at step t.
 typedef struct edge_firing {
@@ -182,9 +172,8 @@ const edge_kernels_t *edge_portable_kernels(void);
 uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                             uint32_t first, uint32_t n);
 
-// Its update, with these kernels for a row.
-edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to,
-                              const edge_row_kernels_t *kernels);
+// What its update tests rows of a tile with.
+void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t groups);
 
 // Errors for tables of kernels without vectors, whole tiles only, as the table's `lanes` want them.
 uint64_t edge_word_errors(const edge_errors_t *e, uint32_t first, uint32_t n, int16_t *eps,

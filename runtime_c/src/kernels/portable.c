@@ -173,11 +173,10 @@ static inline uint32_t sum_group(uint8_t *w, const uint32_t *const *list, const 
 
 // Sums stay in registers, two groups at a time.
 static uint32_t sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,
-                        const edge_bounds_t *bounds, const edge_row_t *row) {
+                        const edge_row_t *row) {
     const uint32_t *key = row->keys;
     size_t offset = 0;
     uint32_t moved = 0;
-    (void)bounds;
     for (; row->keys_end - key >= 2; key += 2, offset += 4, w += 8) {
         uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (const uint32_t *const *next = list; next < end; next++) {
@@ -196,11 +195,6 @@ static uint32_t sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t 
 
 /// Most words of weights are left alone without their sums ///
 
-typedef struct tests {
-    uint32_t few;  // rows of at most so many spikes are tested
-    edge_bounds_t bounds[EDGE_FEW][EDGE_MAX_TILE / 4];
-} tests_t;
-
 // Bytes of six bits become 2^k - 1, the least that is not less.
 static inline uint32_t smeared(uint32_t bytes) {
     bytes |= bytes >> 1 & 0x1F1F1F1F;
@@ -210,7 +204,7 @@ static inline uint32_t smeared(uint32_t bytes) {
 
 static inline edge_bounds_t bounds_of(uint32_t low) { return (edge_bounds_t){low | SIGNS, low ^ ~SIGNS}; }
 
-static void prepare_tests(tests_t *tests, const edge_tile_t *tile, uint32_t groups) {
+void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t groups) {
     const uint32_t most = 0x3F3F3F3F;
     uint32_t together = 0, sum = 0, few = 0;
     tests->few = 0;
@@ -259,13 +253,12 @@ static uint32_t test_row(uint8_t *w, const uint32_t *const *list, const uint32_t
 
 /// Rows ///
 
-edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to,
-                              const edge_row_kernels_t *kernels) {
+static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
     edge_moves_t moves = {0, 0};
-    tests_t tests;
+    edge_tests_t tests;
     // What has no error does not move: groups may be made whole fours.
-    const uint32_t groups = tile->words >= 8 ? (tile->groups + 3) & ~(uint32_t)3 : tile->words / 2;
-    prepare_tests(&tests, tile, groups);
+    const uint32_t groups = tile->words >= 8 ? (tile->groups + 3) & ~(uint32_t)3 : tile->groups;
+    edge_prepare_tests(&tests, tile, groups);
     edge_row_t row = {0, tile->column_keys, tile->column_keys + groups};
     const uint32_t bytes = tile->history_bytes, flat = tile->flat;
     const uint8_t *history = tile->history + (size_t)from * bytes;
@@ -274,15 +267,15 @@ edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, 
     w += (size_t)from * m4;
     for (; history < history_end; history += bytes, w += m4, seed += 2) {
         const uint32_t *list[EDGE_MANY + 32];
-        const uint32_t **const end = kernels->list_steps(list, tile, history);
+        const uint32_t **const end = list_steps(list, tile, history);
         const uint32_t spikes = (uint32_t)(end - list);
         if (spikes == 0) continue;
         row.key = edge_hash(seed) | 1;
         moves.spikes += flat ? 1 : spikes;
         if (spikes <= tests.few) {
-            moves.moved += kernels->test_row(w, list, end, tests.bounds[spikes - 1], &row);
+            moves.moved += test_row(w, list, end, tests.bounds[spikes - 1], &row);
         } else if (spikes <= EDGE_MANY) {
-            moves.moved += kernels->sum_row(w, list, end, NULL, &row);
+            moves.moved += sum_row(w, list, end, &row);
         } else {
             const edge_moves_t all = move_long_row(w, tile, history, row.key);
             moves.moved += all.moved;
@@ -290,11 +283,6 @@ edge_moves_t edge_update_rows(uint8_t *w, uint32_t m4, const edge_tile_t *tile, 
         }
     }
     return moves;
-}
-
-static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
-    static const edge_row_kernels_t kernels = {list_steps, test_row, sum_row};
-    return edge_update_rows(w, m4, tile, from, to, &kernels);
 }
 
 const edge_kernels_t *edge_portable_kernels(void) {

@@ -8,9 +8,22 @@ void edge_v6m_add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t
                        uint32_t leak);
 uint32_t edge_v6m_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n);
 
-// In v6m_update.S. Rows of multiples of four, and of two groups.
-edge_list_steps_t edge_v6m_list_steps;
-edge_move_row_t edge_v6m_test_row, edge_v6m_sum_row;
+// Rows still to update.
+typedef struct edge_v6m_rows {
+    const uint8_t *history, *history_end;
+    uint32_t history_bytes, seed;
+    uint8_t *w;
+    uint32_t m4;
+    const uint32_t *eps;
+    uint32_t stride;     // bytes from step to step; 0 if flat
+    uint32_t flat, few;  // few: times 4
+    const edge_bounds_t *tests;
+    uint32_t moved, spikes;  // so far; spikes: times 4
+    edge_row_t row;
+} edge_v6m_rows_t;
+
+// In v6m_update.S.
+void edge_v6m_update_rows(edge_v6m_rows_t *rows);
 
 static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                      uint32_t first, uint32_t n) {
@@ -23,9 +36,29 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
 }
 
 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
-    static const edge_row_kernels_t kernels = {edge_v6m_list_steps, edge_v6m_test_row, edge_v6m_sum_row};
-    if (tile->words < 4) return edge_portable_kernels()->update(w, m4, tile, from, to);
-    return edge_update_rows(w, m4, tile, from, to, &kernels);
+    const uint32_t bytes = tile->history_bytes;
+    if (tile->words < 4 || bytes < 4 || bytes > 8)
+        return edge_portable_kernels()->update(w, m4, tile, from, to);
+    // What has no error does not move: rows are tested by fours of groups and summed by twos.
+    const uint32_t groups = tile->words < 8 ? 2 : (tile->groups + 3) & ~(uint32_t)3;
+    edge_tests_t tests;
+    edge_prepare_tests(&tests, tile, groups);
+    edge_v6m_rows_t rows = {.history = tile->history + (size_t)from * bytes,
+                            .history_end = tile->history + (size_t)to * bytes,
+                            .history_bytes = bytes,
+                            .seed = tile->row_seed + 2 * from,
+                            .w = w + (size_t)from * m4,
+                            .m4 = m4,
+                            .eps = tile->eps,
+                            .stride = tile->flat ? 0 : 4 * tile->words,
+                            .flat = tile->flat,
+                            .few = 4 * tests.few,
+                            .tests = tests.bounds[0],
+                            .moved = 0,
+                            .spikes = 0,
+                            .row = {0, tile->column_keys, tile->column_keys + groups}};
+    edge_v6m_update_rows(&rows);
+    return (edge_moves_t){rows.moved, rows.spikes / 4};
 }
 
 const edge_kernels_t *edge_v6m_kernels(void) {
