@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Instructions of the kernels on emulated boards, as a page: rows, updates, whole samples, and where dense layers win.
+"""Instructions of the kernels on emulated boards, as a page: rows, updates, samples, and where dense layers win.
 
-tools/kernel_costs.py [BOARD]... > docs/results/kernel_costs.md; the network is 1024-512-10, T = 39, of random weights. Exact and
-repeatable (10 min for every core).
+tools/kernel_costs.py [BOARD]... > docs/results/kernel_costs.md; the network is 1024-512-10, T = 39, of random
+weights. Exact and repeatable (5 min for every core).
 """
 
 import sys
@@ -31,11 +31,12 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Known:
-    """Figures measured elsewhere, on the same emulator.
+    """Figures measured elsewhere, on the same emulator. None: not measured.
 
-    forward, update, sample : prototypes of these kernels, weights biased in RAM on M3, M0 and rv32; instructions per SOP at 5,
-              20 and 60 spikes, per synapse, and millions for a learned sample without softmax, gates and resets. None: not tried.
-    dense   : per multiplication of CMSIS-NN's arm_fully_connected_s8 (99f736a6), 1024 to 512; None: not measured.
+    forward : prototypes of these kernels, instructions per SOP at 5, 20 and 60 spikes a step.
+    update  : theirs per synapse of rows with a spike.
+    sample  : theirs for a learned sample, millions.
+    dense   : CMSIS-NN's arm_fully_connected_s8 (99f736a6), 1024 to 512, instructions per multiplication.
     """
 
     title: str
@@ -97,7 +98,7 @@ def exact_window(spikes: int) -> Integers:
 
 
 def of(region: Any, ends: tuple[str, ...]) -> float:
-    """Instructions of the functions whose names end so; a compiler may have added a suffix after a full stop."""
+    """Instructions of functions whose names end so, but for what compilers add after a full stop."""
     functions = region["functions"].items()
     return sum(cost for function, cost in functions if function.partition(".")[0].endswith(ends))
 
@@ -120,9 +121,36 @@ def known(name: str) -> Known:
     return KNOWN[board(name).core]
 
 
+HEAD = """# Instructions of the kernels
+
+`tools/kernel_costs.py`: 1024-512-10, T = 39; executed instructions, exact, of the firmware as it is built.
+Instructions are not cycles.
+
+Prototypes and CMSIS-NN were measured on the same emulator before; this command does not repeat them. The
+prototypes kept weights biased in RAM on M3, M0 and rv32, worth a quarter of an instruction per SOP, and left out
+softmax, gates and resets. CMSIS-NN on M55 was built by clang 14 (by gcc 12: 0.481 a multiplication, not 0.167).
+M7 and M33 run M4's kernels."""
+
+ROWS = """
+## Rows of weights into membranes, instructions per SOP
+
+1024 to 512, 5 / 20 / 60 spikes a step: lists, rows, widening and leak; then all of a step but the threshold."""
+
+LEARNING = """
+## Learning: input rate 5 %, hidden rate 10 %
+
+Columns: the mean of abs(S) in 2^-15 of a weight's least bit (the share of weights that move). On the right nearly
+all errors are at their clamp."""
+
+DENSE = """
+## An inferred sample beside dense int8 layers
+
+Millions of instructions by input rate, T = 39, hidden rate about 10 %. Dense: CMSIS-NN's figure per multiplication
+times 529,408, once and T times. The last columns: the input rate from which dense layers are cheaper."""
+
+
 def forward(boards: Sequence[str]) -> None:
-    print("\n## Rows of weights into membranes, instructions per SOP\n")
-    print(f"1024 to 512, {' / '.join(map(str, SPIKES))} spikes a step: lists, rows, widening and leak; then all of a step but the threshold.")
+    print(ROWS)
     head("core", "measured", "with the rest of the step", "prototype")
     for name in boards:
         kernels, whole = [], []
@@ -144,26 +172,27 @@ def sizes(model: IntegerModel, window: Integers) -> tuple[float, float]:
 
 
 def learning(boards: Sequence[str]) -> None:
+    print(LEARNING)
     windows = [random_window(seed) for seed in (1, 2)]
     synapses = np.mean([window.any(0).sum() for window in windows]) * HIDDEN
-    models = [(network(1.55, shift, False), network(1.55, shift)) for shift in SHIFTS]
-    size = [sizes(both, windows[0]) for _, both in models]
-    print("\n## Learning: input rate 5 %, hidden rate 10 %\n")
-    print("Columns: the mean of abs(S) in 2^-15 of a weight's least bit (the share of weights that move). Errors at the right are nearly all at their clamp.")
-    titles = [f"{mean:.0f} ({100 * moved:.2f} %)" for mean, moved in size]
-    for quantity in ("update of W1 per synapse of rows with a spike", "learned sample, everything included, M"):
-        head(quantity, *titles, "prototype")
-        for name in boards:
-            cells = []
-            for alone, both in models:
-                part = alone if quantity.startswith("update") else both
-                cost: Any = icount.count(image.write(part), windows, [0, 1], name)
-                if part is alone:
-                    cells.append(f"{of(cost['learn'], UPDATE) / synapses:.2f}")
-                else:
-                    cells.append(f"{(cost['infer']['instructions'] + cost['learn']['instructions']) / 1e6:.2f}")
-            before = known(name).update if quantity.startswith("update") else known(name).sample
-            row(known(name).title, *cells, before)
+    updates, samples = {}, {}
+    titles = []
+    for shift in SHIFTS:
+        mean, moved = sizes(network(1.55, shift), windows[0])
+        titles.append(f"{mean:.0f} ({100 * moved:.2f} %)")
+    for name in boards:
+        updates[name], samples[name] = [], []
+        for shift in SHIFTS:
+            alone: Any = icount.count(image.write(network(1.55, shift, False)), windows, [0, 1], name)
+            both: Any = icount.count(image.write(network(1.55, shift)), windows, [0, 1], name)
+            updates[name].append(of(alone["learn"], UPDATE) / synapses)
+            samples[name].append((both["infer"]["instructions"] + both["learn"]["instructions"]) / 1e6)
+    head("update of W1 per synapse of rows with a spike", *titles, "prototype")
+    for name in boards:
+        row(known(name).title, *(f"{cost:.2f}" for cost in updates[name]), known(name).update)
+    head("learned sample, everything included, M", *titles, "prototype")
+    for name in boards:
+        row(known(name).title, *(f"{cost:.2f}" for cost in samples[name]), known(name).sample)
 
 
 def crossing(costs: Sequence[float], level: float) -> str:
@@ -176,13 +205,12 @@ def crossing(costs: Sequence[float], level: float) -> str:
 
 
 def inference(boards: Sequence[str]) -> None:
-    print("\n## An inferred sample beside dense int8 layers\n")
-    print("Millions of instructions, T = 39, hidden rate about 10 %, by input rate. Dense: CMSIS-NN's figure per multiplication times 529,408, once and T times.")
-    head("core", *(f"{rate:.0%}" for rate in RATES), "dense once", "dense T times", "as dense once at", "as dense T times at")
+    print(DENSE)
+    rates = [f"{rate:.0%}" for rate in RATES]
+    head("core", *rates, "dense once", "dense T times", "once wins from", "T times wins from")
     for name in boards:
         costs = []
         for rate in RATES:
-            # All inputs at once: their sum is fixed, and its spread is that of the weights.
             model, window = network(1.55, rate=rate), random_window(1, rate)
             cost: Any = icount.count(image.write(model), [window], None, name)["infer"]
             costs.append(cost["instructions"])
@@ -193,11 +221,7 @@ def inference(boards: Sequence[str]) -> None:
 
 
 def main(boards: Sequence[str]) -> None:
-    print("# Instructions of the kernels\n")
-    print("`tools/kernel_costs.py`: 1024-512-10, T = 39, executed instructions, exact, of the firmware as it is built. Instructions are not cycles.")
-    print("Prototypes and CMSIS-NN were measured on the same emulator before; this command does not repeat them. The prototypes kept weights")
-    print("biased in RAM on M3, M0 and rv32 (a quarter of an instruction per SOP), and left out softmax, gates and resets. CMSIS-NN: M55 built by clang 14")
-    print("(gcc 12: 0.481 per multiplication instead of 0.167).")
+    print(HEAD)
     forward(boards)
     learning(boards)
     inference(boards)
