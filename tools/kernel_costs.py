@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Instructions of the kernels on emulated boards, as a page: rows, updates, samples, and where dense layers win.
+"""Instructions of the kernels on emulated boards, as a page: rows, updates, samples, dense layers.
 
 tools/kernel_costs.py [BOARD]... > docs/results/kernel_costs.md; the network is 1024-512-10, T = 39, of random
 weights. Exact and repeatable (5 min for every core).
@@ -126,27 +126,28 @@ HEAD = """# Instructions of the kernels
 `tools/kernel_costs.py`: 1024-512-10, T = 39; executed instructions, exact, of the firmware as it is built.
 Instructions are not cycles.
 
-Prototypes and CMSIS-NN were measured on the same emulator before; this command does not repeat them. The
-prototypes kept weights biased in RAM on M3, M0 and rv32, worth a quarter of an instruction per SOP, and left out
-softmax, gates and resets. CMSIS-NN on M55 was built by clang 14 (by gcc 12: 0.481 a multiplication, not 0.167).
-M7 and M33 run M4's kernels."""
+Prototypes and CMSIS-NN were measured on the same emulator before; this command does not repeat them.
+The prototypes kept weights biased in RAM on M3, M0 and rv32, worth a quarter of an instruction per SOP,
+and left out softmax, gates and resets. CMSIS-NN on M55 was built by clang 14 (by gcc 12 it takes 0.481 a
+multiplication instead of 0.167). M7 and M33 run M4's kernels."""
 
 ROWS = """
 ## Rows of weights into membranes, instructions per SOP
 
-1024 to 512, 5 / 20 / 60 spikes a step: lists, rows, widening and leak; then all of a step but the threshold."""
+1024 to 512, 5 / 20 / 60 spikes a step: lists, rows, widening and leak; then all of a step but the
+threshold."""
 
 LEARNING = """
 ## Learning: input rate 5 %, hidden rate 10 %
 
-Columns: the mean of abs(S) in 2^-15 of a weight's least bit (the share of weights that move). On the right nearly
-all errors are at their clamp."""
+Columns: the mean of abs(S) in 2^-15 of a weight's least bit (the share of weights that move). On the
+right nearly all errors are at their clamp."""
 
 DENSE = """
 ## An inferred sample beside dense int8 layers
 
-Millions of instructions by input rate, T = 39, hidden rate about 10 %. Dense: CMSIS-NN's figure per multiplication
-times 529,408, once and T times. The last columns: the input rate from which dense layers are cheaper."""
+Millions of instructions by input rate, T = 39, hidden rate about 10 %. Dense: CMSIS-NN's figure per
+multiplication times 529,408, once and T times. Last: the input rate from which dense layers are cheaper."""
 
 
 def forward(boards: Sequence[str]) -> None:
