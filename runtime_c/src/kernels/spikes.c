@@ -19,11 +19,11 @@ uint32_t edge_list_spikes(uint16_t *list, uint32_t room, const uint8_t *spikes, 
 #ifdef EDGE_ARM_THUMB2
     next = edge_arm_list_words(next, full, spikes, &j, lines & ~(uint32_t)31);
 #endif
-    const bool aligned = (uintptr_t)(spikes + j / 8) % 4 == 0;
     for (; j < lines && next < full; j += 32) {
         uint32_t bits = 0;
         if (lines - j >= 32) {
-            bits = aligned ? edge_word(spikes + j / 8) : edge_load32(spikes + j / 8);
+            const uint8_t *word = spikes + j / 8;
+            bits = (uintptr_t)word % 4 ? edge_load32(word) : edge_word(word);
         } else {
             for (uint32_t k = 0; k < lines - j; k += 8) bits |= (uint32_t)spikes[(j + k) / 8] << k;
             bits &= ((uint32_t)1 << (lines - j)) - 1;
