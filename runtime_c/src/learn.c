@@ -29,7 +29,7 @@ void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
     s->y = edge_model_layer(m, layer);
     edge_walk_t walk = edge_net_walk(n);
     for (uint32_t k = 0; k < m->layers; k++) {
-        const edge_layer_t y = edge_model_layer(m, k);
+        const edge_layer_t y = k == layer ? s->y : edge_model_layer(m, k);
         const edge_seat_t seat = edge_walk_layer(m, &y, &walk);
         if (k + 1 == s->y.source) {
             s->below = y;
@@ -329,11 +329,6 @@ static uint32_t together(const edge_lesson_t *s) {
                       s->readout_shift < 32 && s->above.bits == 8 && s->history_bytes <= 8 &&
                       s->n->model.window >= 8;
     return fits ? kernels->together : 0;
-}
-
-void edge_lesson_keep_largest(edge_net_t *n, uint32_t k, uint32_t largest) {
-    if (largest > n->largest) n->largest = (uint16_t)largest;
-    ((uint8_t *)n->bounds)[k] = (uint8_t)(largest < 254 * 32 ? (largest + 31) / 32 : 255);
 }
 
 // Outputs from `at` of the tile, by a kernel.

@@ -90,7 +90,10 @@ uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_er
 int32_t edge_lesson_update_unit(const edge_lesson_t *s, int32_t e);
 
 // Keeps the largest magnitude of output k of the tile.
-void edge_lesson_keep_largest(edge_net_t *n, uint32_t k, uint32_t largest);
+static inline void edge_lesson_keep_largest(edge_net_t *n, uint32_t k, uint32_t largest) {
+    if (largest > n->largest) n->largest = (uint16_t)largest;
+    ((uint8_t *)n->bounds)[k] = (uint8_t)(largest < 254 * 32 ? (largest + 31) / 32 : 255);
+}
 
 // What the readout sends to output j of its source at step t, as a term (section 3.2).
 int32_t edge_lesson_readout_term(const edge_lesson_t *s, uint32_t j, uint32_t t);

@@ -68,8 +68,12 @@ static int8_t signed_byte(uint8_t v) {
 }
 
 #ifndef EDGE_NO_CONV
-// What version 2 adds. A stride or a width that was not checked yet may be 0.
-static void read_graph(edge_layer_t *y, const uint8_t *p) {
+// What version 2 adds; kept out of what reads a chain. A stride or a width that was not checked yet may be 0.
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void
+read_graph(edge_layer_t *y, const uint8_t *p) {
     y->in_height = edge_load16(p + 72);
     y->in_width = edge_load16(p + 74);
     y->kernel = p[76];
@@ -98,17 +102,18 @@ static void read_graph(edge_layer_t *y, const uint8_t *p) {
 
 edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
     const uint8_t *p = row_of(m, l);
-    edge_layer_t y = {0};
+    const uint32_t roles = m->roles[l];
+    edge_layer_t y;
     y.neuron = p[1];
     y.bits = p[2];
     y.learns = (p[3] & 1) != 0;
     y.carry = (p[3] & 2) != 0;
     y.last = l + 1 == m->layers;
-    y.passes = edge_model_is(m, EDGE_PASSES, l);
-    y.sums = edge_model_is(m, EDGE_SUMS, l);
-    y.terms = edge_model_is(m, EDGE_TERMS, l);
-    y.kept = edge_model_is(m, EDGE_KEPT, l);
-    y.history = (y.passes && edge_layer_spikes(&y)) || edge_model_is(m, EDGE_RECALLED, l);
+    y.passes = roles >> EDGE_PASSES & 1;
+    y.sums = roles >> EDGE_SUMS & 1;
+    y.terms = roles >> EDGE_TERMS & 1;
+    y.kept = roles >> EDGE_KEPT & 1;
+    y.history = (y.passes && edge_layer_spikes(&y)) || roles >> EDGE_RECALLED & 1;
     y.surrogate = p[4];
     y.down_shift = p[5];
     y.rate_shift = signed_byte(p[6]);
@@ -129,6 +134,11 @@ edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
     y.alpha = edge_signed32(edge_load32(p + 48));
     y.capacity = edge_load32(p + 52);
     y.positions = y.width = y.pool = 1;
+    y.kernel = y.stride = y.padding = y.pooling = 0;
+    y.value_pool = y.value_shift = y.input_down = y.add = y.current = 0;
+    y.add_down = y.current_shift = y.current_down = 0;
+    y.in_height = y.in_width = 0;
+    y.bytes = false;
     y.source = (uint8_t)l;
     y.is_static = l == 0 && m->input_kind == EDGE_INPUT_STATIC;
 #ifndef EDGE_NO_CONV
@@ -260,9 +270,7 @@ static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
 }
 #endif
 
-static void put_role(edge_model_t *m, uint32_t role, uint32_t l) {
-    m->roles[role][l / 32] |= (uint32_t)1 << l % 32;
-}
+static void put_role(edge_model_t *m, uint32_t role, uint32_t l) { m->roles[l] |= (uint8_t)(1u << role); }
 
 #ifdef EDGE_NO_CONV
 static void find_roles(edge_model_t *m) {

@@ -13,7 +13,7 @@ typedef enum { EDGE_GATE_NONE = 0, EDGE_GATE_RECTANGULAR = 1, EDGE_GATE_LINEAR =
 typedef enum { EDGE_POOL_NONE = 0, EDGE_POOL_MAX = 1, EDGE_POOL_SUM = 2 } edge_pool_t;
 typedef enum { EDGE_LOSS_CROSS_ENTROPY = 1, EDGE_LOSS_SPIKE_COUNT = 2 } edge_loss_t;
 
-// Sets of layers, worked out when the image is opened (docs/image.md sections 4 and 5).
+// Roles of a layer, worked out when the image is opened (docs/image.md sections 4 and 5).
 enum {
     EDGE_PASSES,    // errors pass: it learns, or takes something from a layer that errors pass
     EDGE_RECALLED,  // its spikes reach a layer that learns
@@ -64,7 +64,11 @@ static inline uint32_t edge_layer_neurons(const edge_layer_t *y) { return y->pos
 
 // Its outputs, after pooling.
 static inline edge_map_t edge_layer_outputs(const edge_layer_t *y) {
-    const edge_map_t map = {y->positions / y->width / y->pool, y->width / y->pool, y->fan_out};
+    edge_map_t map = {1, 1, y->fan_out};
+    if (y->kernel) {
+        map.height = y->positions / y->width / y->pool;
+        map.width = y->width / y->pool;
+    }
     return map;
 }
 
@@ -98,9 +102,9 @@ uint32_t edge_model_largest_input(const edge_model_t *m, uint32_t l);
 // E2 of layer l (docs/arithmetic.md 3.5). Returns 0 .. 32767.
 int32_t edge_model_update_limit(const edge_model_t *m, uint32_t l);
 
-// Whether layer l is in a set.
+// Whether layer l has a role.
 static inline bool edge_model_is(const edge_model_t *m, uint32_t role, uint32_t l) {
-    return m->roles[role][l / 32] >> l % 32 & 1;
+    return m->roles[l] >> role & 1;
 }
 
 // The header's numbers for scores and errors (docs/arithmetic.md 2.6, 3.1 and 3.6).

@@ -44,7 +44,7 @@ typedef struct edge_model {
     uint8_t lowest;        // the lowest layer that learns, or `layers`
     uint8_t tile_width;    // outputs that learn together
     uint8_t row_size;      // bytes of a layer's row in the table
-    uint32_t roles[6][2];  // sets of layers, a bit each (model.h)
+    uint8_t roles[EDGE_MAX_LAYERS];  // of each layer, a bit each (model.h)
 } edge_model_t;
 
 // Opens an image in place.
