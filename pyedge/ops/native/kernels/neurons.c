@@ -207,9 +207,50 @@ INLINE void add_rows(vf *sum, const float *rows, const float *value, int count, 
     }
 }
 
+// What a backward pass is made of, where it is one of the frequent kinds: all else then falls away in compilation.
+enum { ANY, BELOW_POOLING, BELOW_READOUT };
+
+static int form_of(const train_backward *d) {
+    if (!d->bits || d->kept || d->shares || d->epsilon || d->errors_above.start) {
+        return ANY;
+    }
+    if (d->error && d->error_place && d->winners && !d->deltas.index && !d->gradient && !d->error_above) {
+        return BELOW_POOLING;
+    }
+    return d->error_above && !d->error && !d->winners ? BELOW_READOUT : ANY;
+}
+
+INLINE train_backward of_form(const train_backward *job, const int form) {
+    train_backward d = *job;
+    if (form != ANY) {
+        d.kept = d.shares = NULL;
+        d.epsilon = NULL;
+        d.errors_above.start = NULL;
+        if (!d.bits) {
+            __builtin_unreachable();
+        }
+    }
+    if (form == BELOW_POOLING) {
+        d.deltas.index = NULL;
+        d.gradient = NULL;
+        d.error_above = NULL;
+        if (!d.error || !d.error_place || !d.winners) {
+            __builtin_unreachable();
+        }
+    }
+    if (form == BELOW_READOUT) {
+        d.error = NULL;
+        d.winners = NULL;
+        if (!d.error_above) {
+            __builtin_unreachable();
+        }
+    }
+    return d;
+}
+
 INLINE void backward_tile(const train_backward *job, int unit, int first, int last, float *scratch,
-                          const int nv, const int full) {
-    const train_backward copy = *job, *const d = &copy;
+                          const int form, const int nv, const int full) {
+    const train_backward copy = of_form(job, form), *const d = &copy;
     const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs), window = d->window;
     const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, above = (size_t)d->above;
     float *gradient = scratch;
@@ -347,19 +388,28 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
     }
 }
 
-static void backward(const train_backward *d, int unit, int units, int first, int last, float *scratch) {
+INLINE void backward_of(const train_backward *d, int unit, int units, int first, int last, float *scratch,
+                        const int form) {
     const int full = (unit + units) * UNIT <= d->outputs;
     switch (units * UNIT / WIDTH * 2 + full) {
-    case 2: backward_tile(d, unit, first, last, scratch, 1, 0); break;
-    case 3: backward_tile(d, unit, first, last, scratch, 1, 1); break;
-    case 4: backward_tile(d, unit, first, last, scratch, 2, 0); break;
-    case 5: backward_tile(d, unit, first, last, scratch, 2, 1); break;
+    case 2: backward_tile(d, unit, first, last, scratch, form, 1, 0); break;
+    case 3: backward_tile(d, unit, first, last, scratch, form, 1, 1); break;
+    case 4: backward_tile(d, unit, first, last, scratch, form, 2, 0); break;
+    case 5: backward_tile(d, unit, first, last, scratch, form, 2, 1); break;
 #if WIDTH == 16
-    case 6: backward_tile(d, unit, first, last, scratch, 3, 0); break;
-    case 7: backward_tile(d, unit, first, last, scratch, 3, 1); break;
+    case 6: backward_tile(d, unit, first, last, scratch, form, 3, 0); break;
+    case 7: backward_tile(d, unit, first, last, scratch, form, 3, 1); break;
 #endif
-    case 8: backward_tile(d, unit, first, last, scratch, 4, 0); break;
-    default: backward_tile(d, unit, first, last, scratch, 4, 1); break;
+    case 8: backward_tile(d, unit, first, last, scratch, form, 4, 0); break;
+    default: backward_tile(d, unit, first, last, scratch, form, 4, 1); break;
+    }
+}
+
+static void backward(const train_backward *d, int unit, int units, int first, int last, float *scratch) {
+    switch (form_of(d)) {
+    case BELOW_POOLING: backward_of(d, unit, units, first, last, scratch, BELOW_POOLING); break;
+    case BELOW_READOUT: backward_of(d, unit, units, first, last, scratch, BELOW_READOUT); break;
+    default: backward_of(d, unit, units, first, last, scratch, ANY); break;
     }
 }
 
