@@ -114,8 +114,9 @@ def page(figure: str, found: Found, command: str) -> Page:
                 len(rs),
             )
         )
+    order = sorted(runs, key=lambda text: -np.trace(np.sum([r["confusion"] for r in runs[text]], axis=0)))
     header = ("arm", "held out, epoch 2", "held out, last", "test", "95 %, each seed", "seeds")
-    lines += [*pages.table(header, rows), ""]
+    lines += [*pages.table(header, rows), "", f"Order on the test: {' > '.join(order)}.", ""]
     for text, rs in runs.items():
         total = np.sum([r["confusion"] for r in rs], axis=0)
         lines += [f"{text}:", "", *pages.confusion_lines(total, some["classes"]), ""]

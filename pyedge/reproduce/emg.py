@@ -500,15 +500,30 @@ def _row(arm: Arm, results: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
     )
 
 
+def summary(found: Found) -> list[str]:
+    """Every protocol in a line: models for all people, and the best published figure."""
+    rows = []
+    for protocol in (*FINGERS, *OTHERS):
+        cells = []
+        for arm in (*CLASSICAL, *NETS, *OWN):
+            results = _results(found, protocol, arm)
+            cells.append(f"{100 * np.mean([accuracies(r) for r in results]):.1f}" if results else "")
+        best = max((share for _, share, _ in PUBLISHED.get(protocol.name, ())), default=0.0)
+        if any(cells):
+            rows.append((f"{protocol.set}, {protocol.name}", *cells, f"{100 * best:.1f}" if best else ""))
+    return pages.table(("", *(arm.title for arm in (*CLASSICAL, *NETS, *OWN)), "published"), rows)
+
+
+def _results(found: Found, protocol: Protocol, arm: Arm) -> list[Any]:
+    return [v for k, v in found.items() if k.rsplit("-", 1)[0] == f"{protocol.name}-{arm.name}"]
+
+
 def page(found: Found, command: str) -> Page:
     """The page of every EMG set."""
-    lines = ["# EMG", "", f"`{command}`", "", *_WHAT, ""]
+    lines = ["# EMG", "", f"`{command}`", "", *_WHAT, "", *summary(found), ""]
     for protocol in (*FINGERS, *OTHERS):
         arms = [arm for arm, _ in arms_of(protocol)]
-        results = {
-            arm: [v for k, v in found.items() if k.rsplit("-", 1)[0] == f"{protocol.name}-{arm.name}"]
-            for arm in arms
-        }
+        results = {arm: _results(found, protocol, arm) for arm in arms}
         rows = [_row(arm, rs) for arm, rs in results.items() if rs]
         if not rows:
             continue
@@ -532,11 +547,12 @@ _WHAT = (
     "One model for all people, unless it says one a person (networks: trained on everybody, then on the "
     "wearer's own training windows). Nothing of the test, labelled or not, is used in training, "
     "calibration or choice. Networks: 16-256-256-classes, linear readout, cross-entropy of the score; "
-    "MPD-ED with AFT-LIF, STD-ED with AFT-IF, STBP with LIF neurons; all else alike. LDA (shrinkage) and "
-    "SVM (Gaussian, C = 10): on the log mean absolute value and difference of the same samples, or on the "
-    "counts of the same events. *95 %*: bootstrap over people of their mean (one person: binomial). "
-    "*Folds*: each split, mean over seeds. Settings were chosen on myo_fingers, training on session 1 and "
-    "looking at session 2: of its folds the last, tested on session 3, is the one that no choice has seen.",
+    "MPD-ED with AFT-IF and AFT-LIF, STD-ED with AFT-IF, STBP with LIF neurons; all else alike. LDA "
+    "(shrinkage) and SVM (Gaussian, C = 10): on the log mean absolute value and difference of the same "
+    "samples, or on the counts of the same events. *95 %*: bootstrap over people of their mean (one "
+    "person: binomial). *Folds*: each split, mean over seeds. Settings were chosen on myo_fingers, "
+    "training on session 1 and looking at session 2: of its folds the last, tested on session 3, is the "
+    "one that no choice has seen.",
 )
 
 STUDIES = {"emg": Study("emg", "EMG", stages, page)}
