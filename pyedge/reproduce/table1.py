@@ -49,7 +49,7 @@ class Part:
 
 PARTS = {
     "nmnist-mpd-ed": Part("nmnist_1000", "N-MNIST (1,000/100)", 60, batch=32),
-    "nmnist-std-ed": Part("nmnist_1000", "N-MNIST (1,000/100)", 60),
+    "nmnist-std-ed": Part("nmnist_1000", "N-MNIST (1,000/100)", 10),
     "nmnist-mpd-ed-large": Part("nmnist_1000", "N-MNIST (1,000/100)", 20, batch=32),
     "nmnist-std-ed-large": Part("nmnist_1000", "N-MNIST (1,000/100)", 20),
     "cifar10-mpd-ed-vgg11": Part("cifar10_exact", "CIFAR-10 (2,000/500 exact images)", 4, 2000, 50),
