@@ -30,28 +30,40 @@ class Counts:
 
 @dataclass(frozen=True)
 class Region:
-    """One visit of a marked region; `functions` are those that ran, without what they called."""
+    """One visit of a marked region.
+
+    functions : those that ran, without what they called.
+    parts     : what ran between the marks that `measure` was given, in order; the first is "start".
+    """
 
     name: str
     total: Counts
     functions: dict[str, Counts] = field(default_factory=dict)
+    parts: list[tuple[str, Counts]] = field(default_factory=list)
 
 
-def measure(name: str, operations: Sequence[batch.Operation]) -> tuple[list[batch.Result], list[Region]]:
+def measure(
+    name: str, operations: Sequence[batch.Operation], marks: Sequence[tuple[str, int]] = ()
+) -> tuple[list[batch.Result], list[Region]]:
     """Carry out operations (see batch) on a board and count every `infer`, `learn` and `stream` region.
 
-    The cost of the markers is taken off. Raises what batch.run and boards.build raise.
+    marks : names and addresses that divide regions into parts.
+    The cost of the markers of regions is taken off (but not from parts).
+    Raises what batch.run and boards.build raise.
     """
     elf, plugin = batch_firmware(name), counter()
-    symbols = _symbols(board(name).prefix, elf)
+    symbols = symbols_of(board(name).prefix, elf)
     address = {symbol: at for symbol, at, _ in symbols}
     with tempfile.TemporaryDirectory(prefix="pyedge-") as folder:
         functions, report = Path(folder, "functions"), Path(folder, "report")
         functions.write_text(
             "".join(f"{at:x} {size:x} {symbol}\n" for symbol, at, size in symbols if size), encoding="utf-8"
         )
-        marks = "".join(f",mark={region}@{address['mark_' + region]:x}" for region in REGIONS)
-        arguments = f"{plugin},out={report},functions={functions},end={address['mark_end']:x}{marks}"
+        regions_at = "".join(f",mark={region}@{address['mark_' + region]:x}" for region in REGIONS)
+        parts_at = "".join(f",part={part}@{at:x}" for part, at in marks)
+        arguments = (
+            f"{plugin},out={report},functions={functions},end={address['mark_end']:x}{regions_at}{parts_at}"
+        )
         results = batch.run(name, operations, ("-plugin", arguments))
         regions = _read(report)
     empty = next((region for region in regions if region.name == "empty"), None)
@@ -141,7 +153,7 @@ def summary(regions: Sequence[Region]) -> dict[str, object]:
     }
 
 
-def _symbols(prefix: str, elf: Path) -> list[tuple[str, int, int]]:
+def symbols_of(prefix: str, elf: Path) -> list[tuple[str, int, int]]:
     """Name, address and size of every function."""
     listing = subprocess.run(
         [tool(prefix + "nm"), "-S", str(elf)], capture_output=True, text=True, check=True
@@ -159,6 +171,8 @@ def _read(report: Path) -> list[Region]:
         counts = Counts(*map(int, numbers))
         if kind == "region":
             regions.append(Region(name, counts))
+        elif kind == "part":
+            regions[-1].parts.append((name, counts))
         else:
             regions[-1].functions[name] = counts
     return regions
@@ -172,4 +186,4 @@ def _without(region: Region, empty: Counts) -> Region:
         region.total.loads - empty.loads,
         region.total.stores - empty.stores,
     )
-    return Region(region.name, total, functions)
+    return Region(region.name, total, functions, region.parts)

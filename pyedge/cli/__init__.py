@@ -18,6 +18,7 @@ from pyedge.cli import (
     evaluate,
     monitor,
     onnx,
+    profile,
     quantize,
     reproduce,
     store,
@@ -65,7 +66,10 @@ def _root(
     """
 
 
-COMMANDS = (data, train, quantize, describe, evaluate, deploy, adapt, monitor, store, boards, reproduce, onnx)
+COMMANDS = (
+    data, train, quantize, describe, evaluate, deploy, adapt, monitor, profile, store, boards, reproduce,
+    onnx,
+)  # fmt: skip
 for module in COMMANDS:
     module.register(app)
 

@@ -5,9 +5,11 @@
 //   out=PATH                the report; one is needed
 //   mark=NAME@ADDRESS       executing ADDRESS begins region NAME (repeatable)
 //   end=ADDRESS             executing ADDRESS ends the region
+//   part=NAME@ADDRESS       executing ADDRESS in a region begins its next part NAME (repeatable)
 //   functions=PATH          lines "address size name", as nm -S prints them without the type
 // Report, one line each: "region NAME instructions loads stores", then the functions that ran in it,
-// "function NAME instructions loads stores". One processor only. A marker's own instructions are counted too:
+// "function NAME instructions loads stores", then its parts in their order, "part NAME instructions loads stores", the first
+// called "start". One processor only. A marker's own instructions are counted too:
 // measure an empty region and subtract it.
 //
 // QEMU's plugin API, version 1, declared here: distributions ship qemu-plugin.h rarely.
@@ -66,7 +68,12 @@ static function_t functions[MAX_FUNCTIONS];
 static size_t function_count;
 static mark_t marks[MAX_MARKS];
 static size_t mark_count;
+static mark_t parts[MAX_MARKS];
+static size_t part_count;
 static uint64_t end_address;
+static FILE *part_lines;  // of the region that is open
+static const char *part_name;
+static counts_t part_start;
 static function_t elsewhere = {.name = "-"};  // code that nm gives no size for
 static const mark_t *open_region;
 static FILE *report;
@@ -80,9 +87,44 @@ static void print(const char *kind, const char *name, counts_t c) {
             (unsigned long long)c.loads, (unsigned long long)c.stores);
 }
 
+static counts_t total(void) {
+    counts_t sum = elsewhere.now;
+    for (size_t k = 0; k < function_count; k++) {
+        sum.instructions += functions[k].now.instructions;
+        sum.loads += functions[k].now.loads;
+        sum.stores += functions[k].now.stores;
+    }
+    return sum;
+}
+
+static void end_part(const char *next) {
+    const counts_t now = total(), d = difference(now, part_start);
+    if (part_count > 0)
+        fprintf(part_lines, "part %s %llu %llu %llu\n", part_name, (unsigned long long)d.instructions,
+                (unsigned long long)d.loads, (unsigned long long)d.stores);
+    part_name = next;
+    part_start = now;
+}
+
+static void on_part(unsigned int cpu, void *data) {
+    (void)cpu;
+    if (open_region != NULL) end_part(((const mark_t *)data)->name);
+}
+
+static void copy_parts(void) {
+    int byte;
+    rewind(part_lines);
+    while ((byte = getc(part_lines)) != EOF) putc(byte, report);
+    fclose(part_lines);
+    part_lines = NULL;
+}
+
 static void on_mark(unsigned int cpu, void *data) {
     (void)cpu;
     open_region = data;
+    part_name = "start";
+    part_start = total();
+    if (part_count > 0) part_lines = tmpfile();
     for (size_t k = 0; k < function_count; k++) functions[k].before = functions[k].now;
     elsewhere.before = elsewhere.now;
 }
@@ -91,6 +133,7 @@ static void on_end(unsigned int cpu, void *data) {
     (void)cpu;
     (void)data;
     if (open_region == NULL) return;
+    end_part("");
     counts_t sum = difference(elsewhere.now, elsewhere.before);
     for (size_t k = 0; k < function_count; k++) {
         counts_t d = difference(functions[k].now, functions[k].before);
@@ -105,6 +148,7 @@ static void on_end(unsigned int cpu, void *data) {
     }
     counts_t d = difference(elsewhere.now, elsewhere.before);
     if (d.instructions > 0) print("function", elsewhere.name, d);
+    if (part_count > 0) copy_parts();
     fflush(report);
     open_region = NULL;
 }
@@ -135,6 +179,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
         for (size_t m = 0; m < mark_count; m++)
             if (address == marks[m].address)
                 qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, NO_REGISTERS, &marks[m]);
+        for (size_t m = 0; m < part_count; m++)
+            if (address == parts[m].address)
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_part, NO_REGISTERS, &parts[m]);
         if (address == end_address) qemu_plugin_register_vcpu_insn_exec_cb(insn, on_end, NO_REGISTERS, NULL);
         function_t *f = find(address);
         qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &f->now.instructions, 1);
@@ -157,6 +204,14 @@ static bool read_functions(const char *path) {
     return whole;
 }
 
+static bool read_mark(const char *text, mark_t *mark) {
+    const char *at = strchr(text, '@');
+    if (at == NULL || (size_t)(at - text) >= NAME) return false;
+    memcpy(mark->name, text, (size_t)(at - text));
+    mark->address = strtoull(at + 1, NULL, 16) & ~1ull;
+    return true;
+}
+
 static bool read_argument(const char *text) {
     if (strncmp(text, "out=", 4) == 0) {
         report = fopen(text + 4, "w");
@@ -167,14 +222,10 @@ static bool read_argument(const char *text) {
         end_address = strtoull(text + 4, NULL, 16) & ~1ull;
         return true;
     }
-    if (strncmp(text, "mark=", 5) == 0 && mark_count < MAX_MARKS) {
-        const char *at = strchr(text, '@');
-        if (at == NULL || (size_t)(at - (text + 5)) >= NAME) return false;
-        memcpy(marks[mark_count].name, text + 5, (size_t)(at - (text + 5)));
-        marks[mark_count].address = strtoull(at + 1, NULL, 16) & ~1ull;
-        mark_count++;
-        return true;
-    }
+    if (strncmp(text, "mark=", 5) == 0 && mark_count < MAX_MARKS)
+        return read_mark(text + 5, &marks[mark_count++]);
+    if (strncmp(text, "part=", 5) == 0 && part_count < MAX_MARKS)
+        return read_mark(text + 5, &parts[part_count++]);
     return false;
 }
 
