@@ -1,5 +1,6 @@
 """A board for a command: an emulated one that runs as long as the command, or one at a port."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -19,6 +20,20 @@ Port = Annotated[
 ]
 
 
+def key_of_environment() -> bytes | None:
+    """The key of a board that asks for one (docs/security.md), from $PYEDGE_KEY. Raises ConfigError."""
+    digits = os.environ.get("PYEDGE_KEY")
+    if not digits:
+        return None
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError("$PYEDGE_KEY is not 64 hexadecimal digits; give the key of the firmware")
+    return key
+
+
 @contextmanager
 def connected(board: str | None, port: str | None) -> Iterator[Any]:
     """A board (pyedge.link.Board). Without a name and a port: the first board there is, emulated.
@@ -31,7 +46,7 @@ def connected(board: str | None, port: str | None) -> Iterator[Any]:
     if board is not None and port is not None:
         raise ConfigError("--board starts an emulated board, --port takes a running one; give one of them")
     if port is not None:
-        with Board.open(port) as found:
+        with Board.open(port, key=key_of_environment()) as found:
             say(f"{found.info.name} at {port}")
             yield found
         return

@@ -736,7 +736,7 @@ static const edge_shape_t SHAPES[] = {
     {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
     {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_PRACTISE, 4, 0},    {EDGE_LINK_REMEMBER, 1, 0},
     {EDGE_LINK_UNDO, 0, 0},        {EDGE_LINK_TRY, 0, 0},         {EDGE_LINK_BANK, 0, 0},
-    {EDGE_LINK_WEAR, 2, 0},        {EDGE_LINK_ADD_CLASS, 0, 0},        {EDGE_LINK_STATISTICS, 1, 0},
+    {EDGE_LINK_WEAR, 2, 0},        {EDGE_LINK_ADD_CLASS, 0, 0},   {EDGE_LINK_STATISTICS, 1, 0},
 };
 
 static int check_shape(uint8_t command, uint32_t n) {

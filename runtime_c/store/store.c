@@ -526,8 +526,7 @@ static bool read_record(const edge_store_t *s, const record_t *r, edge_net_t *n,
             return false;
     }
     if (r->flags & HAS_ALIGNMENT && !read_on(s, r->slot, &at, alignment, ALIGNMENT, &crc)) return false;
-    if (!read_windows(s, r, &at, kept, classes, &crc) || crc != r->body_crc)
-        return false;
+    if (!read_windows(s, r, &at, kept, classes, &crc) || crc != r->body_crc) return false;
     if (s->state_size) {
         if (!edge_state_weights_valid(n, n->weights)) return false;
         edge_state_resume(n, state);

@@ -40,6 +40,10 @@ void board_flash(edge_flash_t *flash);
 // Describes the memory for images in the same way. Returns 1, or 0 where it is written as RAM is.
 int board_image_flash(edge_flash_t *flash);
 
+// Firmware with a key (docs/security.md) asks for 16 bytes that this board never gave before, not even before it lost power: of a random number generator, or a
+// count in flash. An emulated board (flash_memory.c) counts in RAM, as long as its emulator runs.
+void board_fresh(uint8_t bytes[16]);
+
 /// Sleep and reset ///
 
 // Counts interrupts, modulo 2^32. Returns the count.

@@ -5,6 +5,9 @@
 #include "board.h"
 #include "edge/link.h"
 #include "edge/store.h"
+#ifdef EDGE_KEY
+#include "guard.h"
+#endif
 
 enum { IMAGE_MAGIC = 0x45474445, IMAGE_SIZE_AT = 8 };  // docs/image.md section 1
 enum { NAME_SIZE = 65 };
@@ -88,6 +91,9 @@ int main(void) {
         .ring = BOARD_RING,
         .budget = BOARD_BUDGET,
         .bank = open_store(),
+#ifdef EDGE_KEY
+        .guard = &guard,
+#endif
     };
     if (edge_link_init(&server, &config) < 0) return 1;
     open_kept_image();

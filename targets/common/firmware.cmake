@@ -13,6 +13,10 @@ if(EDGE_FREESTANDING AND NOT TARGET edge_string)
     target_link_libraries(edge_string PUBLIC gcc)
 endif()
 
+# Requests that need a tag under a key (docs/security.md): firmware then contains Monocypher, which tools/monocypher fetches.
+set(EDGE_KEY "" CACHE STRING "64 hexadecimal digits; empty: whoever reaches the UART may speak")
+set(EDGE_MONOCYPHER "${CMAKE_SOURCE_DIR}/build/monocypher" CACHE PATH "Folder of monocypher.c and monocypher.h")
+
 set(EDGE_BOARD "" CACHE STRING "Build only this board; empty: every board of the core")
 
 function(edge_board name)
@@ -43,6 +47,12 @@ function(edge_board name)
             LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/memory.ld;${EDGE_COMMON}/sections_${EDGE_ARCHITECTURE}.ld"
             C_STANDARD 11 C_EXTENSIONS ON)
     endforeach()
+    if(EDGE_KEY)
+        target_sources(${name}-firmware PRIVATE ${EDGE_COMMON}/guard.c ${EDGE_MONOCYPHER}/monocypher.c)
+        target_include_directories(${name}-firmware SYSTEM PRIVATE ${EDGE_MONOCYPHER})
+        target_compile_definitions(${name}-firmware PRIVATE EDGE_KEY="${EDGE_KEY}")
+        set_source_files_properties(${EDGE_MONOCYPHER}/monocypher.c PROPERTIES COMPILE_OPTIONS "-w")
+    endif()
     if(board_SMALL)
         return()
     endif()

@@ -26,6 +26,14 @@ static int erase(void *context, uint32_t address) {
     return 0;
 }
 
+static uint32_t given __attribute__((section(".noinit")));
+
+void board_fresh(uint8_t bytes[16]) {
+    given++;
+    memset(bytes, 0, 16);
+    memcpy(bytes, &given, sizeof given);
+}
+
 void board_flash(edge_flash_t *flash) {
     const edge_flash_t port = {
         .read = read_bytes,
