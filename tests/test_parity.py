@@ -14,10 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import graphs, lessons, models, saturated_model, tangles, windows
 
+from pyedge.datasets import catalog
+from pyedge.datasets.frames import Binning
 from pyedge.errors import CapacityError, LabelError, ModeError
 from pyedge.plan import plan
 from pyedge.quant import reference
-from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind, Pooling, Surrogate
+from pyedge.quant.model import (
+    InputKind,
+    IntegerLayer,
+    IntegerModel,
+    Integers,
+    Map,
+    NeuronKind,
+    Pooling,
+    Surrogate,
+)
 from pyedge.runtime import ERRORS, Model, Net
 
 GRAPHS = int(os.environ.get("PYEDGE_PARITY", "120"))
@@ -243,6 +254,77 @@ def test_a_spare_row_becomes_a_class_once(tally: Tally) -> None:
     assert again.classes == 5 and again.save() == net.save()
     with pytest.raises(ModeError):
         Net(Model.open(model)).add_class()
+
+
+def papers_network(kind: InputKind, shape: Map, window: int, *tokens: tuple[int, int, int]) -> IntegerModel:
+    """A network of the paper, random and learning. tokens: channels, kernel (0: dense layer), padding.
+
+    Convolutions are followed by max pooling; thresholds let some of the neurons fire.
+    """
+    rng, layers, rate, scale = np.random.default_rng(4), [], 0.3, 60 if kind != InputKind.SPIKES else 1
+    for channels, kernel, padding in (*tokens, (10, 0, 0)):
+        last = channels == 10
+        fan_in = kernel * kernel * shape.channels if kernel else shape.size
+        reach = 20 * (fan_in * rate) ** 0.5 * scale
+        layer = IntegerLayer(
+            NeuronKind.LINEAR if last else NeuronKind.LIF,
+            np.clip(np.rint(rng.normal(0, 20, (fan_in, channels))), -128, 127),
+            np.zeros(channels),
+            np.full(channels, 0 if last else int(256 * reach)),
+            np.full(channels, 0 if last else int(256 * reach / window)),
+            learns=True,
+            surrogate=Surrogate.NONE if last else Surrogate.LINEAR,
+            gate_mult=0 if last else max(1, 2**20 // int(reach)),
+            gate_shift=0 if last else 13,
+            down_shift=0 if last else 5,
+            input_shift=6 if scale > 1 else 0,
+            rate_shift=-6,
+            reset_mult=0 if last else 1,
+            reset_shift=0 if last else 15,
+        )
+        if kernel:
+            layer = replace(
+                layer,
+                height=shape.height,
+                width=shape.width,
+                kernel=kernel,
+                stride=1,
+                padding=padding,
+                pooling=Pooling.MAX,
+                pool_size=2,
+            )
+        if not last:
+            layer = replace(layer, capacity=layer.neurons * window)
+        layers.append(layer)
+        shape, scale = layer.outputs, 1
+    return IntegerModel(window, kind, tuple(layers), score_mult=1, score_shift=12, seed=3)
+
+
+def fashion() -> tuple[IntegerModel, Integers]:
+    """32C5-P2-64C5-P2-1024 and images of Fashion-MNIST."""
+    model = papers_network(InputKind.STATIC, Map(28, 28, 1), 5, (32, 5, 2), (64, 5, 2), (1024, 0, 0))
+    images = np.asarray(catalog.load("fashion_mnist").test.x[:2])
+    return model, np.clip(np.rint(40 * images), -128, 127).astype(np.int64).reshape(2, -1)
+
+
+def nmnist() -> tuple[IntegerModel, Integers]:
+    """12C5-P2-64C5-P2 and recordings of N-MNIST, counts of events."""
+    model = papers_network(InputKind.FRAMES, Map(34, 34, 2), 10, (12, 5, 1), (64, 5, 0))
+    counts = np.asarray(catalog.load("nmnist_1000", Binning(10)).test.x[:, :2])
+    frames = np.clip(60 * counts, 0, 127).astype(np.int64)
+    return model, frames.swapaxes(0, 1).reshape(2, 10, -1)
+
+
+@pytest.mark.parametrize("case", [fashion, nmnist])
+def test_the_papers_networks_on_their_data(
+    tally: Tally, case: Callable[[], tuple[IntegerModel, Integers]]
+) -> None:
+    model, samples = case()
+    net, state = net_of(model), reference.fresh(model)
+    for label, window in enumerate(samples):
+        state = compare_update(model, net, state, window, label, tally)
+    assert all(layer.spikes_out for layer in net.stats()[:-1])
+    assert all(layer.moved for layer in net.stats())
 
 
 def test_up_to_fifty_updates(tally: Tally) -> None:
