@@ -43,14 +43,16 @@ BODIES = {
 def drawn(body, kind="spikes", grid=64, seed=3):
     """A network whose weights and biases are multiples of 1 / grid, and windows that make it fire."""
     rng = np.random.default_rng(seed)
+    # A chain's scale is the largest weight over 100; where ways meet it is the power of two above.
+    top = 33 if any(isinstance(layer, Residual) for layer in body) else 50
     network = Network(Input(kind, (2, SIDE, SIDE), 1.0, "first"), (*body, Dense(CLASSES)), WINDOW)
     params = {}
     for name, value in network.init(seed, np.float64).items():
         if name.endswith("bias"):
             params[name] = rng.integers(0, 12, value.shape) / grid
             continue
-        params[name] = np.clip(np.rint(1.2 * value * grid), -50, 50) / grid
-        params[name].flat[0] = 50 / grid  # 100 LSBs, so that a scale is a power of two
+        params[name] = np.clip(np.rint(1.2 * value * grid), -top, top) / grid
+        params[name].flat[0] = top / grid
     shape = (WINDOW, 24, 2, SIDE, SIDE)
     return network, params, (rng.random(shape) < 0.3).astype(np.int64), rng.integers(0, CLASSES, 24)
 
