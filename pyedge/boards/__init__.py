@@ -11,10 +11,11 @@ from pyedge.boards.errors import (
     MissingToolError,
     UnknownBoardError,
 )
-from pyedge.boards.registry import BOARDS, BoardSpec, board
+from pyedge.boards.registry import BOARDS, BUILD_ONLY, BoardSpec, board
 
 __all__ = [
     "BOARDS",
+    "BUILD_ONLY",
     "BatchError",
     "Board",
     "BoardError",

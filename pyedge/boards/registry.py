@@ -131,6 +131,34 @@ BOARDS: dict[str, BoardSpec] = {
     for board in (AN386, AN385, ARMV6M, AN500, MUSCA_B1, AN547, STM32F405, MICROBIT, RISCV_VIRT)
 }
 
+# Real parts whose firmware builds; it was never run, on hardware or under an emulator.
+NRF52840 = replace(
+    AN386,
+    name="nrf52840",
+    title="nRF52840 (development kit): Cortex-M4 with FPU, 1 MB of flash, 256 KB of RAM; build-only",
+    machine="",
+    emulator="",
+    flash=128 * KIB,
+    bank=640 * KIB,
+    ram=256 * KIB,
+    own=7 * KIB + 512,
+    clock_hz=64_000_000,
+)
+STM32L476 = replace(
+    NRF52840,
+    name="stm32l476",
+    title="STM32L476 (Nucleo-L476RG): Cortex-M4 with FPU, 1 MB of flash, 96 KB of RAM; build-only",
+    bank=384 * KIB,
+    ram=96 * KIB,
+    clock_hz=16_000_000,
+)
+BUILD_ONLY: dict[str, BoardSpec] = {board.name: board for board in (NRF52840, STM32L476)}
+
+# To copy (docs/porting.md): it builds.
+TEMPLATE = replace(
+    NRF52840, name="template", title="a board to copy", bank=64 * KIB, ram=32 * KIB, own=7 * KIB, ring=128
+)
+
 # For parity tests of the core only: a big-endian machine, in user mode.
 POWERPC = replace(
     AN386,
@@ -141,12 +169,14 @@ POWERPC = replace(
     emulator="qemu-ppc",
     prefix="powerpc-linux-gnu-",
 )
-TEST_MACHINES: dict[str, BoardSpec] = {POWERPC.name: POWERPC}
+TEST_MACHINES: dict[str, BoardSpec] = {POWERPC.name: POWERPC, TEMPLATE.name: TEMPLATE}
 
 
 def board(name: str) -> BoardSpec:
     """The board of that name. Raises UnknownBoardError, which lists the names there are."""
     try:
-        return (BOARDS | TEST_MACHINES)[name]
+        return (BOARDS | BUILD_ONLY | TEST_MACHINES)[name]
     except KeyError:
-        raise UnknownBoardError(f"no board is called {name!r}; there are: {', '.join(BOARDS)}") from None
+        raise UnknownBoardError(
+            f"no board is called {name!r}; there are: {', '.join(BOARDS | BUILD_ONLY)}"
+        ) from None

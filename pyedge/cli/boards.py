@@ -29,10 +29,10 @@ def boards(
 
     Example: `pyedge boards mps2-an386 --run`.
     """
-    from pyedge.boards import BOARDS, board, firmware, start
+    from pyedge.boards import BOARDS, BUILD_ONLY, board, firmware, start
 
     if name is None:
-        specs = [_facts(spec) for spec in BOARDS.values()]
+        specs = [_facts(spec) for spec in (BOARDS | BUILD_ONLY).values()]
         if json:
             return emit({"boards": specs})
         print(
@@ -113,5 +113,5 @@ def _program(name: str) -> dict[str, Any]:
 
 def _here(program: dict[str, Any]) -> str:
     if not program["program"]:
-        return "real boards only"
+        return "none: build-only, never run"
     return program["program"] if program["here"] else f"{program['program']} (not installed)"

@@ -49,6 +49,13 @@ void board_fresh(uint8_t bytes[16]);
 // Counts interrupts, modulo 2^32. Returns the count.
 uint32_t board_events(void);
 
+// Called at least once a slice of learning and after every sleep, in the main loop: where a watchdog is fed. Boards without one need none.
+void board_alive(void);
+
+// Sleeps until an interrupt is pending; called with interrupts off. Boards that know a deeper sleep than WFI have
+// their own; it keeps RAM and wakes for the UART's first byte in time.
+void board_sleep(void);
+
 // Sleeps until an interrupt after the one that `seen` counted; returns at once if there was one already.
 void board_wait(uint32_t seen);
 

@@ -100,6 +100,7 @@ int main(void) {
     board_init();
     for (;;) {
         uint32_t seen = board_events();
+        board_alive();
         int more = edge_link_run(&server);
         (void)transmit();
         if (!more) board_wait(seen);

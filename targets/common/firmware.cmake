@@ -30,7 +30,8 @@ function(edge_board name)
     endif()
     foreach(program IN LISTS programs)
         set(elf ${name}-${program})
-        add_executable(${elf} ${EDGE_COMMON}/startup_${EDGE_ARCHITECTURE}.c ${EDGE_COMMON}/fault.c ${EDGE_COMMON}/serial.c
+        add_executable(${elf} ${EDGE_COMMON}/startup_${EDGE_ARCHITECTURE}.c ${EDGE_COMMON}/fault.c ${EDGE_COMMON}/hooks.c
+            ${EDGE_COMMON}/serial.c
             ${board_SOURCES} ${EDGE_COMMON}/${program}.c
             $<$<NOT:$<STREQUAL:${program},firmware>>:${EDGE_COMMON}/semihosting.c>)
         target_include_directories(${elf} PRIVATE ${EDGE_COMMON})

@@ -42,6 +42,6 @@ uint32_t board_events(void) { return events; }
 // Interrupts are off between the question and the sleep, so that none slips in between; a pending one ends the sleep.
 void board_wait(uint32_t seen) {
     interrupts_off();
-    if (events == seen) wait_for_interrupt();
+    if (events == seen) board_sleep();
     interrupts_on();
 }

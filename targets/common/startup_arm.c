@@ -9,12 +9,20 @@
 // From sections_arm.ld.
 extern uint32_t stack_bottom[], stack_top[], data_load[], data_start[], data_end[], bss_start[], bss_end[];
 
+#define VTOR (*(volatile uint32_t *)0xE000ED08u)
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
 #define AIRCR (*(volatile uint32_t *)0xE000ED0Cu)
 #define CFSR (*(volatile uint32_t *)0xE000ED28u)
 #define RESET_KEY 0x05FA0004u
 
 typedef void (*vector_t)(void);
+
+typedef struct {
+    const void *stack;
+    vector_t handler[15];
+} vectors_t;
+
+static const vectors_t vectors;
 
 int main(void);
 void reset_handler(void) __attribute__((noreturn));
@@ -26,6 +34,9 @@ void reset_handler(void) {
 #if defined(__ARM_FP)
     CPACR |= 0xFu << 20;
     __asm volatile("dsb\n\tisb" ::: "memory");
+#endif
+#if !defined(__ARM_ARCH_6M__)
+    VTOR = (uint32_t)(uintptr_t)&vectors;  // a boot loader may have had its own
 #endif
     const uint32_t *from = data_load;
     for (uint32_t *to = data_start; to < data_end;) *to++ = *from++;
@@ -56,9 +67,7 @@ void board_reset(void) {
 }
 
 // The core's part of the table; the board's interrupts follow it in .vectors.board.
-__attribute__((section(".vectors.core"), used)) static const struct {
-    const void *stack;
-    vector_t handler[15];
-} vectors = {stack_top,
-             {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, NULL,
-              NULL, NULL, NULL, fault_handler, fault_handler, NULL, fault_handler, fault_handler}};
+__attribute__((section(".vectors.core"), used)) static const vectors_t vectors = {
+    stack_top,
+    {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, NULL, NULL,
+     NULL, NULL, fault_handler, fault_handler, NULL, fault_handler, fault_handler}};

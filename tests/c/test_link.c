@@ -302,6 +302,82 @@ static void test_own_image(void) {
     CHECK(!edge_link_net(&l) && !edge_link_stream(&l));
 }
 
+// Flash for images that keeps the rules: whole units but at the end, erased bytes only, one sector a call.
+enum { IMAGE_UNIT = 16, IMAGE_SECTOR = 96, IMAGE_SECTORS = (IMAGE + IMAGE_SECTOR - 1) / IMAGE_SECTOR };
+
+typedef struct {
+    uint64_t bytes[IMAGE_SECTORS * IMAGE_SECTOR / 8];
+    uint32_t programs, failing;  // failing: the program that fails
+} image_flash_t;
+
+static int image_program(void *context, uint32_t address, const void *bytes, uint32_t size) {
+    image_flash_t *f = context;
+    uint8_t *at = (uint8_t *)f->bytes + address;
+    if (++f->programs == f->failing) return -1;
+    CHECK(address % IMAGE_UNIT == 0 && (size % IMAGE_UNIT == 0 || address + size == IMAGE));
+    CHECK(address / IMAGE_SECTOR == (address + size - 1) / IMAGE_SECTOR);
+    for (uint32_t k = 0; k < size; k++) CHECK(at[k] == 0xFF);
+    memcpy(at, bytes, size);
+    return 0;
+}
+
+static int image_erase(void *context, uint32_t address) {
+    CHECK(address % IMAGE_SECTOR == 0);
+    memset((uint8_t *)((image_flash_t *)context)->bytes + address, 0xFF, IMAGE_SECTOR);
+    return 0;
+}
+
+// An image arrives in flash in chunks of any size; where the flash fails, the next transfer begins anew.
+static void test_image_in_flash(void) {
+    static image_flash_t f;
+    uint64_t frames[FRAME / 4], image[IMAGE / 8], work[256];
+    const edge_flash_t flash = {.context = &f,
+                                .program = image_program,
+                                .erase = image_erase,
+                                .sectors = IMAGE_SECTORS,
+                                .sector_size = IMAGE_SECTOR,
+                                .unit = IMAGE_UNIT};
+    edge_link_t l;
+    const edge_link_config_t config = {.board = "flash",
+                                       .frames = (uint8_t *)frames,
+                                       .frames_size = 2 * FRAME,
+                                       .image = (uint8_t *)f.bytes,
+                                       .image_size = sizeof f.bytes,
+                                       .image_flash = &flash,
+                                       .work = (uint8_t *)work,
+                                       .work_size = sizeof work,
+                                       .ring = 16,
+                                       .budget = 1};
+    static const uint8_t hello[2] = {EDGE_LINK_PROTOCOL, 0};
+    uint8_t line[LINE], payload[PAYLOAD];
+    uint32_t session = 7, sequence = 0;
+    small_image((uint8_t *)image);
+    for (uint32_t most = 1; most <= 132; most++) {
+        f.failing = most % 3 ? 0 : f.programs + 2;
+        CHECK(edge_link_init(&l, &config) == 0);
+        CHECK(serve(&l, line, request(line, ++session, sequence = 0, EDGE_LINK_HELLO, hello, 2)) == 0);
+        while (l.image_have < IMAGE) {
+            size_t n = 8;
+            put(payload, IMAGE, 4);
+            put(payload + 4, crc32_of((uint8_t *)image, IMAGE), 4);
+            CHECK(serve(&l, line, request(line, session, ++sequence, EDGE_LINK_IMAGE_BEGIN, payload, n)) ==
+                  0);
+            const uint32_t at = l.image_have, left = IMAGE - at, part = left < most ? left : most;
+            put(payload, at, 4);
+            memcpy(payload + 4, (uint8_t *)image + at, part);
+            n = request(line, session, ++sequence, EDGE_LINK_IMAGE_CHUNK, payload, 4 + part);
+            const int status = serve(&l, line, n);
+            CHECK(status == 0 || (status == EDGE_ERR_FLASH && f.programs == f.failing && l.image_have == 0));
+            CHECK(status != 0 || l.image_have > at || part < IMAGE_UNIT);
+            if (l.image_have == at && status == 0) break;  // less than a unit: nothing can be taken
+        }
+        CHECK((l.image_have == IMAGE) == (most >= IMAGE_UNIT));
+        put(payload, 16, 2);
+        const int end = serve(&l, line, request(line, session, ++sequence, EDGE_LINK_IMAGE_END, payload, 2));
+        CHECK(end == (most >= IMAGE_UNIT ? 0 : EDGE_LINK_ERR_INCOMPLETE));
+    }
+}
+
 int main(void) {
     bank_t kept = {.good = 0};
     const edge_bank_port_t port = {&kept, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
@@ -309,5 +385,6 @@ int main(void) {
     test_noise(NULL, 900);
     test_noise(&port, 2048);
     test_own_image();
+    test_image_in_flash();
     return 0;
 }

@@ -1,0 +1,38 @@
+"""Firmware for parts that nobody emulates builds, fits them and starts where they start (20 s)."""
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pyedge import boards
+from pyedge.boards import BUILD_ONLY
+from pyedge.boards.build import tool
+from pyedge.boards.footprint import firmware_size
+from pyedge.boards.registry import TEMPLATE
+
+
+@pytest.mark.parametrize("name", [*BUILD_ONLY, TEMPLATE.name])
+def test_the_firmware_builds_and_fits(name: str, tmp_path: Path) -> None:
+    spec, elf = boards.board(name), boards.firmware(name)
+    size = firmware_size(name)
+    assert 0 < size.flash <= spec.flash
+    assert size.static_ram <= spec.own < size.static_ram + 512
+    binary = tmp_path / "firmware.bin"  # as it is flashed
+    subprocess.run([tool(spec.prefix + "objcopy"), "-O", "binary", str(elf), str(binary)], check=True)
+    stack, reset = struct.unpack_from("<II", binary.read_bytes())
+    listing = subprocess.run([tool(spec.prefix + "nm"), str(elf)], check=True, capture_output=True, text=True)
+    symbols = {
+        row[2]: int(row[0], 16) for row in map(str.split, listing.stdout.splitlines()) if len(row) == 3
+    }
+    assert (stack, reset & ~1) == (symbols["stack_top"], symbols["reset_handler"] & ~1)
+    assert symbols["bank_end"] - symbols["bank_start"] == spec.bank
+    assert symbols["pool_end"] - symbols["stack_bottom"] == spec.ram
+
+
+@pytest.mark.parametrize("name", list(BUILD_ONLY))
+def test_nobody_takes_it_for_a_board_that_was_run(name: str) -> None:
+    assert "build-only" in boards.board(name).title
+    with pytest.raises(boards.UnknownBoardError, match="no emulator"):
+        boards.start(name, boards.firmware(name))
