@@ -24,7 +24,17 @@ from pyedge.errors import (
     ImageVersionError,
 )
 from pyedge.plan import plan, round_up
-from pyedge.quant.model import MAP_LIMIT, InputKind, IntegerLayer, IntegerModel, Integers, NeuronKind
+from pyedge.quant.model import (
+    MAP_LIMIT,
+    InputKind,
+    IntegerLayer,
+    IntegerModel,
+    Integers,
+    NeuronKind,
+    Pooling,
+    incoming,
+    source,
+)
 
 MAGIC = b"EDGE"
 VERSION = 2
@@ -583,14 +593,24 @@ def describe(model: IntegerModel, input_rate: float = 0.05, hidden_rate: float =
     memory = plan(model)
     layers = []
     for l, (layer, bytes_) in enumerate(zip(model.layers, memory.layers, strict=True)):
-        if l == 0 and model.input_kind != InputKind.SPIKES:
-            events = model.inputs * (model.window if model.input_kind == InputKind.FRAMES else 1)
+        seen = layer.fan_in * layer.positions
+        if layer.value_pool or (l == 0 and model.input_kind == InputKind.FRAMES):
+            events = seen * model.window
+        elif l == 0:
+            static = model.input_kind == InputKind.STATIC
+            events = seen if static else round(input_rate * seen * model.window)
         else:
-            events = round((hidden_rate if l else input_rate) * layer.fan_in * model.window)
+            events = round(hidden_rate * model.largest_inputs[l] * seen * model.window)
         layers.append(
             {
                 "fan_in": layer.fan_in,
                 "fan_out": layer.fan_out,
+                "token": _token(layer),
+                "neurons": layer.neurons,
+                "outputs": list(layer.outputs),
+                "source": source(model.layers, l),
+                "spike_add": layer.add,
+                "current_add": layer.current,
                 "neuron": layer.neuron.name,
                 "bits": layer.bits,
                 "learns": layer.learns,
@@ -611,6 +631,7 @@ def describe(model: IntegerModel, input_rate: float = 0.05, hidden_rate: float =
         "input_kind": model.input_kind.name.lower(),
         "inputs": model.inputs,
         "classes": model.classes,
+        "spare_rows": model.spare,
         "class_names": list(model.class_names),
         "loss": model.loss.name.lower(),
         "seed": model.seed,
@@ -627,14 +648,35 @@ def describe(model: IntegerModel, input_rate: float = 0.05, hidden_rate: float =
     }
 
 
+def _input_token(model: IntegerModel) -> str:
+    shape = incoming(model.layers, 0)
+    return "x".join(map(str, shape)) if model.layers[0].conv else str(shape.size)
+
+
+def _token(layer: IntegerLayer) -> str:
+    """A layer in the notation of pyedge.architectures, with +SOURCE for what it adds."""
+    found = str(layer.fan_out)
+    if layer.conv:
+        found += f"C{layer.kernel}"
+        found += f"p{layer.padding}" if layer.padding != layer.kernel // 2 else ""
+        found += f"s{layer.stride}" if layer.stride > 1 else ""
+    for k in (layer.add, layer.current):
+        found += "" if k is None else f"+{k}"
+    if layer.pooling != Pooling.NONE:
+        found += f"-{'M' if layer.pooling == Pooling.MAX else 'A'}P{layer.pool_size}"
+    return found
+
+
 def text(model: IntegerModel, input_rate: float = 0.05, hidden_rate: float = 0.1) -> str:
     """`describe`, to read."""
     d = describe(model, input_rate, hidden_rate)
-    shape = "-".join(str(n) for n in (d["inputs"], *(layer["fan_out"] for layer in d["layers"])))
+    shape = "-".join([_input_token(model), *(layer["token"] for layer in d["layers"])])
     lines = [
         f"{d['name'] or 'unnamed'}: {shape}, T = {d['window']}, "
         f"{d['input_kind']} in, {d['loss'].replace('_', ' ')} loss",
-        f"classes    {d['classes']}" + (f": {', '.join(d['class_names'])}" if d["class_names"] else ""),
+        f"classes    {d['classes']}"
+        + (f" and {d['spare_rows']} spare rows" if d["spare_rows"] else "")
+        + (f": {', '.join(d['class_names'])}" if d["class_names"] else ""),
         f"image      {d['image_bytes']:,} bytes",
         f"RAM        {d['ram_infer_bytes']:,} bytes to infer"
         + (
