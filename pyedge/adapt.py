@@ -142,7 +142,7 @@ class ReferenceLearner:
 
     def fit(self, repetitions: int) -> Alignment:
         rows, labels = np.stack([k[0] for k in self._kept]), np.array([k[1] for k in self._kept])
-        likelihood = reference_likelihood(self.model, self.state.weights)
+        likelihood = reference_likelihood(self.model, self.state.weights, self.state.classes)
         self.alignment = fit_alignment(self.encoder, rows, labels, repetitions, likelihood).alignment
         return self.alignment
 
@@ -155,11 +155,17 @@ class ReferenceLearner:
             self.state = reference.learn(self.model, self.state, record, label).state
 
 
-def reference_likelihood(model: IntegerModel, weights: tuple[Integers, ...]) -> LogLikelihood:
-    """Log likelihoods of coded windows (n, T, inputs) under the reference: (n, classes), in 1/64 bit."""
+def reference_likelihood(
+    model: IntegerModel, weights: tuple[Integers, ...], classes: int | None = None
+) -> LogLikelihood:
+    """Log likelihoods of coded windows (n, T, inputs) under the reference: (n, classes), in 1/64 bit.
+
+    classes : active rows of the readout, None for those of the start.
+    """
 
     def likelihood(windows: NDArray[np.generic]) -> Integers:
-        found = [reference.run_window(model, weights, window).scores for window in windows]
+        runs = (reference.run_window(model, weights, window).scores for window in windows)
+        found = [reference.active(model, scores, classes) for scores in runs]
         return np.stack([reference.log_likelihood(model, scores) for scores in found])
 
     return likelihood

@@ -311,7 +311,7 @@ def octaves(model: IntegerModel, o: Integers) -> tuple[Integers, Integers]:
 
 
 def softmax(model: IntegerModel, o: Integers) -> Integers:
-    """p, (classes,), in 1 / 32768."""
+    """p, (classes,), in 1 / 32768; o : scores of the classes."""
     _, e = octaves(model, o)
     total = e.sum()
     return (32768 * e + total // 2) // total
@@ -333,7 +333,7 @@ def predict(model: IntegerModel, o: Integers, classes: int | None = None) -> tup
 
 
 def log_likelihood(model: IntegerModel, o: Integers) -> Integers:
-    """Log likelihood of every class, (classes,), in 1 / 64 bit."""
+    """Log likelihood of every class, (classes,), in 1 / 64 bit; o : scores of the classes."""
     q, e = octaves(model, o)
     return np.maximum(-65535, -q - ((log2(e.sum()) - 3840) >> 2))
 
