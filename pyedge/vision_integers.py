@@ -8,14 +8,17 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from pyedge import image, runtime
-from pyedge.errors import CheckpointError
+from pyedge.errors import CheckpointError, ConfigError
+from pyedge.evaluation import Outcome
+from pyedge.files import read_image
 from pyedge.model import Network, Params, load_model
 from pyedge.ops import Array, backend
+from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel, Integers
 from pyedge.quant.quantizer import QuantizeConfig, Quantized, flat, quantize
 from pyedge.recipe import build, plain
 from pyedge.trainer import evaluate, sample_axis
-from pyedge.vision import VisionRecipe, config_of, samples_of
+from pyedge.vision import VisionRecipe, config_of, network_of, samples_of
 
 BATCH = 50  # test windows at a time
 
@@ -45,7 +48,9 @@ class TestReport:
 
 
 def is_trained_vision(path: Path) -> bool:
-    """Whether a run's folder (or model.npz) holds a network of a recipe for images or events."""
+    """Whether a run's folder, model.npz or image is of a recipe for images or events."""
+    if path.suffix == ".edge":
+        return "samples" in ((read_image(path)[0].metadata or {}).get("recipe") or {})
     _, _, extra = load_model(model_file(path))
     return "samples" in extra.get("recipe", {})
 
@@ -113,14 +118,22 @@ def integer_predictions(
     x: Array,
     unit: float,
     tick: Callable[[float], None] | None = None,
+    where: str = "host",
 ) -> Integers:
-    """What the C runtime says of data of the network with the integer model, (samples,)."""
-    net, axis, said = runtime.Net(runtime.Model(image.write(model))), sample_axis(network), []
+    """What the integer model says of data of the network, (samples,); where : "host" (C) or "reference"."""
+    axis, said = sample_axis(network), []
+    net = runtime.Net(runtime.Model(image.write(model)))
+    weights = reference.fresh(model).weights
     count = x.shape[axis]
     for start in range(0, count, BATCH):
         some = x[start : start + BATCH] if axis == 0 else x[:, start : start + BATCH]
         windows = flat(network, in_integers(network, some, unit))
-        said += [net.run_window(w).label for w in (windows if axis == 0 else windows.swapaxes(0, 1))]
+        windows = windows if axis == 0 else windows.swapaxes(0, 1)
+        if where == "host":
+            said += [net.run_window(window).label for window in windows]
+        else:
+            scores = reference.run_windows(model, weights, windows)
+            said += scores[:, : model.classes].argmax(axis=1).tolist()
         if tick:
             tick(min(start + BATCH, count) / count)
     return np.array(said)
@@ -143,6 +156,35 @@ def compare(
     return TestReport(
         len(y), float(np.mean(in_float == y)), right, float(np.mean(said == in_float)), float(half)
     )
+
+
+def tested(
+    path: Path, where: str, limit: int | None = None, tick: Callable[[float], None] | None = None
+) -> Outcome:
+    """Predictions of a run (where "float") or an image ("reference", "host") on its recipe's test data.
+
+    limit : at most so many samples, evenly spread. Raises ConfigError where it does not run, and data errors.
+    """
+    if where not in (("reference", "host") if path.suffix == ".edge" else ("float",)):
+        raise ConfigError(f"{path} does not run on {where}: runs do on float, images on reference and host")
+    model = read_image(path)[0] if path.suffix == ".edge" else None
+    if model is None:
+        trained = open_trained(path)
+        recipe, network = trained.recipe, trained.network
+    else:
+        metadata = model.metadata or {}
+        recipe = build(VisionRecipe, metadata["recipe"], str(path))
+        network = network_of(recipe)
+    samples = samples_of(recipe)
+    x, y = samples.test
+    chosen = np.unique(np.linspace(0, len(y) - 1, min(len(y), limit or len(y))).astype(int))
+    some = np.asarray(cast(Any, x).take(chosen, sample_axis(network)))
+    if model is None:
+        ops = backend(recipe.training.backend)
+        said = evaluate(network, trained.params, some, y[chosen], ops=ops).scores.argmax(axis=1)
+    else:
+        said = integer_predictions(model, network, some, float(metadata["input_unit"]), tick, where)
+    return Outcome(y[chosen], said, samples.classes)
 
 
 def quantize_run(

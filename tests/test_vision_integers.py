@@ -36,6 +36,13 @@ def test_the_command_writes_an_image_and_tests_it(run):
     assert model.classes == 10 and model.spare == 2
     assert [layer.learns for layer in model.layers] == [False, False, True]
     assert model.metadata["test"] == tested
+    for on, file in (("float", run), ("host", run / "model.edge"), ("reference", run / "model.edge")):
+        result = CliRunner().invoke(app, ["eval", str(file), "--on", on, "--json"])
+        assert result.exit_code == 0, result.output
+        which = "float" if on == "float" else "integer"
+        assert json.loads(result.stdout)["accuracy"] == tested[f"accuracy_{which}"]
+    for wrong in (["--on", "board"], ["--windows", "old"]):
+        assert CliRunner().invoke(app, ["eval", str(run), *wrong]).exit_code != 0
     save_model(run / "other.npz", Network(Input("spikes", (2,)), (Dense(2),), 2), {})
     with pytest.raises(CheckpointError, match=r"\[samples\]"):
         open_trained(run / "other.npz")

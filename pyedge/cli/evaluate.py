@@ -52,11 +52,16 @@ def evaluate(
 
     The data are those of the model's recipe: nothing it was trained on is in `test`.
 
+    Models of images and events are tested on their test data; boards do not take those.
+
     Example: `pyedge eval runs/wrist`, `pyedge eval runs/wrist/model.edge --on reference --json`.
     """
     from pyedge.evaluation import Outcome
     from pyedge.predict import c_predictor, open_any
+    from pyedge.vision_integers import is_trained_vision
 
+    if is_trained_vision(model):
+        return _evaluate_vision(model, on, windows, limit, json)
     opened = open_any(model)
     where = on or (On.float if opened.image is None else On.host)
     task = opened.task()
@@ -73,21 +78,39 @@ def evaluate(
             predicted = opened.predictor(where.value)(side.rows, tick)
     outcome = Outcome(side.labels, predicted, task.classes)
     people = sorted({r.subject for r in side.windows.recordings})
+    return _say(model, where, windows, outcome, people, json)
+
+
+def _evaluate_vision(model: Path, on: On | None, windows: Windows, limit: int | None, json: bool) -> None:
+    from pyedge.errors import ConfigError
+    from pyedge.vision_integers import tested
+
+    if windows != Windows.test:
+        raise ConfigError(f"--windows {windows.value} is for recordings; images and events have `test`")
+    where = on or (On.host if model.suffix == ".edge" else On.float)
+    with bar("test data", 1.0) as tick:
+        outcome = tested(model, where.value, limit, tick)
+    return _say(model, where, windows, outcome, [], json)
+
+
+def _say(model: Path, where: On, windows: Windows, outcome: Any, people: list[str], json: bool) -> None:
+    count = len(outcome.labels)
     result = {
         "model": str(model),
         "on": where.value,
         "windows": windows.value,
-        "count": len(side.labels),
+        "count": count,
         "people": people,
         "accuracy": outcome.accuracy,
         "balanced_accuracy": outcome.balanced_accuracy,
         "recall": outcome.recall,
-        "classes": list(task.classes),
+        "classes": list(outcome.classes),
         "confusion": outcome.confusion,
     }
     if json:
         return emit(result)
-    print(f"{model}, {where.value}, {len(side.labels):,} {windows.value} windows of {', '.join(people)}")
+    whose = f" of {', '.join(people)}" if people else ""
+    print(f"{model}, {where.value}, {count:,} {windows.value} windows{whose}")
     print(f"accuracy {outcome.accuracy:.4f}   balanced accuracy {outcome.balanced_accuracy:.4f}\n")
     print(confusion_text(outcome))
     return None
