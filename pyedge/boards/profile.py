@@ -108,8 +108,8 @@ class Profile:
 
 
 METHOD = (
-    "cycles = instructions (1 + branch) + access (loads + stores) + wait states x instructions x bytes / fetch;"
-    "\nbranch, access and bytes of the core are in pyedge/boards/profile.py; no cache"
+    "cycles = instructions (1 + branch) + access (loads + stores) + wait states x instructions x bytes / "
+    "fetch;\nbranch, access and bytes of the core are in pyedge/boards/profile.py; no cache"
 )
 
 
@@ -252,7 +252,7 @@ def text(p: Profile) -> str:
     estimate = f"{p.clock_hz / 1e6:g} MHz, {p.wait_states} wait states a fetch of {p.fetch_bytes} bytes"
     return (
         f"{p.board} ({p.core}), a window, mean of {p.windows}\n\n{table(head, rows)}\n\n{memory}\n\n"
-        f"Instructions, SOPs, accesses and bytes are exact. ~: estimated, good to {UNCERTAINTY:.0%} or so, at\n"
+        f"Instructions, SOPs, accesses and bytes are exact. ~: estimated, good to {UNCERTAINTY:.0%}, at\n"
         f"{estimate}:\n{METHOD}."
     )
 
