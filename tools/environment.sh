@@ -74,6 +74,8 @@ missing() {
             check)
                 has clang || echo clang
                 has clang-format || echo clang-format
+                has cppcheck || echo cppcheck
+                has valgrind || echo valgrind
                 ;;
             fuzz)
                 compgen -G "$(clang -print-runtime-dir)/libclang_rt.fuzzer*.a" >/dev/null ||
