@@ -36,7 +36,7 @@ class Style:
     norm    : of layers before neurons: "batch" norm, "weight" standardization, or "none".
     dropout : after each pooling and hidden dense layer (after the last pooling in MS-ResNet-18).
     readout : "linear", or "spiking" neurons.
-    bias    : biases where there is no norm; the linear readout has one anyway.
+    bias    : biases where there is no batch norm; the linear readout has one anyway.
     gain    : factor on the initial weights.
     """
 
@@ -85,7 +85,7 @@ class Style:
 
     @property
     def _has_bias(self) -> bool:
-        return self.bias and self.norm == "none"
+        return self.bias and self.norm != "batch"
 
     @property
     def _standardize(self) -> bool:

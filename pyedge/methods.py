@@ -12,7 +12,7 @@ from pyedge.rules import MPDED, STDED, AlphaED, Rule, Surrogate, stbp
 class Method:
     """How neurons fire and learn, and the paper's choices around them.
 
-    pool, norm, readout, loss : as in `pyedge.architectures.Style` and a recipe.
+    pool, norm, readout, loss, bias : as in `pyedge.architectures.Style` and a recipe.
     """
 
     neuron: Neuron
@@ -21,6 +21,7 @@ class Method:
     norm: Literal["batch", "weight", "none"]
     readout: Literal["linear", "spiking"]
     loss: str
+    bias: bool
 
 
 Times = tuple[float, float, float]  # tau_m, tau_s, tau_grad of the alpha kernel, in steps
@@ -54,5 +55,5 @@ def method(name: str, surrogate: Surrogate | None = None, times: Times = (5.0, 3
         raise ConfigError(f"method {name!r} is unknown; choose from {', '.join(NAMES)}")
     neuron, rule = pairs[name]
     if name in ("std_ed", "if_fixed", "alpha", "alpha_exact"):
-        return Method(neuron, rule, "adjusted", "weight", "spiking", "enhanced_spike_count")
-    return Method(neuron, rule, "max", "batch", "linear", "tet")
+        return Method(neuron, rule, "adjusted", "weight", "spiking", "enhanced_spike_count", False)
+    return Method(neuron, rule, "max", "batch", "linear", "tet", True)

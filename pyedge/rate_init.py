@@ -16,8 +16,8 @@ LEAST, MOST, RATIO = 0.01, 100.0, 1.01
 def scale_to_rate(network: Network, params: Mapping[str, Array], x: Array, spikes: float) -> Params:
     """The parameters, each layer of neurons brought to a mean of `spikes` a neuron and window, in order.
 
-    What scales currents last before the neurons is scaled: batch norm's gamma and beta, or the gain and
-    offset of standardized weights, or weights and bias. Counted over the window's last third, by bisection
+    What scales currents last before the neurons is scaled: batch norm's gamma and beta, or the gain of
+    standardized weights, or weights, and the bias. Counted over the window's last third, by bisection
     between 0.01 and 100, as in the lineage. Neurons that no such layer feeds stay as they are.
     Raises ConfigError where no such factor exists: with an adaptive threshold that reaches 0, neurons fire by
     themselves. x : a batch, as the network takes it. Source: Zhu et al., NeurIPS 2023.
@@ -69,7 +69,7 @@ def _residual(
 def _scaled(params: Mapping[str, Any]) -> tuple[str, ...]:
     if "gamma" in params:
         return ("gamma", "beta")
-    return ("gain", "offset", "bias") if "gain" in params else ("weight", "bias")
+    return ("gain", "bias") if "gain" in params else ("weight", "bias")
 
 
 def _factor(neuron: Neuron, current: Array, how: Forward, rate: float) -> float:

@@ -234,7 +234,7 @@ def method_of(recipe: VisionRecipe) -> methods.Method:
 def network_of(recipe: VisionRecipe) -> Network:
     """The recipe's network. Raises ConfigError, pointing at the token of network.layers that cannot be."""
     m, n = method_of(recipe), recipe.network
-    style = Style(m.neuron, m.pool, m.norm, n.dropout, m.readout, gain=n.gain)
+    style = Style(m.neuron, m.pool, m.norm, n.dropout, m.readout, m.bias, n.gain)
     classes = len(describe(recipe.samples.set).classes)
     return build_network(n.layers, input_of(recipe), classes, n.steps, style)
 

@@ -17,7 +17,7 @@ from pyedge.neuron import IF, SRM
 
 CIFAR = Input("static", (32, 32, 3))
 FASHION = Input("static", (28, 28, 1))
-TIMING = Style(IF(), "adjusted", "weight", readout="spiking")
+TIMING = Style(IF(), "adjusted", "weight", readout="spiking", bias=False)
 
 
 def kinds(net):

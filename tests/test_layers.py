@@ -49,7 +49,7 @@ def effective(p, name):
         return w
     axes = tuple(range(w.ndim - 1))
     std = torch.sqrt(w.std(axes, correction=1) ** 2 + 1e-5)
-    return (w - w.mean(axes)) / std * p[f"{name}gain"] + p[f"{name}offset"]
+    return (w - w.mean(axes)) / std * p[f"{name}gain"]
 
 
 def torch_forward(layers, p, x, prefix, window, training, mask):

@@ -3,7 +3,7 @@
 A step is the same for all: the window forward, cross-entropy at every step (TET), backward through time with
 a triangle surrogate, AdamW; leaky integrate-and-fire neurons (tau 1/2, reset to 0), a linear readout, the
 direct-coded first layer once a window. The convolutional network has padding 2, max pooling and weight
-standardization (gain and offset) in its two convolutions on every side. Ours is pyedge's own training step
+standardization (gain and bias) in its two convolutions on every side. Ours is pyedge's own training step
 with its native backend, AFT neurons and the masked surrogate (MPD-ED), after a warm-up on the same batches,
 so that neurons fire as in training; its spike inputs are packed once, as training does, the peers' are
 float32 tensors. Everyone has all cores; of one thread and all, the faster counts, for every side. Rounds

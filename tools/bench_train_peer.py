@@ -69,7 +69,7 @@ def peer(side: str, case: str, xs: Any, ys: Any) -> tuple[Step, Callable[[int], 
     package = "snntorch" if side == "snntorch" else "spikingjelly"
 
     class Standardized(nn.Module):
-        """Weight standardization with gain and offset, as ours."""
+        """Weight standardization with gain and bias, as ours."""
 
         def __init__(self, layer: nn.Conv2d) -> None:
             super().__init__()
@@ -78,15 +78,14 @@ def peer(side: str, case: str, xs: Any, ys: Any) -> tuple[Step, Callable[[int], 
             self.axes = tuple(range(1, layer.weight.dim()))
             shape = (outputs, *(1,) * len(self.axes))
             self.gain = nn.Parameter(torch.full(shape, float((2 / layer.weight[0].numel()) ** 0.5)))
-            self.offset = nn.Parameter(torch.zeros(shape))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             w = self.layer.weight
             centred = w - w.mean(self.axes, keepdim=True)
             n = max(w[0].numel() - 1, 1)
             deviation = ((centred**2).sum(self.axes, keepdim=True) / n + 1e-5).sqrt()
-            w = centred / deviation * self.gain + self.offset
-            return functional.conv2d(x, w, None, padding=self.layer.padding)
+            w = centred / deviation * self.gain
+            return functional.conv2d(x, w, self.layer.bias, padding=self.layer.padding)
 
     class Neurons(nn.Module):
         """Leaky integrate-and-fire over a window, (T, ...): tau 1/2, reset to 0, triangle."""
@@ -133,8 +132,8 @@ def peer(side: str, case: str, xs: Any, ys: Any) -> tuple[Step, Callable[[int], 
                 self.readout = nn.Linear(sizes[1], sizes[2])
                 self.neurons = nn.ModuleList([Neurons()])
                 return
-            self.conv1 = Standardized(nn.Conv2d(1, 32, 5, padding=2, bias=False))
-            self.conv2 = Standardized(nn.Conv2d(32, 64, 5, padding=2, bias=False))
+            self.conv1 = Standardized(nn.Conv2d(1, 32, 5, padding=2))
+            self.conv2 = Standardized(nn.Conv2d(32, 64, 5, padding=2))
             self.dense = nn.Linear(3136, 1024)
             self.pool = nn.MaxPool2d(2)
             self.readout = nn.Linear(1024, 10)

@@ -30,7 +30,6 @@ def _init(
     params = {"weight": (draw * deviation).astype(dtype)}
     if standardize:
         params["gain"] = np.full(size[-1], deviation, dtype)
-        params["offset"] = np.zeros(size[-1], dtype)
     if bias:
         params["bias"] = np.zeros(size[-1], dtype)
     return params
@@ -50,11 +49,11 @@ class WeightsCache(NamedTuple):
 def _standardized(params: Mapping[str, Array], ops: Ops) -> Standardized | None:
     if "gain" not in params:
         return None
-    return ops.standardize(params["weight"], params["gain"], params["offset"])
+    return ops.standardize(params["weight"], params["gain"])
 
 
 def effective_weight(params: Mapping[str, Array]) -> Array:
-    """What the layer multiplies with: gain * standardized weight + offset where it has a gain."""
+    """What the layer multiplies with: gain * standardized weight where it has a gain."""
     done = _standardized(params, NUMPY)
     return params["weight"] if done is None else done.out
 
@@ -67,11 +66,11 @@ def _cache(params: Mapping[str, Array], x: Array, ops: Ops) -> WeightsCache:
 def _through_standardization(
     params: Mapping[str, Array], cache: WeightsCache, error: Array, ops: Ops
 ) -> dict[str, Array]:
-    """Gradients of weight, gain and offset from that of the effective weight."""
+    """Gradients of weight and gain from that of the effective weight."""
     if cache.done is None:
         return {"weight": error}
     found = ops.standardize_error(cache.done, params["weight"], params["gain"], error)
-    return dict(zip(("weight", "gain", "offset"), found, strict=True))
+    return dict(zip(("weight", "gain"), found, strict=True))
 
 
 def _spikes(x: Array, how: Backward) -> Array | None:
@@ -86,8 +85,8 @@ class Dense:
     init_scheme : "he_uniform", "he_normal" (variance 2 / fan_in), "lecun_uniform", "lecun_normal"
                   (1 / fan_in); biases start at 0.
     gain        : factor on the initial weights.
-    standardize : weight standardization, with a learned gain and offset a channel: the weights used are
-                  gain (W - mean) / deviation + offset.
+    standardize : weight standardization, with a learned gain a channel: the weights used are
+                  gain (W - mean) / deviation.
     """
 
     outputs: int

@@ -126,13 +126,13 @@ class Ops(Protocol):
     def batch_norm_error(self, done: "Normalized", error: Array, gamma: Array, eps: float) -> Array:
         """dL/dx of `batch_norm`; that of gamma is the sum of error * x_hat, that of beta `bias_gradient`."""
 
-    def standardize(self, weight: Array, gain: Array, offset: Array) -> "Standardized":
-        """Every output channel's weights less their mean, over their standard deviation; * gain + offset."""
+    def standardize(self, weight: Array, gain: Array) -> "Standardized":
+        """Every output channel's weights less their mean, over their standard deviation, times its gain."""
 
     def standardize_error(
         self, done: "Standardized", weight: Array, gain: Array, error: Array
-    ) -> tuple[Array, Array, Array]:
-        """dL/d(weight, gain, offset) from the error of `standardize`'s out."""
+    ) -> tuple[Array, Array]:
+        """dL/d(weight, gain) from the error of `standardize`'s out."""
 
     def max_pool(self, x: Array, size: int) -> "Pooled":
         """Largest of every size x size window (OR of spikes); rows and columns left over are dropped."""

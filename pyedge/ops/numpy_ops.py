@@ -144,23 +144,23 @@ class NumpyOps:
         centred = error - error.mean(axis=axes) - done.x_hat * (error * done.x_hat).mean(axis=axes)
         return centred * (gamma / np.sqrt(done.variance + eps))
 
-    def standardize(self, weight: Array, gain: Array, offset: Array) -> Standardized:
+    def standardize(self, weight: Array, gain: Array) -> Standardized:
         axes = tuple(range(weight.ndim - 1))
         n = int(np.prod(weight.shape[:-1]))
         mean = weight.mean(axis=axes)
         centred = weight - mean
         deviation = (((centred**2).sum(axis=axes) / max(n - 1, 1)) + EPS) ** 0.5
-        return Standardized(centred / deviation * gain + offset, mean, deviation)
+        return Standardized(centred / deviation * gain, mean, deviation)
 
     def standardize_error(
         self, done: Standardized, weight: Array, gain: Array, error: Array
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array]:
         axes = tuple(range(error.ndim - 1))
         n = int(np.prod(error.shape[:-1]))
         standard = (weight - done.mean) / done.deviation
         along = (error * standard).sum(axis=axes)
         centred = error - error.mean(axis=axes) - standard * (along / max(n - 1, 1))
-        return centred * (gain / done.deviation), along, error.sum(axis=axes)
+        return centred * (gain / done.deviation), along
 
     def max_pool(self, x: Array, size: int) -> Pooled:
         windows = _windows(x, size)

@@ -152,14 +152,14 @@ class NativeOps(NumpyOps):
             return conv.input_error(error, weight, shape, g)
         return super().conv_input_error(_plain(error), weight, shape, g, _plain(only))
 
-    def standardize(self, weight: Array, gain: Array, offset: Array) -> Standardized:
+    def standardize(self, weight: Array, gain: Array) -> Standardized:
         if weight.dtype == np.float32:
-            return standardize(weight, gain, offset)
-        return super().standardize(weight, gain, offset)
+            return standardize(weight, gain)
+        return super().standardize(weight, gain)
 
     def standardize_error(
         self, done: Standardized, weight: Array, gain: Array, error: Array
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array]:
         if weight.dtype == error.dtype == np.float32:
             return standardize_error(done, weight, gain, error)
         return super().standardize_error(done, weight, gain, error)

@@ -82,7 +82,6 @@ void train_standardize_error_run(train_pool *pool, const train_standard *job) {
             error += sums_of(&work, p)[c];
             along += sums_of(&work, p)[columns + c];
         }
-        job->offset_gradient[c] = error;
         job->gain_gradient[c] = along;
         factors[c] = error / rows;
         factors[columns + c] = along / others;

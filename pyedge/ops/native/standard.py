@@ -21,19 +21,17 @@ def _run(kernel: Any, weight: Array, gain: Array, arrays: dict[str, Array]) -> N
         kernel(pool, ffi.new("train_standard *", job))
 
 
-def standardize(weight: Array, gain: Array, offset: Array) -> Standardized:
+def standardize(weight: Array, gain: Array) -> Standardized:
     done = Standardized(np.empty_like(weight, order="C"), np.empty_like(gain), np.empty_like(gain))
-    given = {"offset": np.ascontiguousarray(offset), **done._asdict()}
-    _run(lib.train_standardize_run, weight, gain, given)
+    _run(lib.train_standardize_run, weight, gain, done._asdict())
     return done
 
 
 def standardize_error(
     done: Standardized, weight: Array, gain: Array, error: Array
-) -> tuple[Array, Array, Array]:
-    found = np.empty_like(weight, order="C"), np.empty_like(gain), np.empty_like(gain)
-    names = ("gradient", "gain_gradient", "offset_gradient")
-    given = dict(zip(names, found, strict=True))
+) -> tuple[Array, Array]:
+    found = np.empty_like(weight, order="C"), np.empty_like(gain)
+    given = dict(zip(("gradient", "gain_gradient"), found, strict=True))
     given |= {"error": np.ascontiguousarray(error), "mean": done.mean, "deviation": done.deviation}
     _run(lib.train_standardize_error_run, weight, gain, given)
     return found

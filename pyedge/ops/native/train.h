@@ -292,16 +292,16 @@ void train_column_sums(train_pool *pool, const float *x, float *sums, float *scr
 
 /// Weight standardization ///
 
-// Of every column of weight (rows, columns): out = gain (weight - mean) / deviation + offset, deviation^2 = the unbiased
-// variance + eps. The second run takes mean and deviation from the first, and gives the gradients of weight, gain and
-// offset from the error of out. scratch: train_standard_scratch(columns) floats.
+// Of every column of weight (rows, columns): out = gain (weight - mean) / deviation, deviation^2 = the unbiased variance
+// + eps. The second run takes mean and deviation from the first, and gives the gradients of weight and gain from the
+// error of out. scratch: train_standard_scratch(columns) floats.
 typedef struct train_standard {
     int32_t rows, columns;
     float eps;
-    const float *weight, *gain, *offset;
+    const float *weight, *gain;
     float *mean, *deviation, *out;
     const float *error;
-    float *gradient, *gain_gradient, *offset_gradient;
+    float *gradient, *gain_gradient;
     float *scratch;
 } train_standard;
 

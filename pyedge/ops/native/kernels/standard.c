@@ -52,15 +52,14 @@ INLINE void moments(const train_standard *d, int first, int last, float *sums, i
 
 INLINE void out_of(const train_standard *d, int first, int last, int c, int left, const int nv) {
     const ptrdiff_t columns = d->columns;
-    vf mean[WIDE], offset[WIDE], factor[WIDE], deviation[WIDE], x[WIDE];
+    vf mean[WIDE], factor[WIDE], deviation[WIDE], x[WIDE];
     read_row(d->mean + c, left, mean, nv);
-    read_row(d->offset + c, left, offset, nv);
     read_row(d->gain + c, left, factor, nv);
     read_row(d->deviation + c, left, deviation, nv);
     UNROLL for (int k = 0; k < nv; k++) { factor[k] /= deviation[k]; }
     for (int r = first; r < last; r++) {
         read_row(d->weight + r * columns + c, left, x, nv);
-        UNROLL for (int k = 0; k < nv; k++) { x[k] = multiply_add(x[k] - mean[k], factor[k], offset[k]); }
+        UNROLL for (int k = 0; k < nv; k++) { x[k] = (x[k] - mean[k]) * factor[k]; }
         write_row(d->out + r * columns + c, left, x, nv);
     }
 }
