@@ -31,6 +31,7 @@ from pyedge.neuron import IF, LIF
 from pyedge.rules import MPDED
 
 WINDOW, BATCH, IMAGE = 4, 3, (6, 5, 2)
+RULE = MPDED()
 
 
 def to_torch(x):
@@ -52,7 +53,7 @@ def effective(p, name):
     return (w - w.mean(axes)) / std * p[f"{name}gain"]
 
 
-def torch_forward(layers, p, x, prefix, window, training, mask):
+def torch_forward(layers, p, x, prefix, window, training, mask, rule=RULE):
     """The layers in torch, with torch's own convolution, pooling and normalization."""
     counts: dict[str, int] = {}
     for layer in layers:
@@ -67,7 +68,7 @@ def torch_forward(layers, p, x, prefix, window, training, mask):
                 y = functional.conv2d(to_torch(x), w, p.get(f"{name}bias"), g.stride, g.padding)
                 x = from_torch(y, lead)
             case Spiking():
-                x = torch_layer(x, layer.neuron, MPDED(), window)[0]
+                x = torch_layer(x, layer.neuron, rule, window)[0]
             case MaxPool():
                 x = from_torch(functional.max_pool2d(to_torch(x), layer.size), lead)
             case MeanPool():
@@ -90,8 +91,8 @@ def torch_forward(layers, p, x, prefix, window, training, mask):
                 )
                 x = y.reshape(x.shape)
             case Residual():
-                a = torch_forward(layer.branch, p, x, f"{name}branch.", window, training, mask)
-                b = torch_forward(layer.shortcut, p, x, f"{name}shortcut.", window, training, mask)
+                a = torch_forward(layer.branch, p, x, f"{name}branch.", window, training, mask, rule)
+                b = torch_forward(layer.shortcut, p, x, f"{name}shortcut.", window, training, mask, rule)
                 x = a + b
     return x
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from test_layers import torch_forward
 
 from pyedge import image
 from pyedge.errors import ConfigError
@@ -84,8 +86,17 @@ def test_dyadic_networks_spike_alike_in_float_and_in_integers(name):
     assert all(fired > 0.01 for r in found.report.layers if (fired := r.rate_integer) is not None)
 
 
+def autograd(network, params, x, label):
+    """Gradients of the float loss by automatic differentiation of torch's own layers, reset as on boards."""
+    p = {name: torch.tensor(value, requires_grad=True) for name, value in params.items()}
+    images = torch.tensor(np.moveaxis(x, 2, -1).astype(np.float64))
+    out = torch_forward(network.layers, p, images, "", WINDOW, False, None, RULE).mean(dim=0)
+    torch.nn.functional.cross_entropy(out.reshape(1, -1), torch.tensor([label])).backward()
+    return {name: value.grad.numpy() for name, value in p.items()}
+
+
 @pytest.mark.parametrize("name", BODIES)
-def test_expected_moves_are_those_of_the_float_rule(name):
+def test_expected_moves_are_those_of_automatic_differentiation(name):
     network, params, x, y, found = exact(BODIES[name])
     floats, model = float_layers(network, params), found.model
     state = reference.fresh(model)
@@ -94,10 +105,7 @@ def test_expected_moves_are_those_of_the_float_rule(name):
         record = reference.run_window(model, state.weights, flat(network, x)[:, n])
         label = (int(y[n]) + 1) % CLASSES
         moved = reference.learn(model, state, record, label).sums
-        one = x[:, n : n + 1]
-        run = network.forward(params, one)
-        error = LOSS(run.outputs, np.array([label])).error
-        grads = network.backward(params, run, error, RULE)
+        grads = autograd(network, params, x[:, n : n + 1], label)
         for l, layer in enumerate(floats):
             rate = found.report.layers[l].learning_rate
             expected = -rate * grads[f"{layer.name}.weight"].reshape(layer.weight.shape)
