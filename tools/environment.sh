@@ -66,6 +66,8 @@ missing() {
                 has arm-none-eabi-gcc && [[ $(arm-none-eabi-gcc -print-file-name=nano.specs) == /* ]] ||
                     echo libnewlib-arm-none-eabi
                 has qemu-system-arm || echo qemu-system-arm
+                ;;
+            boards) # the others, and the big-endian machine of the parity tests
                 has riscv64-unknown-elf-gcc || echo gcc-riscv64-unknown-elf
                 has qemu-system-riscv32 || echo qemu-system-misc
                 has powerpc-linux-gnu-gcc || echo gcc-powerpc-linux-gnu libc6-dev-powerpc-cross
