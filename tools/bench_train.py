@@ -7,7 +7,8 @@ standardization (gain and bias) in its two convolutions on every side. Ours is p
 with its native backend, AFT neurons and the masked surrogate (MPD-ED), after a warm-up on the same batches,
 so that neurons fire as in training; its spike inputs are packed once, as training does, the peers' are
 float32 tensors. Everyone has all cores; of one thread and all, the faster counts, for every side. Rounds
-alternate between the sides; figures are medians over rounds. Images are Fashion-MNIST where it is found
+alternate between the sides; figures are medians over rounds. Processor time is that of one thread, the least
+of all steps: what other work on the machine disturbs least. Images are Fashion-MNIST where it is found
 (see docs/data.md), else smooth noise.
 """
 
@@ -108,11 +109,11 @@ class Side:
             raise RuntimeError(f"a side ended with status {self.process.wait()}:\n{self.said.read()[-2000:]}")
         return json.loads(line)
 
-    def ask(self, question: str) -> float:
+    def ask(self, question: str) -> Any:
         assert self.process.stdin is not None
         self.process.stdin.write(question + "\n")
         self.process.stdin.flush()
-        return float(self._answer())
+        return self._answer()
 
 
 @contextmanager
@@ -133,20 +134,24 @@ def sides(
             side.process.wait()
 
 
-def timed(running: dict[str, Side], plan: Plan, slow: bool) -> dict[tuple[str, int], float]:
-    """Milliseconds a step by side and threads, medians over alternating rounds."""
+Times = dict[tuple[str, int], float]  # by side and threads
+
+
+def timed(running: dict[str, Side], plan: Plan, slow: bool) -> tuple[Times, Times]:
+    """Milliseconds a step, medians over alternating rounds; and of processor time, the least."""
     cores = len(os.sched_getaffinity(0))
-    found: dict[tuple[str, int], list[float]] = {}
+    found: dict[tuple[str, int], list[list[float]]] = {}
     for turn in range(plan.rounds):
         print(f"round {turn + 1} of {plan.rounds}", file=sys.stderr)
         for name, side in running.items():
             for threads in sorted({1, cores}):
                 steps = plan.steps if name == "pyedge" else max(2, plan.steps // (10 if slow else 4))
                 found.setdefault((name, threads), []).append(side.ask(f"{threads} {steps}"))
-    return {key: statistics.median(values) for key, values in found.items()}
+    wall = {key: statistics.median(pair[0] for pair in pairs) for key, pairs in found.items()}
+    return wall, {key: min(pair[1] for pair in pairs) for key, pairs in found.items()}
 
 
-def best(times: dict[tuple[str, int], float], name: str) -> float:
+def best(times: Times, name: str) -> float:
     return min(value for (side, _), value in times.items() if side == name)
 
 
@@ -155,8 +160,8 @@ def measure(case: str, data: Path, python: Path, plan: Plan) -> list[Row]:
     print(case, file=sys.stderr)
     names = ("pyedge", "spikingjelly", "snntorch", *(("compiled",) if plan.compiled else ()))
     with sides(names, case, data, python, plan.warm) as running:
-        times = timed(running, plan, slow=case == CONV)
-        memory = {name: side.ask("") for name, side in running.items()}
+        times, busy = timed(running, plan, slow=case == CONV)
+        memory = {name: float(side.ask("")) for name, side in running.items()}
         facts = {name: side.facts for name, side in running.items()}
     batch, window = BATCH[case], CASES[case][0]
     what = f"training {case}, T = {window}, batch {batch}"
@@ -177,6 +182,8 @@ def measure(case: str, data: Path, python: Path, plan: Plan) -> list[Row]:
             note=f"{facts['pyedge']['isa']}; our rates: {rates}; {versions}; samples/s: {threads}",
         )
     ]
+    work = {n: busy[n, 1] for n in eager}
+    rows.append(Row(f"{what}, processor time of one thread", "ms a step", busy["pyedge", 1], work))
     if plan.compiled:
         rows.append(
             Row(
@@ -195,7 +202,7 @@ def measure(case: str, data: Path, python: Path, plan: Plan) -> list[Row]:
 def crossing(rate: float, data: Path, python: Path, plan: Plan) -> Row:
     """The event network's time at an input rate, beside the faster peer."""
     with sides(("pyedge", "spikingjelly", "snntorch"), EVENTS, data, python, 10) as running:
-        times = timed(running, plan._replace(rounds=max(2, plan.rounds // 2)), slow=True)
+        times, _ = timed(running, plan._replace(rounds=max(2, plan.rounds // 2)), slow=True)
         hidden = next(iter(running["pyedge"].facts["rates"].values()))
     peers = {name: best(times, name) for name in ("spikingjelly", "snntorch")}
     return Row(

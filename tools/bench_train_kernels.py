@@ -28,7 +28,7 @@ MODULES = ("conv", "dense", "lazy", "neurons", "pooling", "standard", "threads",
 
 
 def run(quick: bool) -> list[Row]:
-    fma, loads = limits(20 if not quick else 5)
+    fma, loads = limits(50)
     rows = [Row("limit: fused multiply-adds", "G/s", fma, higher=True)]
     rows += [Row(f"limit: floats loaded from {name}", "G/s", x, higher=True) for name, x in loads.items()]
     with tempfile.TemporaryDirectory() as folder:

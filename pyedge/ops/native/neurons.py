@@ -171,7 +171,7 @@ class Epsilon(Lazy):
         out = np.empty((bits.features, self.features), np.float32)
         if self._events is None and not by_errors and isinstance(bits, Bits):
             self._run(
-                wanted=isinstance(x, Spikes) and x.run is not None,
+                wanted=not (isinstance(x, Spikes) and x.run is None),  # not of the network's own inputs
                 in_scale=x.unit,
                 inputs=bits.features,
                 gradient=pointer("float *", out),
