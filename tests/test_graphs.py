@@ -294,6 +294,24 @@ def test_no_bytes_make_a_model_that_breaks_its_bounds(model, data):
     assert image.read(image.write(found)).largest_currents == found.largest_currents
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(5, 1), (5, 2), (3, 2), (2, 2)])
+def test_the_largest_error_down_a_convolution_just_fits(kernel, stride):
+    """Every weight and every error at an end of its range: the sum fits 32 bits, and no bit is wasted."""
+    channels, side = 80, 9
+    conv = IntegerLayer(
+        NeuronKind.LIF,
+        np.full((kernel * kernel, channels), -512),
+        *(np.zeros(channels), np.full(channels, 512), np.zeros(channels)),
+        bits=10, height=side, width=side, kernel=kernel, stride=stride,
+    )
+    readout = IntegerLayer(NeuronKind.LINEAR, np.ones((conv.neurons, 2)), *[np.zeros(2)] * 3)
+    model = IntegerModel(5, InputKind.SPIKES, (conv, readout))
+    error = np.full((1, conv.neurons), conv.error_limit)
+    most = np.abs(reference.sent_down(model, 0, conv.weights, error)).max()
+    assert most < 2**31
+    assert conv.error_limit == 32767 or most > 2**31 - channels * 25 * 512
+
+
 def test_counts_end_at_255():
     model = residual()
     wide = replace(model.layers[1], pooling=Pooling.SUM, pool_size=2)
