@@ -315,9 +315,76 @@ AVX512_INLINE uint64_t spikes_of(const uint8_t *history, size_t there) {
     return bits;
 }
 
-// Tiles of 64 outputs; other ones are left to AVX2.
+AVX512_INLINE __m512i hashed(__m512i x) {
+    x = _mm512_xor_si512(x, _mm512_srli_epi32(x, 16));
+    x = _mm512_mullo_epi32(x, _mm512_set1_epi32(0x7feb352d));
+    x = _mm512_xor_si512(x, _mm512_srli_epi32(x, 15));
+    x = _mm512_mullo_epi32(x, _mm512_set1_epi32((int32_t)0x846ca68bu));
+    return _mm512_xor_si512(x, _mm512_srli_epi32(x, 16));
+}
+
+// Whole rows of few outputs with the same error at every step (a readout): up to sixteen groups, of several rows, at once.
+AVX512 static edge_moves_t update_flat(uint8_t *w, const edge_tile_t *tile, uint32_t from, uint32_t to) {
+    const uint32_t groups = tile->groups, together = 16 / groups, bytes = tile->history_bytes;
+    const uint64_t last = bytes < 8 ? ((uint64_t)1 << 8 * bytes) - 1 : ~(uint64_t)0;
+    uint32_t lane_keys[16] = {0}, lane_02[16] = {0}, lane_13[16] = {0}, lane_rows[16] = {0};
+    for (uint32_t k = 0; k < together * groups; k++) {
+        lane_keys[k] = tile->column_keys[k % groups];
+        lane_02[k] = tile->eps[2 * (k % groups)];
+        lane_13[k] = tile->eps[2 * (k % groups) + 1];
+        lane_rows[k] = k / groups;
+    }
+    const __m512i keys = load(lane_keys), eps02 = load(lane_02), eps13 = load(lane_13),
+                  rows = load(lane_rows);
+    const __m512i keep = _mm512_set1_epi32(0x7FFF7FFF), ones = _mm512_set1_epi16(1);
+    const uint8_t *const end = tile->history + (size_t)to * bytes;
+    edge_moves_t moves = {0, 0};
+    for (uint32_t j = from; j < to; j += together) {
+        const uint32_t these = to - j < together ? to - j : together;
+        const uint8_t *history = tile->history + (size_t)j * bytes;
+        uint32_t counts[16] = {0}, spiking = 0;
+        for (uint32_t k = 0; k < these; k++, history += bytes) {
+            const uint64_t bits = spikes_of(history, (size_t)(end - history)) & last;
+            counts[k] = (uint32_t)__builtin_popcountll(bits) * 0x10001u;
+            spiking += bits != 0;
+        }
+        if (!spiking) continue;
+        moves.spikes += spiking;
+        const __m512i seeds = _mm512_add_epi32(_mm512_set1_epi32((int32_t)(tile->row_seed + 2 * j)),
+                                               _mm512_slli_epi32(rows, 1));
+        const __m512i row_keys = _mm512_or_si512(hashed(seeds), _mm512_set1_epi32(1));
+        const __m512i r = _mm512_mullo_epi32(row_keys, keys);
+        const __m512i a = _mm512_xor_si512(r, _mm512_srli_epi32(r, 16));
+        const __m512i r02 = _mm512_and_si512(_mm512_srli_epi32(a, 1), keep);
+        const __m512i r13 = _mm512_and_si512(_mm512_ror_epi32(a, 9), keep);
+        const __m512i count = _mm512_permutexvar_epi32(rows, load(counts));
+        const __m512i s02 = _mm512_mullo_epi16(count, eps02), s13 = _mm512_mullo_epi16(count, eps13);
+        const __mmask32 move02 = _mm512_movepi16_mask(_mm512_add_epi16(s02, r02));
+        const __mmask32 move13 = _mm512_movepi16_mask(_mm512_add_epi16(s13, r13));
+
+        // One up or down, where bit 15 of S + r is set; outputs 0 and 2 of a group are the even bytes.
+        const __m512i d02 = _mm512_maskz_mov_epi16(move02, _mm512_or_si512(_mm512_srai_epi16(s02, 15), ones));
+        const __m512i d13 = _mm512_maskz_mov_epi16(move13, _mm512_or_si512(_mm512_srai_epi16(s13, 15), ones));
+        const __m512i change = _mm512_mask_blend_epi8(0xAAAAAAAAAAAAAAAAu, d02, _mm512_slli_epi16(d13, 8));
+        const __mmask16 real = (__mmask16)((1u << these * groups) - 1);
+        uint8_t *const here = w + (size_t)j * 4 * groups;
+        const __m512i before = _mm512_maskz_loadu_epi32(real, here), after = _mm512_adds_epi8(before, change);
+        const __mmask64 moved =
+            _mm512_mask_cmpneq_epi8_mask(_mm512_movepi8_mask(_mm512_movm_epi32(real)), before, after);
+        moves.moved += (uint32_t)__builtin_popcountll(_cvtmask64_u64(moved));
+        if (real == 0xFFFF)  // masked stores are slow
+            _mm512_storeu_si512(here, after);
+        else
+            _mm512_mask_storeu_epi32(here, real, after);
+    }
+    return moves;
+}
+
+// Tiles of 64 outputs and whole rows of readouts; other ones are left to AVX2.
 AVX512 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
                                   uint32_t to) {
+    if (tile->flat && m4 == 4 * tile->groups && tile->history_bytes <= 8)
+        return update_flat(w, tile, from, to);
     if (tile->groups != 16 || tile->flat) return edge_avx2_kernels()->update(w, m4, tile, from, to);
     static const uint32_t zeros[32];
     const __m512i keep = _mm512_set1_epi32(0x7FFF7FFF);

@@ -172,7 +172,11 @@ const edge_kernels_t *edge_portable_kernels(void);
 uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                             uint32_t first, uint32_t n);
 
-// What its update tests rows of a tile with.
+// Its update.
+edge_moves_t edge_portable_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
+                                  uint32_t to);
+
+// What it tests rows of a tile with.
 void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t groups);
 
 // Errors for tables of kernels without vectors, whole tiles only, as the table's `lanes` want them.

@@ -253,7 +253,8 @@ static uint32_t test_row(uint8_t *w, const uint32_t *const *list, const uint32_t
 
 /// Rows ///
 
-static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
+edge_moves_t edge_portable_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,
+                                  uint32_t to) {
     edge_moves_t moves = {0, 0};
     edge_tests_t tests;
     // What has no error does not move: groups may be made whole fours.
@@ -287,6 +288,6 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
 
 const edge_kernels_t *edge_portable_kernels(void) {
     static const edge_kernels_t kernels = {
-        .add_rows = add_rows, .fire = edge_portable_fire, .update = update};
+        .add_rows = add_rows, .fire = edge_portable_fire, .update = edge_portable_update};
     return &kernels;
 }

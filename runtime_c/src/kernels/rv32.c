@@ -18,15 +18,11 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
     return fired | edge_portable_fire(u, last, th, t, first + fours, n - fours) << fours;
 }
 
-static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
-    return edge_portable_kernels()->update(w, m4, tile, from, to);
-}
-
 const edge_kernels_t *edge_rv32_kernels(void) {
     static const edge_kernels_t kernels = {.together = 1,
                                            .add_rows = edge_rv32_add_rows,
                                            .fire = fire,
-                                           .update = update,
+                                           .update = edge_portable_update,
                                            .errors = edge_word_errors};
     return &kernels;
 }

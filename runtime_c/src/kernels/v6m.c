@@ -37,8 +37,7 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
 
 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
     const uint32_t bytes = tile->history_bytes;
-    if (tile->words < 4 || bytes < 4 || bytes > 8)
-        return edge_portable_kernels()->update(w, m4, tile, from, to);
+    if (tile->words < 4 || bytes < 4 || bytes > 8) return edge_portable_update(w, m4, tile, from, to);
     // What has no error does not move: rows are tested by fours of groups and summed by twos.
     const uint32_t groups = tile->words < 8 ? 2 : (tile->groups + 3) & ~(uint32_t)3;
     edge_tests_t tests;
