@@ -13,11 +13,11 @@ from pyedge.errors import ConfigError
 from pyedge.layers import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, MeanPool, Residual, Spiking
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, ScoreCrossEntropy
 from pyedge.model import Activity, Input, Network, dense_network
-from pyedge.neuron import IF, LIF
+from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import NUMPY, Geometry, backend, native
 from pyedge.ops.native import OPS, lazy
 from pyedge.optim import SGD, AdamW
-from pyedge.rules import MPDED, STDED, Surrogate, stbp
+from pyedge.rules import MPDED, STDED, AlphaED, Surrogate, stbp
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
 from pyedge.trainer import TrainConfig, fit
 
@@ -254,10 +254,11 @@ class Mine(LIF):
         ({"rule": STDED("increment"), "neuron": IF()}, "backward pass of STDED"),
         ({"rule": MPDED(lambda z: 1 / (1 + z * z))}, "backward pass of MPDED"),
         ({"neuron": Mine()}, "neurons of kind Mine"),
+        ({"rule": AlphaED(), "neuron": SRM()}, "neurons of kind SRM"),
         ({"padding": 3}, "padding 3"),
         ({"dtype": np.float64}, "float64"),
     ),
-    ids=("stbp", "printed", "increment", "own surrogate", "own neuron", "padding", "float64"),
+    ids=("stbp", "printed", "increment", "own surrogate", "own neuron", "alpha kernel", "padding", "float64"),
 )
 def test_what_it_does_not_know_is_numpys_and_said(change, said, caplog):
     rng = np.random.default_rng(6)

@@ -113,8 +113,8 @@ class NativeOps(NumpyOps):
         if isinstance(x, Spikes | Multiples) and x.bits.features <= LIMIT:
             if isinstance(error, Epsilon) and error.features <= LIMIT:
                 return error.weight_gradient(x)
-            narrow = error.dtype == np.float32 and error.shape[-1] <= 64
-            if isinstance(error, np.ndarray) and narrow and isinstance(x.bits, Bits):
+            narrow = isinstance(error, np.ndarray) and error.dtype == np.float32 and error.shape[-1] <= 64
+            if narrow and isinstance(x.bits, Bits):
                 return readout_gradient(x, error)
         return super().linear_weight_gradient(_plain(x), _plain(error))
 
@@ -122,8 +122,8 @@ class NativeOps(NumpyOps):
         if weight.dtype == np.float32 and max(weight.shape) <= LIMIT:
             if isinstance(error, Epsilon):
                 return DenseErrors(error, weight)
-            narrow = only is not None or error.shape[-1] <= 64
-            if narrow and isinstance(error, np.ndarray) and error.ndim == 3:
+            plain = isinstance(error, np.ndarray) and error.ndim == 3
+            if plain and (only is not None or error.shape[-1] <= 64):
                 return ReadoutErrors(error, weight)
         return super().linear_input_error(_plain(_for_inputs(error)), weight, _plain(only))
 
