@@ -4,15 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from test_vision import SMALL, small_data, stripes
+from test_vision import SHIPPED, SMALL, small_data, stripes
 from typer.testing import CliRunner
 
 from pyedge import image, vision
 from pyedge.cli import app
 from pyedge.errors import CheckpointError
+from pyedge.fold import fold
 from pyedge.layers import Dense
 from pyedge.model import Input, Network, save_model
 from pyedge.quant import reference
+from pyedge.quant.lower import float_layers
 from pyedge.quant.quantizer import flat
 from pyedge.vision_integers import in_integers, input_unit, open_trained, quantize_run
 
@@ -83,3 +85,31 @@ def test_inputs_fill_eight_bits_or_stay_what_they_are():
     assert np.abs(found / unit - values).max() <= 0.501 / unit
     assert in_integers(network, 2 * values, unit).min() >= -128
 
+
+
+def test_every_network_of_the_paper_has_an_integer_form():
+    """Folded, each is layers that integers have, and ends in a dense readout of its classes."""
+    seen = set()
+    for path in SHIPPED:
+        network = vision.network_of(vision.read(path))
+        if network.layers in seen:
+            continue
+        seen.add(network.layers)
+        params = {name: np.ones_like(value) for name, value in shapes(network).items()}
+        layers = float_layers(*fold(network, params))
+        assert layers[-1].weight.shape[1] == network.classes
+        assert all(layer.source < l for l, layer in enumerate(layers))
+    assert len(seen) >= 10
+
+
+def shapes(network):
+    """Parameters of a network without drawing them: a generator that gives zeros."""
+
+    class Zeros(np.random.Generator):
+        def uniform(self, low=0.0, high=1.0, size=None):
+            return np.zeros(size, np.float32)
+
+        def standard_normal(self, size=None, dtype=np.float64, out=None):
+            return np.zeros(size, np.float32)
+
+    return network.init(Zeros(np.random.PCG64(0)))
