@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+import subprocess
 import threading
 import time
 import tty
@@ -572,6 +573,46 @@ def test_wrong_use_is_named_before_it_reaches_the_line() -> None:
         board.state()
     with pytest.raises(ERRORS[lib.EDGE_ERR_WINDOW]):
         board.fit(1)
+
+
+def test_the_small_server_survives_noise_too_and_speaks_version_1(tmp_path: Path) -> None:
+    """tests/c/test_link.c under sanitizers, with EDGE_LINK_SMALL."""
+    root = Path(__file__).parent.parent
+    sources = [*(root / "runtime_c/src").rglob("*.c"), *(root / "runtime_c/link").glob("*.c")]
+    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-DEDGE_LINK_SMALL"]
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    folders = [f"-I{root}/runtime_c/include", f"-I{root}/runtime_c/src"]
+    program, test = tmp_path / "link", root / "tests/c/test_link.c"
+    done = subprocess.run(
+        ["gcc", *flags, *sanitize, *folders, test, *sources, "-o", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    run = subprocess.run([program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-4000:]
+
+
+def test_a_host_speaks_the_older_version_to_an_older_board() -> None:
+    class Older(Loopback):
+        """Answers hello of version 2 as a board of version 1 did."""
+
+        def write(self, data: bytes) -> None:
+            (frame,) = Reader().feed(data)
+            if frame.command == Command.HELLO and frame.payload[0] > 1:
+                refusal = frame._replace(command=0x81, status=lib.EDGE_LINK_ERR_PROTOCOL, payload=b"\1")
+                self.said = encode(refusal)
+            else:
+                super().write(data)
+
+        said = b""
+
+        def read(self, timeout: float) -> bytes:
+            said, self.said = self.said, b""
+            return said or super().read(timeout)
+
+    board = Board(Older())
+    assert board.link.protocol == 1
+    board.deploy(image.write(direct_model(learns=True)))
+    assert board.push(np.zeros((1, 1), np.int16))
 
 
 # A real line

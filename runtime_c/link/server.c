@@ -17,6 +17,13 @@ enum {
 
 enum { STATE_HEADER = 24, ALIGNMENT = 65, BANK_ALIGNMENT = 72 };
 
+// Newest version of the protocol that this build speaks.
+#ifdef EDGE_LINK_SMALL
+#define SPOKEN 1
+#else
+#define SPOKEN EDGE_LINK_PROTOCOL
+#endif
+
 #define NOT_COMMITTED UINT32_MAX
 #define UNKNOWN_WEAR UINT32_MAX
 
@@ -378,8 +385,12 @@ static int keep(edge_link_t *l, edge_call_t *c, int make_room) {
     if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
     if (!l->has_stream) return EDGE_ERR_ENCODER;
     if (l->activity == TRYING || l->practising || (make_room && l->activity != IDLE)) return EDGE_ERR_BUSY;
+#ifndef EDGE_LINK_SMALL
     const int error = make_room ? edge_kept_remember(&l->kept, &l->stream, c->in[0])
                                 : edge_kept_add(&l->kept, &l->stream, c->in[0]);
+#else
+    const int error = edge_kept_add(&l->kept, &l->stream, c->in[0]);
+#endif
     if (error) return error == EDGE_ERR_ROOM ? (int)EDGE_LINK_ERR_FULL : error;
     l->has_undo = 0;
     put16(c, l->kept.count);
@@ -401,8 +412,12 @@ static int replay(edge_link_t *l, edge_call_t *c) {
 
 // What UNDO goes back to, before a label is learned; the net is idle.
 static void remember_state(edge_link_t *l) {
+#ifndef EDGE_LINK_SMALL
     l->has_undo = l->undo != NULL && edge_net_save(&l->net, l->undo, l->state_size) > 0;
     l->fresh_before = l->kept.fresh;
+#else
+    (void)l;
+#endif
 }
 
 static int learn(edge_link_t *l, edge_call_t *c) {
@@ -446,6 +461,7 @@ static int rehearse(edge_link_t *l, edge_call_t *c) {
     return 0;
 }
 
+#ifndef EDGE_LINK_SMALL
 static int practise(edge_link_t *l, edge_call_t *c) {
     int error = need_stream(l);
     if (error) return error;
@@ -488,6 +504,7 @@ static int add_class(edge_link_t *l, edge_call_t *c) {
     put16(c, edge_model_classes(&l->model) + edge_model_spare(&l->model) - edge_net_classes(&l->net));
     return 0;
 }
+#endif
 
 static int fit(edge_link_t *l, edge_call_t *c) {
     int error = need_stream(l);
@@ -569,6 +586,7 @@ static int restore(edge_link_t *l) {
     return error;
 }
 
+#ifndef EDGE_LINK_SMALL
 // Trial, then verdict: kept windows are judged with what was learned, and with the last commit (or the image).
 static int try_out(edge_link_t *l, edge_call_t *c) {
     int error = need_model(l);
@@ -632,6 +650,7 @@ static int wear(const edge_link_t *l, edge_call_t *c) {
     }
     return 0;
 }
+#endif
 
 static int rollback(edge_link_t *l, edge_call_t *c) {
     int error = need_model(l);
@@ -734,9 +753,12 @@ static const edge_shape_t SHAPES[] = {
     {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},       {EDGE_LINK_FIT, 1, 0},
     {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},      {EDGE_LINK_COMMIT, 0, 0},
     {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
-    {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_PRACTISE, 4, 0},    {EDGE_LINK_REMEMBER, 1, 0},
-    {EDGE_LINK_UNDO, 0, 0},        {EDGE_LINK_TRY, 0, 0},         {EDGE_LINK_BANK, 0, 0},
-    {EDGE_LINK_WEAR, 2, 0},        {EDGE_LINK_ADD_CLASS, 0, 0},   {EDGE_LINK_STATISTICS, 1, 0},
+    {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_STATISTICS, 1, 0},
+#ifndef EDGE_LINK_SMALL
+    {EDGE_LINK_PRACTISE, 4, 0},    {EDGE_LINK_REMEMBER, 1, 0},    {EDGE_LINK_UNDO, 0, 0},
+    {EDGE_LINK_ADD_CLASS, 0, 0},   {EDGE_LINK_TRY, 0, 0},         {EDGE_LINK_BANK, 0, 0},
+    {EDGE_LINK_WEAR, 2, 0},
+#endif
 };
 
 static int check_shape(uint8_t command, uint32_t n) {
@@ -761,23 +783,25 @@ static int carry_out(edge_link_t *l, uint8_t command, edge_call_t *c) {
     case EDGE_LINK_INFER: return infer(l, c);
     case EDGE_LINK_PUSH: return push(l, c);
     case EDGE_LINK_KEEP: return keep(l, c, 0);
-    case EDGE_LINK_REMEMBER: return keep(l, c, 1);
     case EDGE_LINK_REPLAY: return replay(l, c);
     case EDGE_LINK_LEARN: return learn(l, c);
     case EDGE_LINK_FIT: return fit(l, c);
     case EDGE_LINK_RATE: return rate(l, c);
     case EDGE_LINK_SCORES: return scores(l, c);
     case EDGE_LINK_REHEARSE: return rehearse(l, c);
+    case EDGE_LINK_COMMIT: return commit(l, c);
+    case EDGE_LINK_ROLLBACK: return rollback(l, c);
+    case EDGE_LINK_READ: return read(l, c);
+    case EDGE_LINK_WRITE: return write(l, c);
+#ifndef EDGE_LINK_SMALL
+    case EDGE_LINK_REMEMBER: return keep(l, c, 1);
     case EDGE_LINK_PRACTISE: return practise(l, c);
     case EDGE_LINK_UNDO: return undo(l, c);
     case EDGE_LINK_ADD_CLASS: return add_class(l, c);
     case EDGE_LINK_TRY: return try_out(l, c);
     case EDGE_LINK_BANK: return bank(l, c);
     case EDGE_LINK_WEAR: return wear(l, c);
-    case EDGE_LINK_COMMIT: return commit(l, c);
-    case EDGE_LINK_ROLLBACK: return rollback(l, c);
-    case EDGE_LINK_READ: return read(l, c);
-    case EDGE_LINK_WRITE: return write(l, c);
+#endif
     default: return statistics(l, c);
     }
 }
@@ -793,6 +817,7 @@ static void answer(edge_link_t *l, uint8_t *frame, uint32_t payload, int code) {
     edge_frame_send(l, frame, FRAME_HEADER + payload + FRAME_CHECKSUM);
 }
 
+#ifndef EDGE_LINK_SMALL
 // Checks a request's tag, where the firmware asks for one, and takes it off the payload.
 static int tag_is_right(const edge_link_t *l, edge_call_t *c, uint32_t turns) {
     const edge_link_guard_t *guard = l->config.guard;
@@ -807,6 +832,16 @@ static int tag_is_right(const edge_link_t *l, edge_call_t *c, uint32_t turns) {
     for (uint32_t k = 0; k < EDGE_LINK_TAG; k++) differs = (uint8_t)(differs | (tag[k] ^ c->in[c->n + k]));
     return differs == 0;
 }
+#endif
+
+#ifdef EDGE_LINK_SMALL
+static int tag_is_right(const edge_link_t *l, const edge_call_t *c, uint32_t turns) {
+    (void)l;
+    (void)c;
+    (void)turns;
+    return 1;
+}
+#endif
 
 static void handle(edge_link_t *l) {
     const uint8_t *r = l->request;
@@ -836,8 +871,8 @@ static void handle(edge_link_t *l) {
         l->dropped++;
         return;
     }
-    if (command == EDGE_LINK_HELLO && c.n && (c.in[0] == 0 || c.in[0] > EDGE_LINK_PROTOCOL)) {
-        l->refusal[FRAME_HEADER] = EDGE_LINK_PROTOCOL;
+    if (command == EDGE_LINK_HELLO && c.n && (c.in[0] == 0 || c.in[0] > SPOKEN)) {
+        l->refusal[FRAME_HEADER] = SPOKEN;
         answer(l, l->refusal, 1, EDGE_LINK_ERR_PROTOCOL);
         return;
     }
@@ -864,6 +899,10 @@ int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
         return EDGE_ERR_ARGUMENT;
     if (config->ring < 2 || config->ring > 32768 || config->ring & (config->ring - 1))
         return EDGE_ERR_ARGUMENT;
+#ifdef EDGE_LINK_SMALL
+    // Never without the tags that the firmware asks for.
+    if (config->guard) return EDGE_ERR_ARGUMENT;
+#endif
     if (config->guard && capacity < EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_TAG + EDGE_LINK_OVERHEAD)
         return EDGE_ERR_ARGUMENT;
     if (config->image_size > INT32_MAX || config->work_size > INT32_MAX) return EDGE_ERR_ARGUMENT;
@@ -880,8 +919,10 @@ int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
 // A slice of what takes longer than a request. Returns 1 while there is more, 0 at its end, or an error.
 static int go_on(edge_link_t *l) {
     if (l->activity == FITTING) return edge_fit_run(&l->fit);
+#ifndef EDGE_LINK_SMALL
     if (l->activity == TRYING) return try_run(l);
     if (l->practising) return edge_practice_run(&l->practice, l->config.budget);
+#endif
     return edge_net_learn_run(&l->net, l->config.budget) ? 1 : next_of_lesson(l);
 }
 

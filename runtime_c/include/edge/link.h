@@ -15,6 +15,7 @@
 extern "C" {
 #endif
 
+// A runtime built with EDGE_LINK_SMALL speaks version 1 only: without REMEMBER, PRACTISE, UNDO, ADD_CLASS, TRY, BANK, WEAR and tags.
 #define EDGE_LINK_PROTOCOL 2       // newest version of docs/link.md that the board speaks; 1 is part of it
 #define EDGE_LINK_LESSON 64        // most windows of one REHEARSE
 #define EDGE_LINK_OVERHEAD 12      // header and checksum around a payload
