@@ -36,7 +36,7 @@ groups = pytest.mark.parametrize("names", GROUPS, ids=["roomy", "small"])
 
 def room(names: Sequence[str]) -> int:
     """Bytes for a case on the smallest of these boards; the rest is the test firmware's stack and its own."""
-    return min(board(name).ram for name in names) * 5 // 8
+    return min(board(name).ram for name in names) * 9 // 16
 
 
 def state_bytes(model: IntegerModel, blob: bytes, state: reference.NetState) -> bytes:

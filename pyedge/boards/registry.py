@@ -111,7 +111,7 @@ MICROBIT = replace(
     flash=96 * KIB,
     bank=96 * KIB,
     ram=16 * KIB,
-    own=5 * KIB + 768,
+    own=6 * KIB + 768,
     ring=64,
     clock_hz=16_000_000,
 )
