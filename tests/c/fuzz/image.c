@@ -94,10 +94,9 @@ static void run_windows(const edge_model_t *m, edge_mode_t mode, uint32_t *rando
     uint8_t *weights = mode == EDGE_LEARN ? block(weights_size) : NULL;
     edge_stats_t *stats = (edge_stats_t *)(void *)block(edge_model_layers(m) * sizeof *stats);
     edge_net_t net;
-    const int started = edge_net_init(&net, m, weights, arena, arena_size, mode);
-    CHECK(started == 0 || (mode == EDGE_LEARN && started == EDGE_ERR_MODE && m->row_size > LAYER_SIZE));
-    if (started == 0) CHECK(edge_net_count(&net, stats) == 0);
-    for (uint32_t window = 0; window < windows && started == 0; window++) {
+    CHECK(edge_net_init(&net, m, weights, arena, arena_size, mode) == 0);
+    CHECK(edge_net_count(&net, stats) == 0);
+    for (uint32_t window = 0; window < windows; window++) {
         for (uint32_t t = 0; t < edge_model_window(m) && affordable; t++, affordable--) {
             fill_input(input, size, random);
             CHECK(edge_net_step(&net, input) == 0);
@@ -107,11 +106,11 @@ static void run_windows(const edge_model_t *m, edge_mode_t mode, uint32_t *rando
         if (draw(random, 4) == 0 && edge_net_add_class(&net) >= 0) tallies[CLASSES].count++;
     }
     uint32_t moved = 0;
-    for (uint32_t l = 0; l < edge_model_layers(m) && started == 0; l++) moved += stats[l].moved;
+    for (uint32_t l = 0; l < edge_model_layers(m); l++) moved += stats[l].moved;
     tallies[INFERRED].count += mode == EDGE_INFER;
     tallies[HEAVY].count += !whole && mode == EDGE_INFER;
     tallies[MOVED].count += moved > 0;
-    if (mode == EDGE_LEARN && started == 0) check_state(&net);
+    if (mode == EDGE_LEARN) check_state(&net);
     free(stats);
     free(weights);
     free(input);
