@@ -51,6 +51,7 @@ void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
                !edge_model_is(m, EDGE_ADDED, layer);
     if (!s->plain) {
         s->update_limit = edge_model_update_limit(m, layer);
+        s->merged = !s->y.kernel && s->y.source && !s->below.bytes && !edge_model_is(m, EDGE_ADDED, layer);
         s->in = edge_model_input_map(m, &s->y);
         edge_maps_origins(s, s->y.source);
     }
@@ -262,7 +263,7 @@ static bool spike_inputs(const edge_lesson_t *s) {
 
 // Whether the fast kernel applies; it wants the tile packed.
 static bool is_packed(const edge_lesson_t *s) {
-    return s->plain && spike_inputs(s) && s->y.bits == 8 && !s->y.carry;
+    return (s->plain || s->merged) && spike_inputs(s) && s->y.bits == 8 && !s->y.carry;
 }
 
 // Output i of the readout, from the errors that readout_errors left. Returns the largest magnitude.
@@ -502,6 +503,32 @@ static uint32_t move_row(const edge_layer_t *y, uint8_t *w, uint8_t *carry, cons
     return moved;
 }
 
+static void count_moves(const edge_lesson_t *s, edge_moves_t moves) {
+    edge_stats_t *counts = edge_net_counts(s->n, s->l);
+    if (!counts) return;
+    edge_count(&counts->update_sops, moves.spikes * edge_lesson_columns(s));
+    edge_count(&counts->moved, moves.moved);
+}
+
+#ifndef EDGE_NO_CONV
+// Some rows at a time, whose histories are merged first.
+static uint32_t update_merged(edge_lesson_t *s, uint8_t *w, edge_tile_t tile, uint32_t from, uint32_t to) {
+    uint32_t merged[128];  // a kernel may read words
+    const uint32_t bytes = s->history_bytes, most = (sizeof merged - 8) / bytes, seed = tile.row_seed;
+    memset(merged, 0, sizeof merged);
+    tile.history = (const uint8_t *)merged;
+    for (uint32_t row = from; row < to;) {
+        const uint32_t rows = to - row < most ? to - row : most;
+        for (uint32_t k = 0; k < rows; k++) edge_maps_history(s, row + k, (uint8_t *)merged + k * bytes);
+        tile.row_seed = seed + 2 * row;
+        count_moves(s, edge_kernels()->update(w + (size_t)row * s->y.m4, s->y.m4, &tile, 0, rows));
+        row += rows;
+    }
+    s->n->at = to;
+    return (to - from) * s->n->model.tile_width;
+}
+#endif
+
 // Rows at .. of the tile. Returns the budget used.
 static uint32_t update(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
@@ -529,6 +556,9 @@ static uint32_t update(edge_lesson_t *s, uint32_t budget) {
                                   k1,
                                   column_keys,
                                   (const uint8_t *)n->bounds};
+#ifndef EDGE_NO_CONV
+        if (s->merged) return update_merged(s, w, tile, from, to);
+#endif
         moves = edge_kernels()->update(w, s->y.m4, &tile, from, to);
     } else {
         int32_t sums[EDGE_MAX_TILE];
@@ -550,11 +580,7 @@ static uint32_t update(edge_lesson_t *s, uint32_t budget) {
                                     edge_hash(k1 + 2 * j) | 1, column_keys);
         }
     }
-    edge_stats_t *counts = edge_net_counts(n, n->layer);
-    if (counts) {
-        edge_count(&counts->update_sops, moves.spikes * columns);
-        edge_count(&counts->moved, moves.moved);
-    }
+    count_moves(s, moves);
     n->at = to;
     return (to - from) * tw;
 }

@@ -31,7 +31,8 @@ typedef struct edge_lesson {
     bool from_above;  // the readout takes its outputs
     uint8_t arrive;   // shift of error sums that come from one layer only
     uint8_t readout_shift;
-    bool plain;  // dense, each input a neuron of the layer before, its currents added by none
+    bool merged;  // dense, over bits that are pooled: histories are merged on the way
+    bool plain;   // dense, each input a neuron of the layer before, its currents added by none
     edge_learning_t at;
     edge_threshold_t threshold;
     uint32_t history_bytes;
@@ -139,6 +140,9 @@ uint32_t edge_maps_sum(const edge_lesson_t *s, uint32_t budget);
 // The sums of weight row r over the tile, before they are shifted. Returns how many eps rows went in, of a convolution
 // whether any did.
 uint32_t edge_maps_row(const edge_lesson_t *s, uint32_t r, int32_t *sums);
+
+// The history of input r of a layer whose inputs are merged.
+void edge_maps_history(const edge_lesson_t *s, uint32_t r, uint8_t *history);
 
 // Before a layer with a spike add is learned: what came down to its outputs goes on to those it adds (section 3.2).
 void edge_maps_pass_on(edge_lesson_t *s);

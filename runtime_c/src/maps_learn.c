@@ -274,27 +274,54 @@ static void add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t colum
     }
 }
 
-// Eight steps of one channel of a place, from the bytes b of its block: adds their eps. Returns how many spikes.
-static uint32_t add_block(const edge_lesson_t *s, const edge_origin_t *o, uint32_t place_y, uint32_t place_x,
-                          uint32_t channel, uint32_t b, int32_t *sums) {
-    const uint32_t tw = s->n->model.tile_width, columns = edge_lesson_columns(s), pools = o->block / o->pool;
+// Eight steps, byte b of their histories, of one channel of a max pool (or one neuron) whose corner is given: adds the eps of
+// those with a spike. Returns how many.
+static uint32_t add_pool(const edge_lesson_t *s, const edge_origin_t *o, const uint8_t *corner, uint32_t b,
+                         int32_t *sums) {
+    const size_t across = (size_t)o->channels * s->history_bytes, down = across * o->width;
+    uint32_t bits = 0, added = 0;
+    for (uint32_t ky = 0; ky < o->pool; ky++) {
+        for (uint32_t kx = 0; kx < o->pool; kx++) bits |= corner[ky * down + kx * across + b];
+    }
+    if (edge_lesson_is_flat(s)) {
+        for (; bits; bits &= bits - 1) added++;
+        return added;
+    }
+    const uint32_t tw = s->n->model.tile_width, columns = edge_lesson_columns(s);
     const int16_t *tile = edge_lesson_tile(s) + (size_t)8 * b * tw;
-    const bool flat = edge_lesson_is_flat(s);
+    for (; bits; bits &= bits - 1, added++)
+        add_eps(sums, tile + (size_t)edge_lowest_bit(bits) * tw, 1, columns);
+    return added;
+}
+
+// All pools of an origin's block, for one channel of a place. Returns how many eps rows went in.
+static uint32_t add_block(const edge_lesson_t *s, const edge_origin_t *o, uint32_t place_y, uint32_t place_x,
+                          uint32_t channel, int32_t *sums) {
+    const uint32_t bytes = s->history_bytes;
     uint32_t added = 0;
-    for (uint32_t p = 0; p < pools * pools; p++) {
-        const uint32_t corner = p / pools * o->pool * o->block + p % pools * o->pool;
-        uint32_t seen = 0;
-        for (uint32_t k = 0; k < o->pool * o->pool; k++) {
-            const uint32_t at = corner + k / o->pool * o->block + k % o->pool;
-            uint32_t bits = history_of(s, o, in_block(o, place_y, place_x, at), channel)[b];
-            bits &= ~seen;
-            seen |= bits;
-            for (; bits; bits &= bits - 1, added++) {
-                if (!flat) add_eps(sums, tile + (size_t)edge_lowest_bit(bits) * tw, 1, columns);
-            }
+    for (uint32_t ky = 0; ky < o->block; ky += o->pool) {
+        for (uint32_t kx = 0; kx < o->block; kx += o->pool) {
+            const uint32_t position = (place_y * o->block + ky) * o->width + place_x * o->block + kx;
+            const uint8_t *corner = history_of(s, o, position, channel);
+            for (uint32_t b = 0; b < bytes; b++) added += add_pool(s, o, corner, b, sums);
         }
     }
     return added;
+}
+
+void edge_maps_history(const edge_lesson_t *s, uint32_t r, uint8_t *history) {
+    const edge_origin_t *o = &s->origin[0];
+    const uint32_t place = r / s->in.channels, bytes = s->history_bytes;
+    const size_t across = (size_t)o->channels * bytes, down = across * o->width;
+    const uint32_t position = place / s->in.width * o->block * o->width + place % s->in.width * o->block;
+    const uint8_t *corner = history_of(s, o, position, r % s->in.channels);
+    for (uint32_t b = 0; b < bytes; b++) {
+        uint32_t bits = 0;
+        for (uint32_t ky = 0; ky < o->block; ky++) {
+            for (uint32_t kx = 0; kx < o->block; kx++) bits |= corner[ky * down + kx * across + b];
+        }
+        history[b] = (uint8_t)bits;
+    }
 }
 
 // Adds x times eps over the window for one channel of a place. Returns how many eps rows went in.
@@ -309,8 +336,7 @@ static uint32_t add_input(const edge_lesson_t *s, uint32_t place_y, uint32_t pla
     int32_t x = 0;  // the sum of the input over the window
     if (s->y.source) {
         for (uint32_t k = 0; k < s->origins; k++) {
-            for (uint32_t b = 0; b < bytes; b++)
-                added += add_block(s, &s->origin[k], place_y, place_x, channel, b, sums);
+            added += add_block(s, &s->origin[k], place_y, place_x, channel, sums);
         }
         x = (int32_t)added;
     } else if (m->input_kind == EDGE_INPUT_SPIKES) {
