@@ -42,12 +42,14 @@ class Needs:
 
 def emg_model(hidden: int, learns: bool) -> IntegerModel:
     """16-H-5 as the fingers recipe trains it, without its weights."""
-    surrogate = Surrogate.RECTANGULAR if learns else Surrogate.NONE
+    none, nothing = np.zeros(hidden), np.zeros(CLASSES)
     layer = IntegerLayer(
-        NeuronKind.LIF, np.zeros((ENCODER.inputs, hidden), np.int8), 0, 256, 1, learns=learns,
-        surrogate=surrogate, gate_width=int(learns),
+        NeuronKind.LIF, np.zeros((ENCODER.inputs, hidden), np.int8), none, none + 256, none + 1,
+        learns=learns, surrogate=Surrogate.RECTANGULAR if learns else Surrogate.NONE, gate_width=int(learns),
     )  # fmt: skip
-    readout = IntegerLayer(NeuronKind.LINEAR, np.zeros((hidden, CLASSES), np.int8), 0, 0, 0, learns=learns)
+    readout = IntegerLayer(
+        NeuronKind.LINEAR, np.zeros((hidden, CLASSES), np.int8), nothing, nothing, nothing, learns=learns
+    )
     return IntegerModel(
         WINDOW, InputKind.SPIKES, (layer, readout), score_mult=1, score_shift=20, encoder=ENCODER
     )
