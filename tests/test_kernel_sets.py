@@ -84,13 +84,11 @@ class OtherNet:
     def run_window(self, model: IntegerModel, window: Integers) -> Integers:
         """Scores of the rows that are classes."""
         spikes = model.input_kind == InputKind.SPIKES
-        rows = (
-            np.packbits(window.astype(bool), axis=-1, bitorder="little") if spikes else window.astype(np.int8)
-        )
-        rows = np.ascontiguousarray(np.broadcast_to(rows, (model.window, rows.shape[-1])))
+        steps = np.broadcast_to(window, (model.window, model.inputs))
         self.check(self.lib.edge_net_begin(self.net))
-        for row in rows:
-            self.check(self.lib.edge_net_step(self.net, row.tobytes()))
+        for x in steps:
+            row = np.packbits(x.astype(bool), bitorder="little") if spikes else x
+            self.check(self.lib.edge_net_step(self.net, row.astype(np.uint8).tobytes()))
         scores = np.zeros(model.classes, np.int32)
         self.check(self.lib.edge_net_scores(self.net, scores.ctypes.data_as(ctypes.c_void_p)))
         return scores

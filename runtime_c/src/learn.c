@@ -297,7 +297,8 @@ static void flatten(int16_t *tile, uint32_t stride, uint32_t window) {
     }
 }
 
-// Where output k of a tile stands in a row of eps, in int16. In a packed tile (edge_tile_t) outputs 4 g and 4 g + 2 share
+// Where output k of a tile stands in a row of eps, in int16. In a packed tile (edge_tile_t) outputs 4 g and
+// 4 g + 2 share
 // a word, the first in its low half.
 static uint32_t place_of(uint32_t k, bool packed) {
     if (!packed) return k;

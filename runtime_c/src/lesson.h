@@ -10,7 +10,8 @@ enum { EDGE_IDLE, EDGE_EXPAND_DOWN, EDGE_DOWN, EDGE_EXPAND_UPDATE, EDGE_SUM, EDG
 
 #define EDGE_MAX_ADDS 8  // layers that add up their spikes, where errors pass
 
-// A layer whose spikes are among what a layer takes: the source, or one whose outputs that adds. Offsets in EDGE_LEARNING.
+// A layer whose spikes are among what a layer takes: the source, or one whose outputs that adds. Offsets in
+// EDGE_LEARNING.
 typedef struct edge_origin {
     uint32_t history, sums, terms, first;
     uint32_t positions, width, channels;
@@ -81,8 +82,10 @@ void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer);
 
 // Errors of one spiking neuron over time, from its last spike to its first (sections 3.2 to 3.5).
 //
-// i: the neuron, whose channel is i mod fan_out. score_error: d of a spiking readout. cursor: uint32[T], the index of the
-// neuron's spike at each step, moved on; NULL where no capacity is stated. Returns the largest magnitude; the column was
+// i: the neuron, whose channel is i mod fan_out. score_error: d of a spiking readout. cursor: uint32[T], the
+// index of the
+// neuron's spike at each step, moved on; NULL where no capacity is stated. Returns the largest magnitude;
+// the column was
 // zero before, unless it adds.
 uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_error, uint32_t *cursor,
                             const edge_column_t *column);
@@ -121,30 +124,35 @@ void edge_maps_origins(edge_lesson_t *s, uint32_t from);
 // Sets a cursor to the spikes of neuron `channel` of a position of the lesson's layer.
 void edge_maps_start(const edge_lesson_t *s, uint32_t position, uint32_t channel, uint32_t *cursor);
 
-// The output that neuron i's spike at step t is in. Returns UINT32_MAX where it is in none, or another spike stands for it.
+// The output that neuron i's spike at step t is in. Returns UINT32_MAX where it is in none, or another spike
+// stands for it.
 uint32_t edge_maps_output(const edge_lesson_t *s, uint32_t i, uint32_t t);
 
-// The tile's eta of a layer whose currents another adds (section 3.4), at the present position; in the update unit if so.
+// The tile's eta of a layer whose currents another adds (section 3.4), at the present position; in the
+// update unit if so.
 // Returns the budget used.
 uint32_t edge_maps_expand_added(const edge_lesson_t *s, bool update_unit);
 
 // Places of a window, or of the whole map for a dense layer.
 uint32_t edge_maps_places(const edge_lesson_t *s);
 
-// Section 3.2 for places at .. of the present position, down to the layers whose spikes they are. Returns the budget used.
+// Section 3.2 for places at .. of the present position, down to the layers whose spikes they are. Returns
+// the budget used.
 uint32_t edge_maps_bring_down(const edge_lesson_t *s, uint32_t budget);
 
 // Adds the present position's places at .. into a convolution's sums (section 3.5). Returns the budget used.
 uint32_t edge_maps_sum(const edge_lesson_t *s, uint32_t budget);
 
-// The sums of weight row r over the tile, before they are shifted. Returns how many eps rows went in, of a convolution
+// The sums of weight row r over the tile, before they are shifted. Returns how many eps rows went in, of a
+// convolution
 // whether any did.
 uint32_t edge_maps_row(const edge_lesson_t *s, uint32_t r, int32_t *sums);
 
 // The history of input r of a layer whose inputs are merged.
 void edge_maps_history(const edge_lesson_t *s, uint32_t r, uint8_t *history);
 
-// Before a layer with a spike add is learned: what came down to its outputs goes on to those it adds (section 3.2).
+// Before a layer with a spike add is learned: what came down to its outputs goes on to those it adds
+// (section 3.2).
 void edge_maps_pass_on(edge_lesson_t *s);
 
 // When the errors of a layer have all gone down: they become a term of each of several.

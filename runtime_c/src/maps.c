@@ -1,7 +1,9 @@
-// Inference through maps: convolutions, pooling, counts, spike and current adds (docs/arithmetic.md 2.1 to 2.5).
+// Inference through maps: convolutions, pooling, counts, spike and current adds (docs/arithmetic.md 2.1 to
+// 2.5).
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution at one position is a dense layer over the inputs of its window: their rows are listed, and the kernels of
+// A convolution at one position is a dense layer over the inputs of its window: their rows are listed, and
+// the kernels of
 // dense layers do the rest.
 #include "net.h"
 
@@ -150,7 +152,8 @@ static void or_bits(uint8_t *spikes, uint32_t at, uint32_t bits) {
     for (uint64_t rest = moved; rest; rest >>= 8) *spikes++ |= (uint8_t)(rest & 0xFF);
 }
 
-// Where position (py, px) goes after pooling. Returns the first of its outputs, or UINT32_MAX where no window covers it.
+// Where position (py, px) goes after pooling. Returns the first of its outputs, or UINT32_MAX where no
+// window covers it.
 static uint32_t pooled_at(const edge_layer_t *y, uint32_t py, uint32_t px) {
     const edge_map_t out = edge_layer_outputs(y);
     py /= y->pool;

@@ -1,9 +1,13 @@
-// Learning through maps: errors through convolutions, pools and adds, and a convolution's sums (docs/arithmetic.md 3.2 to 3.5).
+// Learning through maps: errors through convolutions, pools and adds, and a convolution's sums
+// (docs/arithmetic.md 3.2 to 3.5).
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution is learned tile by tile of its channels. At each position the tile's errors over time are made as for a
-// dense layer, go down to the spikes that its window saw, and are added into sums, one a weight; when all positions are
-// done the weights move. Spikes are found where they were made: a place of the map that comes in is a block of neurons of
+// A convolution is learned tile by tile of its channels. At each position the tile's errors over time are
+// made as for a
+// dense layer, go down to the spikes that its window saw, and are added into sums, one a weight; when all
+// positions are
+// done the weights move. Spikes are found where they were made: a place of the map that comes in is a block
+// of neurons of
 // the source, and of every layer whose outputs that adds.
 #include "lesson.h"
 
@@ -274,7 +278,8 @@ static void add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t colum
     }
 }
 
-// Eight steps, byte b of their histories, of one channel of a max pool (or one neuron) whose corner is given: adds the eps of
+// Eight steps, byte b of their histories, of one channel of a max pool (or one neuron) whose corner is
+// given: adds the eps of
 // those with a spike. Returns how many.
 static uint32_t add_pool(const edge_lesson_t *s, const edge_origin_t *o, const uint8_t *corner, uint32_t b,
                          int32_t *sums) {

@@ -250,7 +250,8 @@ static bool takes_outputs(const edge_model_t *m, uint32_t l, uint32_t from) {
     return (y.source == from + 1 && !y.value_pool) || y.add == from + 1;
 }
 
-// Errors come back on simple ways (docs/arithmetic.md 3.2). A layer that takes values or is currents only has none.
+// Errors come back on simple ways (docs/arithmetic.md 3.2). A layer that takes values or is currents only
+// has none.
 static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
     const edge_layer_t y = edge_model_layer(m, l);
     uint32_t added = 1;
@@ -454,7 +455,8 @@ static bool is_chained(const edge_model_t *m, uint32_t l) {
 }
 #endif
 
-// The layers one by one, then as a net. Returns 0, EDGE_ERR_FORMAT, or EDGE_ERR_VERSION for what this build leaves out.
+// The layers one by one, then as a net. Returns 0, EDGE_ERR_FORMAT, or EDGE_ERR_VERSION for what this build
+// leaves out.
 static int check_table(edge_model_t *m, bool chain) {
 #ifdef EDGE_NO_CONV
     uint32_t given = m->inputs;

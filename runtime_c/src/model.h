@@ -47,7 +47,8 @@ typedef struct edge_layer {
     uint32_t fan_in, fan_out;
     uint32_t m4;         // fan_out, rounded up to a multiple of four
     uint32_t positions;  // 1 of a dense layer
-    // Version 2 of the image; layers taken are numbered from 1, and 0 is none (of source: the network's input).
+    // Version 2 of the image; layers taken are numbered from 1, and 0 is none (of source: the network's
+    // input).
     uint8_t kernel, stride, padding;  // of a convolution, else 0
     uint8_t pooling, pool;            // the pool's size, 1 without pooling
     uint8_t source, value_pool, value_shift, input_down, add, current;

@@ -31,11 +31,13 @@ edge_seat_t edge_net_seat(const edge_net_t *n, uint32_t l, edge_layer_t *y);
 edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
                               const edge_threshold_t *th, uint32_t position);
 
-// Where the spikes of a layer with a capacity are counted, for a position at the present step; NULL where none is needed.
+// Where the spikes of a layer with a capacity are counted, for a position at the present step; NULL where
+// none is needed.
 uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
                          uint32_t position);
 
-// Counts the neurons first + the bits of `fired`, which fire now, and keeps their gates of a linear surrogate.
+// Counts the neurons first + the bits of `fired`, which fire now, and keeps their gates of a linear
+// surrogate.
 void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, const edge_firing_t *f,
                      uint32_t *next, uint32_t first, uint32_t fired);
 

@@ -41,9 +41,9 @@ typedef struct edge_model {
     uint16_t classes;
     uint8_t layers;
     uint8_t input_kind;
-    uint8_t lowest;        // the lowest layer that learns, or `layers`
-    uint8_t tile_width;    // outputs that learn together
-    uint8_t row_size;      // bytes of a layer's row in the table
+    uint8_t lowest;                  // the lowest layer that learns, or `layers`
+    uint8_t tile_width;              // outputs that learn together
+    uint8_t row_size;                // bytes of a layer's row in the table
     uint8_t roles[EDGE_MAX_LAYERS];  // of each layer, a bit each (model.h)
 } edge_model_t;
 
@@ -109,10 +109,10 @@ typedef struct edge_net {
     uint16_t active;   // classes
     uint8_t mode;
     uint8_t rate_decay;
-    uint8_t over;   // the window is used up: the next step starts another
-    uint8_t full;   // a layer fired more than its spike capacity
-    uint8_t stage;  // of learning; 0: not learning
-    uint8_t layer;  // that is being learned
+    uint8_t over;    // the window is used up: the next step starts another
+    uint8_t full;    // a layer fired more than its spike capacity
+    uint8_t stage;   // of learning; 0: not learning
+    uint8_t layer;   // that is being learned
     uint8_t summed;  // a convolution's sums are not all 0
 } edge_net_t;
 
@@ -135,7 +135,8 @@ int edge_net_begin(edge_net_t *n);
 // One time step.
 //
 // input: spikes: bit j % 8 of byte j / 8 is input j, ceil(inputs / 8) bytes, further bits ignored;
-// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. A step after a complete
+// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. A
+// step after a complete
 // window starts the next.
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_BUSY.
 int edge_net_step(edge_net_t *n, const void *input);
@@ -195,7 +196,8 @@ uint32_t edge_net_updates(const edge_net_t *n);
 // Classes of the net. Returns 2 .. 256.
 uint32_t edge_net_classes(const edge_net_t *n);
 
-// Makes the next spare row of the readout a class, which labels may name from now on. It is part of the saved state, and only
+// Makes the next spare row of the readout a class, which labels may name from now on. It is part of the
+// saved state, and only
 // loading another takes it back. The window under way is dropped.
 //
 // Returns the index of the new class, EDGE_ERR_SPARE, EDGE_ERR_MODE or EDGE_ERR_BUSY.
