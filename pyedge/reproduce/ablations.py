@@ -83,6 +83,7 @@ def page(figure: str, found: Found, command: str) -> Page:
         for arm, text in arms_of(figure).items()
     }
     runs = {text: rs for text, rs in runs.items() if rs}
+    missing = [text for text in arms_of(figure).values() if text not in runs]
     some = next(iter(runs.values()))[0]
     training, held, tests = some["samples"]
     title = f"Fig. {figure[3:]}: ablation of {'STD-ED' if figure == 'fig4' else 'MPD-ED'}"
@@ -117,6 +118,8 @@ def page(figure: str, found: Found, command: str) -> Page:
     order = sorted(runs, key=lambda text: -np.trace(np.sum([r["confusion"] for r in runs[text]], axis=0)))
     header = ("arm", "held out, epoch 2", "held out, last", "test", "95 %, each seed", "seeds")
     lines += [*pages.table(header, rows), "", f"Order on the test: {' > '.join(order)}.", ""]
+    if missing:
+        lines += [f"Not run: {'; '.join(missing)}.", ""]
     for text, rs in runs.items():
         total = np.sum([r["confusion"] for r in rs], axis=0)
         lines += [f"{text}:", "", *pages.confusion_lines(total, some["classes"]), ""]

@@ -511,7 +511,8 @@ def summary(found: Found) -> list[str]:
         best = max((share for _, share, _ in PUBLISHED.get(protocol.name, ())), default=0.0)
         if any(cells):
             rows.append((f"{protocol.set}, {protocol.name}", *cells, f"{100 * best:.1f}" if best else ""))
-    return pages.table(("", *(arm.title for arm in (*CLASSICAL, *NETS, *OWN)), "published"), rows)
+    header = ("accuracy in %; empty: not run", *(arm.title for arm in (*CLASSICAL, *NETS, *OWN)), "published")
+    return pages.table(header, rows)
 
 
 def _results(found: Found, protocol: Protocol, arm: Arm) -> list[Any]:
