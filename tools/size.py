@@ -274,7 +274,7 @@ def most_stack(name: str) -> int:
 
     rng = np.random.default_rng(1)
     encoder = encode.EncoderConfig(kind="difference", channels=8, threshold=4, hop=5)
-    shape, window = [encoder.inputs, 24, 12, 5], 16
+    shape, window = [encoder.inputs, 12, 8, 4], 8
     layers = []
     for l, (fan_in, fan_out) in enumerate(itertools.pairwise(shape)):
         last = l == len(shape) - 2
@@ -297,8 +297,8 @@ def most_stack(name: str) -> int:
         operations += [batch.window(model.input_kind, spikes), batch.learn(k)]
     operations += [
         batch.save(),
-        batch.stream(),
-        batch.push(rng.integers(-300, 300, (400, 8))),
+        batch.stream(16),
+        batch.push(rng.integers(-300, 300, (60, 8))),
         batch.stack_used(),
     ]
     return batch.run(name, operations)[-1].status
