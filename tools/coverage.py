@@ -20,7 +20,7 @@ FLAGS = ["-std=c99", "-O0", "-g", "-DEDGE_PORTABLE", "-fprofile-instr-generate",
 KERNELS = ("choose", "errors", "portable", "spikes")  # the others are for other processors
 PROGRAMS = ("test_runtime", "test_link", "test_store", "test_version")
 TARGETS = ("image", "link", "store")
-PARITY = ("tests/test_parity.py", "tests/test_stream_parity.py", "tests/test_runtime.py", "tests/test_link.py")
+PARITY = tuple(f"tests/test_{name}.py" for name in ("parity", "stream_parity", "runtime", "link"))
 TEXT = {"error.c", "text.c", "version.c"}
 
 
