@@ -334,7 +334,7 @@ def measure(name: str) -> dict[str, Any]:
         "features": features,
         "firmware": {"flash": whole.flash, "ram": whole.data + whole.bss, "stack_reserved": whole.stack},
         # The operations that use most of it need more RAM than the smallest board has.
-        "stack_used": most_stack(name) if board(name).ram >= 64 * 1024 else None,
+        "stack_used": most_stack(name) if board(name).emulator and board(name).ram >= 64 * 1024 else None,
     }
 
 
