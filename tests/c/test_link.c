@@ -8,6 +8,12 @@
 
 #include "edge/link.h"
 
+#ifdef EDGE_LINK_SMALL
+#define SPOKEN 1
+#else
+#define SPOKEN EDGE_LINK_PROTOCOL
+#endif
+
 #define CHECK(condition)                                                    \
     do {                                                                    \
         if (!(condition)) {                                                 \
@@ -251,11 +257,7 @@ static void test_noise(const edge_bank_port_t *bank, size_t work_size) {
                                        .bank = bank};
     CHECK(edge_link_init(l, &config) == 0);
 
-#ifdef EDGE_LINK_SMALL
-    static const uint8_t hello[2] = {1, 0};
-#else
-    static const uint8_t hello[2] = {EDGE_LINK_PROTOCOL, 0};
-#endif
+    static const uint8_t hello[2] = {SPOKEN, 0};
     uint8_t line[LINE];
     uint32_t session = 0, sequence = 0, learned = 0;
     for (uint32_t round = 0; round < ROUNDS; round++) {
@@ -352,7 +354,7 @@ static void test_image_in_flash(void) {
                                        .work_size = sizeof work,
                                        .ring = 16,
                                        .budget = 1};
-    static const uint8_t hello[2] = {EDGE_LINK_PROTOCOL, 0};
+    static const uint8_t hello[2] = {SPOKEN, 0};
     uint8_t line[LINE], payload[PAYLOAD];
     uint32_t session = 7, sequence = 0;
     small_image((uint8_t *)image);
