@@ -1,4 +1,4 @@
-// Rows of weights into membranes, and thresholds, for RV32IM: docs/decisions/0011-small-cores.md.
+// Rows of weights into membranes, and thresholds, for RV32IM: docs/decisions/0014-small-cores.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "rv32.h"
 

@@ -1,4 +1,4 @@
-// The update of rows of a tile, for Armv6-M cores: docs/decisions/0011-small-cores.md.
+// The update of rows of a tile, for Armv6-M cores: docs/decisions/0014-small-cores.md.
 // SPDX-License-Identifier: Apache-2.0
 #include "arm.h"
 
