@@ -130,8 +130,9 @@ sources() {
 }
 
 pip_install() {
-    # The version of the build tools is stated once, in pyproject.toml; they come first because the build is not isolated.
-    "$python" -m pip install --quiet $("$python" -c '
+    # The version of the build tools is stated once, in pyproject.toml; they come first because the build is not isolated,
+    # and setuptools because cobs comes as source.
+    "$python" -m pip install --quiet "setuptools>=70.1" $("$python" -c '
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
     "$python" -m pip install --quiet --no-build-isolation --config-settings=build-dir="$venv/pyedge-build" "$@"

@@ -83,12 +83,8 @@ def main() -> None:
             for latency in (0.0, 0.001):
                 line = CountedLine(payload, baud, latency)
                 up, down = carried(Board(line), blob, samples, lambda line=line: line.seconds)
-                shares = [f"{10 * rate / baud:.1%}" for rate in (up, down)]
-                print(
-                    row.format(
-                        baud, payload, f"{1000 * latency:g}", f"{up:,.0f}", shares[0], f"{down:,.0f}", shares[1]
-                    )
-                )
+                rates = [text for rate in (up, down) for text in (f"{rate:,.0f}", f"{10 * rate / baud:.1%}")]
+                print(row.format(baud, payload, f"{1000 * latency:g}", *rates))
 
 
 if __name__ == "__main__":
