@@ -546,14 +546,14 @@ def page(found: Found, command: str) -> Page:
 
 _WHAT = (
     "One model for all people, unless it says one a person (networks: trained on everybody, then on the "
-    "wearer's own training windows). Nothing of the test, labelled or not, is used in training, "
-    "calibration or choice. Networks: 16-256-256-classes, linear readout, cross-entropy of the score; "
+    "wearer's own training windows). Nothing of the test, labelled or not, is used in training "
+    "or calibration. Networks: 16-256-256-classes, linear readout, cross-entropy of the score; "
     "MPD-ED with AFT-IF and AFT-LIF, STD-ED with AFT-IF, STBP with LIF neurons; all else alike. LDA "
     "(shrinkage) and SVM (Gaussian, C = 10): on the log mean absolute value and difference of the same "
     "samples, or on the counts of the same events. *95 %*: bootstrap over people of their mean (one "
     "person: binomial). *Folds*: each split, mean over seeds. Settings were chosen on myo_fingers, "
     "training on session 1 and looking at session 2: of its folds the last, tested on session 3, is the "
-    "one that no choice has seen.",
+    "one that this has not seen. Which kind of neuron is the better in a row is seen here, on all folds.",
 )
 
 STUDIES = {"emg": Study("emg", "EMG", stages, page)}
