@@ -902,9 +902,10 @@ int edge_link_init(edge_link_t *l, const edge_link_config_t *config) {
 #ifdef EDGE_LINK_SMALL
     // Never without the tags that the firmware asks for.
     if (config->guard) return EDGE_ERR_ARGUMENT;
-#endif
+#else
     if (config->guard && capacity < EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_TAG + EDGE_LINK_OVERHEAD)
         return EDGE_ERR_ARGUMENT;
+#endif
     if (config->image_size > INT32_MAX || config->work_size > INT32_MAX) return EDGE_ERR_ARGUMENT;
     if ((uintptr_t)config->image % 8 || (uintptr_t)config->work % 8) return EDGE_ERR_ALIGN;
     memset(l, 0, sizeof *l);
