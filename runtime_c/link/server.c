@@ -482,7 +482,8 @@ static int undo(edge_link_t *l, edge_call_t *c) {
         const uint32_t decay = l->net.rate_decay;
         error = edge_net_load(&l->net, l->undo, l->state_size);
         (void)edge_net_rate_decay(&l->net, decay);
-        l->kept.fresh = l->fresh_before;
+        // Fewer may be kept by now.
+        l->kept.fresh = smaller(l->fresh_before, l->kept.count);
         l->has_undo = l->stepping = 0;
     } else {
         error = edge_kept_undo(&l->kept);
