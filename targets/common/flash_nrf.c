@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "board.h"
+#include "flash_mapped.h"
 
 #define READY (*(volatile uint32_t *)0x4001E400u)
 #define CONFIG (*(volatile uint32_t *)0x4001E504u)
@@ -20,12 +20,6 @@ static void wait(void) {
 static void allow(uint32_t what) {
     CONFIG = what;
     wait();
-}
-
-// The context of every call is the first byte of the region.
-static int read_bytes(void *context, uint32_t address, void *bytes, uint32_t size) {
-    memcpy(bytes, (const uint8_t *)context + address, size);
-    return 0;
 }
 
 static int program(void *context, uint32_t address, const void *bytes, uint32_t size) {
@@ -50,22 +44,9 @@ static int erase(void *context, uint32_t address) {
     return 0;
 }
 
-static void region(edge_flash_t *flash, uint8_t *start, const uint8_t *end) {
-    const edge_flash_t port = {
-        .context = start,
-        .read = read_bytes,
-        .program = program,
-        .erase = erase,
-        .sectors = (uint32_t)(end - start) / flash_nrf_page,
-        .sector_size = flash_nrf_page,
-        .unit = UNIT,
-    };
-    *flash = port;
-}
-
-void board_flash(edge_flash_t *flash) { region(flash, store_start, store_end); }
-
-int board_image_flash(edge_flash_t *flash) {
-    region(flash, bank_start, bank_end);
-    return 1;
+void flash_driver(edge_flash_t *flash) {
+    flash->program = program;
+    flash->erase = erase;
+    flash->sector_size = flash_nrf_page;
+    flash->unit = UNIT;
 }

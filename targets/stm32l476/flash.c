@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
-#include "board.h"
+#include "flash_mapped.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define ACCESS REGISTER(0x40022000u)
@@ -39,12 +39,6 @@ static int finish(void) {
     return failed ? -1 : 0;
 }
 
-// The context of every call is the first byte of the region.
-static int read_bytes(void *context, uint32_t address, void *bytes, uint32_t size) {
-    memcpy(bytes, (const uint8_t *)context + address, size);
-    return 0;
-}
-
 static int program(void *context, uint32_t address, const void *bytes, uint32_t size) {
     uint8_t *to = (uint8_t *)context + address;
     const uint8_t *from = bytes;
@@ -70,22 +64,9 @@ static int erase(void *context, uint32_t address) {
     return finish();
 }
 
-static void region(edge_flash_t *flash, uint8_t *start, const uint8_t *end) {
-    const edge_flash_t port = {
-        .context = start,
-        .read = read_bytes,
-        .program = program,
-        .erase = erase,
-        .sectors = (uint32_t)(end - start) / PAGE,
-        .sector_size = PAGE,
-        .unit = UNIT,
-    };
-    *flash = port;
-}
-
-void board_flash(edge_flash_t *flash) { region(flash, store_start, store_end); }
-
-int board_image_flash(edge_flash_t *flash) {
-    region(flash, bank_start, bank_end);
-    return 1;
+void flash_driver(edge_flash_t *flash) {
+    flash->program = program;
+    flash->erase = erase;
+    flash->sector_size = PAGE;
+    flash->unit = UNIT;
 }

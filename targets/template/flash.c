@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
-#include "board.h"
+#include "flash_mapped.h"
 
 #define REGISTER(offset) (*(volatile uint32_t *)(0x40020000u + (offset)))
 #define MODE REGISTER(0x00)
@@ -11,12 +11,6 @@
 
 enum { READ_ONLY = 0, PROGRAM = 1, ERASE = 2 };
 enum { SECTOR_SIZE = 2048, UNIT = 4 };
-
-// The context of every call is the first byte of the region.
-static int read_bytes(void *context, uint32_t address, void *bytes, uint32_t size) {
-    memcpy(bytes, (const uint8_t *)context + address, size);
-    return 0;
-}
 
 // Each unit is programmed once between two erases. What does not read back has failed.
 static int program(void *context, uint32_t address, const void *bytes, uint32_t size) {
@@ -47,23 +41,10 @@ static int sync_flash(void *context) {
     return 0;
 }
 
-static void region(edge_flash_t *flash, uint8_t *start, const uint8_t *end) {
-    const edge_flash_t port = {
-        .context = start,
-        .read = read_bytes,
-        .program = program,
-        .erase = erase,
-        .sync = sync_flash,
-        .sectors = (uint32_t)(end - start) / SECTOR_SIZE,
-        .sector_size = SECTOR_SIZE,
-        .unit = UNIT,
-    };
-    *flash = port;
-}
-
-void board_flash(edge_flash_t *flash) { region(flash, store_start, store_end); }
-
-int board_image_flash(edge_flash_t *flash) {
-    region(flash, bank_start, bank_end);
-    return 1;
+void flash_driver(edge_flash_t *flash) {
+    flash->program = program;
+    flash->erase = erase;
+    flash->sync = sync_flash;
+    flash->sector_size = SECTOR_SIZE;
+    flash->unit = UNIT;
 }
