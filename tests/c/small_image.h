@@ -1,4 +1,4 @@
-// A model image made in C, small enough to read: what C tests run when they are given none.
+// Model images made in C, small enough to read: what C tests run when they are given none.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef SMALL_IMAGE_H
 #define SMALL_IMAGE_H
@@ -28,7 +28,7 @@ static void seal(uint8_t *image, size_t size) {
 }
 
 // 16 spikes -> 12 LIF -> 5 sums, both learn, T = 10.
-static size_t small_image(uint8_t *image) {
+__attribute__((unused)) static size_t small_image(uint8_t *image) {
     static const uint8_t magic[4] = {0x45, 0x44, 0x47, 0x45};
     enum { INPUTS = 16, HIDDEN = 12, CLASSES = 5, WINDOW = 10, TABLE = 128, W0 = 272, W1 = 464, SIZE = 560 };
     enum { SCRATCH = 4 * (HIDDEN + 8) + 2 * HIDDEN };
@@ -73,6 +73,48 @@ static size_t small_image(uint8_t *image) {
     for (int k = 0; k < INPUTS * HIDDEN; k++) image[W0 + k] = (uint8_t)(next_random(&random) >> 24);
     for (int k = 0; k < HIDDEN * 8; k++)
         if (k % 8 < CLASSES) image[W1 + k] = (uint8_t)(next_random(&random) >> 24);
+    seal(image, SIZE);
+    return SIZE;
+}
+
+// Two channels, direct coding, T = 3, two classes; the readout learns.
+enum { STREAM_IMAGE = 264 };
+
+__attribute__((unused)) static size_t stream_image(uint8_t *image) {
+    enum { SIZE = STREAM_IMAGE, TABLE = 128, ENCODER = 200, PROFILE = 248, WEIGHTS = 256 };
+    static const uint8_t encoder[24] = {5, 2, 1, 0, 1,   0, 0, 0, 0, 0, 0, 2,
+                                        0, 0, 0, 0, 200, 0, 2, 0, 3, 9, 0, 0};
+    memset(image, 0, SIZE);
+    memcpy(image, "EDGE", 4);
+    put(image + 4, 1, 2);
+    put(image + 6, 128, 2);
+    put(image + 8, SIZE, 4);
+    put(image + 16, 3, 2);
+    image[18] = 1;
+    image[19] = EDGE_INPUT_FRAMES;
+    put(image + 20, 2, 4);
+    put(image + 24, 2, 2);
+    image[26] = 1;
+    put(image + 32, 64, 2);
+    put(image + 40, TABLE, 4);
+    put(image + 44, ENCODER, 4);
+    put(image + 64, 16, 4);
+    put(image + 68, 8 + 8 + 2 * 3 * 64, 4);
+    put(image + 72, 8, 4);
+    uint8_t *layer = image + TABLE;
+    layer[0] = 1;
+    layer[1] = 2;
+    layer[2] = 8;
+    layer[3] = 1;
+    put(layer + 20, 2, 4);
+    put(layer + 24, 2, 4);
+    put(layer + 28, WEIGHTS, 4);
+    put(layer + 56, 0x3F800000, 4);
+    memcpy(image + ENCODER, encoder, sizeof encoder);
+    put(image + ENCODER + 28, PROFILE, 4);
+    put(image + PROFILE, 0x04030201, 4);
+    put(image + WEIGHTS, 0xFE01, 4);
+    put(image + WEIGHTS + 4, 0x0403, 4);
     seal(image, SIZE);
     return SIZE;
 }

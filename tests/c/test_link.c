@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "edge/link.h"
+#include "small_image.h"
 
 #ifdef EDGE_LINK_SMALL
 #define SPOKEN 1
@@ -34,59 +35,7 @@ static uint32_t draw(uint32_t limit) {
     return random_state % limit;
 }
 
-static uint32_t crc32_of(const uint8_t *p, size_t size) {
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= p[i];
-        for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-    }
-    return ~crc;
-}
-
-static void put(uint8_t *p, uint32_t v, int bytes) {
-    for (int k = 0; k < bytes; k++) p[k] = (uint8_t)(v >> 8 * k);
-}
-
-// Two channels, direct coding, T = 3, two classes; the readout learns.
-enum { IMAGE = 264 };
-
-static void small_image(uint8_t *image) {
-    enum { TABLE = 128, ENCODER = 200, PROFILE = 248, WEIGHTS = 256 };
-    static const uint8_t encoder[24] = {5, 2, 1, 0, 1,   0, 0, 0, 0, 0, 0, 2,
-                                        0, 0, 0, 0, 200, 0, 2, 0, 3, 9, 0, 0};
-    memset(image, 0, IMAGE);
-    memcpy(image, "EDGE", 4);
-    put(image + 4, 1, 2);
-    put(image + 6, 128, 2);
-    put(image + 8, IMAGE, 4);
-    put(image + 16, 3, 2);
-    image[18] = 1;
-    image[19] = EDGE_INPUT_FRAMES;
-    put(image + 20, 2, 4);
-    put(image + 24, 2, 2);
-    image[26] = 1;
-    put(image + 32, 64, 2);
-    put(image + 40, TABLE, 4);
-    put(image + 44, ENCODER, 4);
-    put(image + 64, 16, 4);  // docs/image.md section 5
-    put(image + 68, 8 + 8 + 2 * 3 * 64, 4);
-    put(image + 72, 8, 4);
-    uint8_t *layer = image + TABLE;
-    layer[0] = 1;
-    layer[1] = 2;
-    layer[2] = 8;
-    layer[3] = 1;
-    put(layer + 20, 2, 4);
-    put(layer + 24, 2, 4);
-    put(layer + 28, WEIGHTS, 4);
-    put(layer + 56, 0x3F800000, 4);
-    memcpy(image + ENCODER, encoder, sizeof encoder);
-    put(image + ENCODER + 28, PROFILE, 4);
-    put(image + PROFILE, 0x04030201, 4);
-    put(image + WEIGHTS, 0xFE01, 4);
-    put(image + WEIGHTS + 4, 0x0403, 4);
-    put(image + 12, crc32_of(image + 16, IMAGE - 16), 4);
-}
+enum { IMAGE = STREAM_IMAGE };
 
 // COBS of a frame of n < 254 bytes, between zeros. Returns the bytes.
 static size_t to_line(const uint8_t *frame, size_t n, uint8_t *line) {
@@ -243,7 +192,7 @@ static void test_noise(const edge_bank_port_t *bank, size_t work_size) {
             *work = malloc(work_size);
     edge_link_t *l = malloc(sizeof *l);
     CHECK(image && frames && images && work && l);
-    small_image(image);
+    stream_image(image);
     memset(work, 0, work_size);
     const edge_link_config_t config = {.board = "noise",
                                        .frames = frames,
@@ -299,7 +248,7 @@ static void test_own_image(void) {
                                        .ring = 16,
                                        .budget = 1,
                                        .bank = NULL};
-    small_image((uint8_t *)image);
+    stream_image((uint8_t *)image);
     CHECK(edge_link_init(&l, &config) == 0);
     CHECK(edge_link_open(&l, image, IMAGE) == 0);
     CHECK(edge_link_net(&l) && edge_link_stream(&l));
@@ -357,7 +306,7 @@ static void test_image_in_flash(void) {
     static const uint8_t hello[2] = {SPOKEN, 0};
     uint8_t line[LINE], payload[PAYLOAD];
     uint32_t session = 7, sequence = 0;
-    small_image((uint8_t *)image);
+    stream_image((uint8_t *)image);
     for (uint32_t most = 1; most <= 132; most++) {
         f.failing = most % 3 ? 0 : f.programs + 2;
         CHECK(edge_link_init(&l, &config) == 0);

@@ -34,46 +34,6 @@ static uint8_t *block(size_t size) {
     return p;
 }
 
-// Two channels, direct coding, T = 3, two classes; the readout learns.
-__attribute__((unused)) static size_t stream_image(uint8_t *image) {
-    enum { SIZE = 264, TABLE = 128, ENCODER = 200, PROFILE = 248, WEIGHTS = 256 };
-    static const uint8_t encoder[24] = {5, 2, 1, 0, 1,   0, 0, 0, 0, 0, 0, 2,
-                                        0, 0, 0, 0, 200, 0, 2, 0, 3, 9, 0, 0};
-    memset(image, 0, SIZE);
-    memcpy(image, "EDGE", 4);
-    put(image + 4, 1, 2);
-    put(image + 6, 128, 2);
-    put(image + 8, SIZE, 4);
-    put(image + 16, 3, 2);
-    image[18] = 1;
-    image[19] = EDGE_INPUT_FRAMES;
-    put(image + 20, 2, 4);
-    put(image + 24, 2, 2);
-    image[26] = 1;
-    put(image + 32, 64, 2);
-    put(image + 40, TABLE, 4);
-    put(image + 44, ENCODER, 4);
-    put(image + 64, 16, 4);
-    put(image + 68, 8 + 8 + 2 * 3 * 64, 4);
-    put(image + 72, 8, 4);
-    uint8_t *layer = image + TABLE;
-    layer[0] = 1;
-    layer[1] = 2;
-    layer[2] = 8;
-    layer[3] = 1;
-    put(layer + 20, 2, 4);
-    put(layer + 24, 2, 4);
-    put(layer + 28, WEIGHTS, 4);
-    put(layer + 56, 0x3F800000, 4);
-    memcpy(image + ENCODER, encoder, sizeof encoder);
-    put(image + ENCODER + 28, PROFILE, 4);
-    put(image + PROFILE, 0x04030201, 4);
-    put(image + WEIGHTS, 0xFE01, 4);
-    put(image + WEIGHTS + 4, 0x0403, 4);
-    seal(image, SIZE);
-    return SIZE;
-}
-
 // Numbers of a whole run, printed when it ends: tools/fuzz adds them up.
 enum { TALLIES = 8 };
 
