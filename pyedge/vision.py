@@ -70,6 +70,7 @@ class NetworkTable:
     readout: str | None = key(
         None, "linear readout, or spiking output neurons", choices=("linear", "spiking")
     )
+    bias: bool | None = key(None, "biases of hidden layers without batch norm")
     dropout: float = key(0.0, "dropout after pooling and hidden dense layers", low=0, high=0.99)
     gain: float = key(1.0, "factor on the initial weights", low=0)
     tau: float = key(0.5, "LIF: leak factor", low=0, high=1)
@@ -226,7 +227,7 @@ def method_of(recipe: VisionRecipe) -> methods.Method:
         found,
         neuron=neuron,
         rule=rule,
-        **{k: getattr(n, k) for k in ("pool", "norm", "readout") if getattr(n, k) is not None},
+        **{k: getattr(n, k) for k in ("pool", "norm", "readout", "bias") if getattr(n, k) is not None},
         loss=t.loss or found.loss,
     )
 
