@@ -76,6 +76,7 @@ missing() {
             check)
                 has clang || echo clang
                 has clang-format || echo clang-format
+                has clang-tidy || echo clang-tidy
                 has cppcheck || echo cppcheck
                 has valgrind || echo valgrind
                 ;;

@@ -191,6 +191,7 @@ static void code_delta(edge_stream_t *s, const edge_alignment_t *a, const int8_t
 static void code_log_spikes(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row) {
     const edge_encoder_t *e = &s->encoder;
     int8_t value[EDGE_MAX_CHANNELS];
+    EDGE_GIVEN(e->channels > 0);
     for (uint32_t b = 0; b < 2u * e->channels; b++) {
         if (b % e->channels == 0) edge_align(e, a, row + b, value);
         const int32_t level = edge_floor32(value[b % e->channels] - e->level_low, e->level_width);

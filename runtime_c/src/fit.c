@@ -81,6 +81,7 @@ static void add_levels(edge_fit_t *f) {
     const uint8_t *profile = e->profile + (size_t)f->labels[f->window] * e->channels;
     const size_t size = edge_stream_window_size(&f->stream->net->model);
     const int32_t n = (int32_t)(size / e->channels);
+    EDGE_GIVEN(n > 0);
     int32_t sum[EDGE_MAX_CHANNELS] = {0};
     int8_t value[EDGE_MAX_CHANNELS];
     for (size_t at = 0; at < size; at += e->channels) {

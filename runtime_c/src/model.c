@@ -352,6 +352,7 @@ static bool role_is_valid(const edge_model_t *m, uint32_t l, uint32_t largest_in
 }
 
 static bool weights_are_valid(const edge_layer_t *y) {
+    EDGE_GIVEN(y->weights);
     for (uint32_t j = 0; j < y->fan_in; j++) {
         const size_t row = (size_t)j * y->m4;
         for (uint32_t i = y->bits == 8 ? y->fan_out : 0; i < y->m4; i++) {
@@ -381,6 +382,7 @@ static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y
     const int64_t steps = y->neuron == EDGE_LIF ? 2 : y->neuron == EDGE_CURRENTS ? 1 : m->window;
     if (reach * steps >= MEMBRANE_LIMIT) return EDGE_ERR_BOUND;
     currents[l] = (int32_t)reach;
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): the source comes earlier
     if (y->value_pool && (int64_t)y->value_pool * y->value_pool * currents[y->source - 1] > INT32_MAX)
         return EDGE_ERR_BOUND;
     for (uint32_t i = 0; i < (y->theta0s ? y->fan_out : 1); i++) {

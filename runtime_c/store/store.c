@@ -446,6 +446,7 @@ static uint32_t cleared(const edge_store_t *s, uint32_t bank, uint32_t banks) {
 // A record that a bank holds goes on in the bank written last, or to the next in turn. A longer one goes to either end of the region: there, it
 // never takes so much that the next has no place.
 static uint32_t place(const edge_store_t *s, uint32_t span, uint32_t first, uint32_t n) {
+    EDGE_GIVEN(s->banks && s->slots);
     if (span > s->slots) {
         const uint32_t banks = (span + s->slots - 1) / s->slots, high = s->banks - banks;
         const bool low_first = bank_erases(s, 0, banks) <= bank_erases(s, high, banks);

@@ -52,7 +52,7 @@ static int program(void *context, uint32_t address, const void *bytes, uint32_t 
         at[1] = words[1];
         while (STATUS & BUSY) continue;
     }
-    return finish() || memcmp(to, from, size) ? -1 : 0;
+    return finish() || memcmp(to, from, size) != 0 ? -1 : 0;
 }
 
 static int erase(void *context, uint32_t address) {

@@ -228,6 +228,7 @@ void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t g
 
 // Bit 7 of a byte: it is near an end.
 static inline uint32_t near_end(uint32_t a, const edge_bounds_t *bounds) {
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a row is tested only if tests->few is not 0
     return bounds->high - ((a ^ a >> 1) & bounds->bits);
 }
 
