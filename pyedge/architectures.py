@@ -9,7 +9,7 @@ HxWxC    first token: the input's shape; the last token is then the readout, els
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pyedge.errors import ConfigError
 from pyedge.layers import (
@@ -38,6 +38,7 @@ class Style:
     readout : "linear", or "spiking" neurons.
     bias    : biases where there is no batch norm; the linear readout has one anyway.
     gain    : factor on the initial weights.
+    learn_gain : weight standardization: whether the gains learn too.
     """
 
     neuron: Neuron = field(default_factory=LIF)
@@ -47,6 +48,7 @@ class Style:
     readout: Literal["linear", "spiking"] = "linear"
     bias: bool = True
     gain: float = 1.0
+    learn_gain: bool = True
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -61,14 +63,12 @@ class Style:
         self, channels: int, size: int, stride: int = 1, padding: int | None = None
     ) -> tuple[Layer, ...]:
         """A convolution and its norm."""
-        layer = Conv(
-            channels, size, stride, padding, self._has_bias, "he_normal", self.gain, self._standardize
-        )
+        layer = Conv(channels, size, stride, padding, **self._weights)
         return (layer, BatchNorm()) if self.norm == "batch" else (layer,)
 
     def dense(self, outputs: int) -> tuple[Layer, ...]:
         """A dense layer and its norm."""
-        layer = Dense(outputs, self._has_bias, "he_normal", self.gain, self._standardize)
+        layer = Dense(outputs, **self._weights)
         return (layer, BatchNorm()) if self.norm == "batch" else (layer,)
 
     def pooling(self, size: int) -> Layer:
@@ -84,12 +84,14 @@ class Style:
         return (*self.dense(classes), Spiking(self.neuron))
 
     @property
-    def _has_bias(self) -> bool:
-        return self.bias and self.norm != "batch"
-
-    @property
-    def _standardize(self) -> bool:
-        return self.norm == "weight"
+    def _weights(self) -> dict[str, Any]:
+        return {
+            "bias": self.bias and self.norm != "batch",
+            "init_scheme": "he_normal",
+            "gain": self.gain,
+            "standardize": self.norm == "weight",
+            "learn_gain": self.learn_gain,
+        }
 
 
 STRINGS = {

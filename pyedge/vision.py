@@ -71,6 +71,7 @@ class NetworkTable:
         None, "linear readout, or spiking output neurons", choices=("linear", "spiking")
     )
     bias: bool | None = key(None, "biases of hidden layers without batch norm")
+    learn_gain: bool = key(True, "norm weight: whether the gains learn too, or keep the initial deviation")
     dropout: float = key(0.0, "dropout after pooling and hidden dense layers", low=0, high=0.99)
     gain: float = key(1.0, "factor on the initial weights", low=0)
     tau: float = key(0.5, "LIF: leak factor", low=0, high=1)
@@ -235,7 +236,7 @@ def method_of(recipe: VisionRecipe) -> methods.Method:
 def network_of(recipe: VisionRecipe) -> Network:
     """The recipe's network. Raises ConfigError, pointing at the token of network.layers that cannot be."""
     m, n = method_of(recipe), recipe.network
-    style = Style(m.neuron, m.pool, m.norm, n.dropout, m.readout, m.bias, n.gain)
+    style = Style(m.neuron, m.pool, m.norm, n.dropout, m.readout, m.bias, n.gain, n.learn_gain)
     classes = len(describe(recipe.samples.set).classes)
     return build_network(n.layers, input_of(recipe), classes, n.steps, style)
 

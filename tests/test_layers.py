@@ -195,6 +195,18 @@ def test_gradients_are_autograds(name, kind, training):
     assert all(np.abs(g).max() > 0 for n, g in grads.items() if n.startswith("conv1"))
 
 
+def test_gains_that_do_not_learn_have_no_gradient_and_change_no_other():
+    layers = [conv(3, 3, standardize=True), Spiking(), conv(3, 3, standardize=True, bias=False), *END]
+    net, params, x, grads = check(layers, "spikes")
+    held = replace(net, layers=tuple(layers[:2] + [replace(layers[2], learn_gain=False)] + layers[3:]))
+    record = held.forward(params, x, True, np.random.default_rng(7))
+    _, error = TET()(record.outputs, np.zeros(BATCH, int))
+    found = held.backward(params, record, error, MPDED())
+    expected = net.backward(params, record, error, MPDED())
+    assert set(expected) - set(found) == {"conv2.gain"}
+    assert all((found[name] == expected[name]).all() for name in found)
+
+
 @pytest.mark.parametrize("kind", ["spikes", "frames", "static"])
 @pytest.mark.parametrize("name", BLOCKS)
 def test_everything_has_the_parameters_type(name, kind):

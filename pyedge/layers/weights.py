@@ -64,13 +64,13 @@ def _cache(params: Mapping[str, Array], x: Array, ops: Ops) -> WeightsCache:
 
 
 def _through_standardization(
-    params: Mapping[str, Array], cache: WeightsCache, error: Array, ops: Ops
+    params: Mapping[str, Array], cache: WeightsCache, error: Array, learn_gain: bool, ops: Ops
 ) -> dict[str, Array]:
-    """Gradients of weight and gain from that of the effective weight."""
+    """Gradients of weight and, if it learns, gain from that of the effective weight."""
     if cache.done is None:
         return {"weight": error}
-    found = ops.standardize_error(cache.done, params["weight"], params["gain"], error)
-    return dict(zip(("weight", "gain"), found, strict=True))
+    weight, gain = ops.standardize_error(cache.done, params["weight"], params["gain"], error)
+    return {"weight": weight, "gain": gain} if learn_gain else {"weight": weight}
 
 
 def _spikes(x: Array, how: Backward) -> Array | None:
@@ -85,8 +85,8 @@ class Dense:
     init_scheme : "he_uniform", "he_normal" (variance 2 / fan_in), "lecun_uniform", "lecun_normal"
                   (1 / fan_in); biases start at 0.
     gain        : factor on the initial weights.
-    standardize : weight standardization, with a learned gain a channel: the weights used are
-                  gain (W - mean) / deviation.
+    standardize : weight standardization: the weights used are gain (W - mean) / deviation, a channel.
+    learn_gain  : whether those gains learn, or stay the deviation of the initial weights.
     """
 
     outputs: int
@@ -94,6 +94,7 @@ class Dense:
     init_scheme: InitScheme = "he_uniform"
     gain: float = 1.0
     standardize: bool = False
+    learn_gain: bool = True
     kind = "dense"
 
     def __post_init__(self) -> None:
@@ -128,7 +129,7 @@ class Dense:
         grads: dict[str, Array] = {}
         if learn:
             found = how.ops.linear_weight_gradient(flat, error)
-            grads = _through_standardization(params, cache, found, how.ops)
+            grads = _through_standardization(params, cache, found, self.learn_gain, how.ops)
             if self.bias:
                 grads["bias"] = how.ops.bias_gradient(error)
         if not pass_on:
@@ -142,7 +143,7 @@ class Conv:
     """Square convolution (cross-correlation) at every step; W is (size, size, channels in, channels out).
 
     padding : zeros on every side; None is size // 2, which keeps an image's size (stride 1, odd size).
-    init_scheme, gain, standardize : as for `Dense`.
+    init_scheme, gain, standardize, learn_gain : as for `Dense`.
     """
 
     channels: int
@@ -153,6 +154,7 @@ class Conv:
     init_scheme: InitScheme = "he_uniform"
     gain: float = 1.0
     standardize: bool = False
+    learn_gain: bool = True
     kind = "conv"
 
     def __post_init__(self) -> None:
@@ -195,7 +197,7 @@ class Conv:
         grads: dict[str, Array] = {}
         if learn:
             found = how.ops.conv_weight_gradient(x, error, self.geometry)
-            grads = _through_standardization(params, cache, found, how.ops)
+            grads = _through_standardization(params, cache, found, self.learn_gain, how.ops)
             if self.bias:
                 grads["bias"] = how.ops.bias_gradient(error)
         if not pass_on:
