@@ -12,7 +12,7 @@ from pyedge.reproduce.vision import stages as vision_stages
 from pyedge.vision import NetworkTable, SampleTable, TrainingTable, VisionRecipe
 
 LAYERS, STEPS = "16C5-P2-32C5-P2-256", 5
-SAMPLES, HELD, EPOCHS, SEEDS = 4000, 1000, 8, (0, 1)
+SAMPLES, HELD, EPOCHS, SEEDS = 6000, 1000, 10, (0, 1, 2)
 TIMING_LR, CLAMP = 3e-3, 1.0  # docs/decisions/0008-std-ed-slope.md
 ARMS = {
     "fig4": {
@@ -66,6 +66,8 @@ def recipe(arm: str, quick: bool) -> VisionRecipe:
             STEPS,
             norm="weight",
             initial_spikes=0.6 if arm == "alpha" else 0.0,
+            bias=False,
+            learn_gain=timing,
         ),
         replace(how, epochs=1 if quick else EPOCHS),
     )
