@@ -61,11 +61,14 @@ def fit_alignment(
         )
     if not 1 <= repetitions <= 255:
         raise ConfigError(f"{repetitions} repetitions; 1 .. 255 are possible")
-    if config.profile and (y.min() < 0 or y.max() >= len(config.profile)):
-        raise DataError(f"labels from {y.min()} to {y.max()}; the profile has {len(config.profile)} classes")
+    if y.min() < 0:
+        raise DataError(f"label {y.min()}; labels are 0 or more")
 
     def score(alignment: Alignment) -> int:
-        likelihoods = log_likelihood(code(config, align(config, rows, alignment)))[np.arange(count), y]
+        every = log_likelihood(code(config, align(config, rows, alignment)))
+        if y.max() >= every.shape[1]:
+            raise DataError(f"label {y.max()}; the model has {every.shape[1]} classes")
+        likelihoods = every[np.arange(count), y]
         cost = count * config.penalty * abs(alignment.rotation) // (4 * repetitions)
         return int(np.maximum(likelihoods, LEAST).sum()) - cost
 
@@ -73,9 +76,11 @@ def fit_alignment(
     scores = [score(a) for a in tried]
     first = int(np.argmax(scores))  # of equal scores the first
     best, best_score = tried[first], scores[first]
-    if config.profile:
-        delta = (np.array(config.profile)[y] - levels(config, rows, best.rotation)).sum(0) * repetitions
-        size = np.abs(delta) // (count * (repetitions + 1))
+    known = y < len(config.profile)  # a class that was added has no profile
+    if known.any():
+        level = levels(config, rows[known], best.rotation)
+        delta = (np.array(config.profile)[y[known]] - level).sum(0) * repetitions
+        size = np.abs(delta) // (int(known.sum()) * (repetitions + 1))
         gains = np.sign(delta) * np.minimum(size, config.gain_limit)
         tuned = Alignment(best.rotation, tuple(int(g) for g in gains))
         tuned_score = score(tuned)

@@ -363,6 +363,7 @@ def test_a_class_is_added_taught_committed_and_taken_back(seed: int, spare: int,
         board.push(samples_of(k, k % CLASSES)[::-1])
         board.remember(CLASSES)
     board.practise(3)
+    board.fit(1)
     if commit:
         board.commit()
     learned = wearer.everything()

@@ -81,20 +81,30 @@ def test_kept_windows_replay_under_any_alignment_as_python_encodes_them(data: st
 @settings(max_examples=150)
 @given(st.data())
 def test_the_fit_finds_the_alignment_of_the_python_fit(data: st.DataObject) -> None:
-    model = data.draw(encoder_models(longest=4))
-    e = model.encoder
+    """Windows of classes that were added count too; only the gains are made without them."""
+    learns = data.draw(st.booleans())
+    model = data.draw(encoder_models(longest=4, learns=learns))
+    rows_of_readout = model.classes
+    spare = data.draw(st.integers(0, rows_of_readout - 2)) if learns else 0
+    e = replace(model.encoder, profile=model.encoder.profile[: rows_of_readout - spare])
+    model = replace(model, spare=spare, encoder=e)
     rng = np.random.default_rng(data.draw(SEEDS))
     count, repetitions = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 255) | st.integers(1, 3))
     scale = data.draw(st.sampled_from([1, 20, 128]))
     shape = (count, model.window * e.rows_per_step, e.row_values)
     rows = rng.integers(-scale, scale, shape).astype(np.int8)
-    labels = rng.integers(0, model.classes, count)
+    labels = rng.integers(0, rows_of_readout, count)
 
     def likelihoods(x: np.ndarray) -> np.ndarray:
         scores = x.astype(np.int64).sum(-2) @ model.layers[0].weights
         return np.stack([reference.log_likelihood(model, o) for o in scores])
 
     stream = stream_of(model)
+    if spare and labels.max() >= model.classes:
+        with pytest.raises(LabelError):
+            stream.fit_begin(rows, labels, repetitions)
+    for _ in range(spare):
+        stream.net.add_class()
     before = stream.alignment
     fit = stream.fit_begin(rows, labels, repetitions)
     calls = 1

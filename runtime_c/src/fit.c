@@ -4,6 +4,8 @@
 // Arithmetic: docs/arithmetic.md 4.5. One call runs one window, so a fit never holds up its caller for longer than a window.
 #include "edge/stream.h"
 
+#include <stdbool.h>
+
 #include "bytes.h"
 #include "encode.h"
 #include "softmax.h"
@@ -17,7 +19,7 @@ int edge_fit_begin(edge_fit_t *f, edge_stream_t *s, const void *rows, const uint
     if (!f || !s || !rows || !labels || windows - 1u > 65534u || repetitions - 1u > 254u)
         return EDGE_ERR_ARGUMENT;
     for (uint32_t w = 0; w < windows; w++) {
-        if (labels[w] >= edge_model_classes(&s->net->model)) return EDGE_ERR_LABEL;
+        if (labels[w] >= edge_net_classes(s->net)) return EDGE_ERR_LABEL;
     }
     memset(f, 0, sizeof *f);
     f->stream = s;
@@ -26,6 +28,11 @@ int edge_fit_begin(edge_fit_t *f, edge_stream_t *s, const void *rows, const uint
     f->windows = windows;
     f->repetitions = (uint8_t)repetitions;
     return 0;
+}
+
+// The profile has levels for the classes that the image began with.
+static bool has_levels(const edge_fit_t *f, uint32_t window) {
+    return f->labels[window] < edge_model_classes(&f->stream->net->model);
 }
 
 static const int8_t *window_rows(const edge_fit_t *f) {
@@ -100,14 +107,16 @@ static void add_levels(edge_fit_t *f) {
         }
         f->delta[c] += edge_signed8(profile[c]) - level;
     }
-    f->window++;
 }
 
 static void set_gains(edge_fit_t *f) {
     const edge_encoder_t *e = &f->stream->encoder;
     const int64_t k = f->repetitions;
+    uint32_t windows = 0;
+    for (uint32_t w = 0; w < f->windows; w++) windows += has_levels(f, w) ? 1 : 0;
+    if (!windows) windows = 1;  // and no sum to divide
     for (uint32_t c = 0; c < e->channels; c++)
-        f->tried.gain[c] = (int8_t)edge_sat(f->delta[c] * k / (f->windows * (k + 1)), e->gain_limit);
+        f->tried.gain[c] = (int8_t)edge_sat(f->delta[c] * k / (windows * (k + 1)), e->gain_limit);
     f->phase = FIT_GAINS;
 }
 
@@ -119,7 +128,8 @@ static void judge_gains(edge_fit_t *f) {
 int edge_fit_run(edge_fit_t *f) {
     if (f->phase == FIT_DONE) return 0;
     if (f->phase == FIT_LEVELS) {
-        add_levels(f);
+        if (has_levels(f, f->window)) add_levels(f);
+        f->window++;
     } else {
         const int error = add_likelihood(f);
         if (error) return error;

@@ -136,7 +136,8 @@ typedef struct edge_fit {
 // Starts a fit from `windows` kept windows, end to end in rows, with their labels.
 //
 // repetitions: labelled repetitions of each class, 1 .. 255. windows: 1 .. 65535.
-// rows and labels stay unchanged until the fit is done.
+// rows and labels stay unchanged until the fit is done. Labels are classes in [0, edge_net_classes); those that were
+// added have no profile, so their windows count for the rotation and in the judging of the gains, not in their making.
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_LABEL.
 int edge_fit_begin(edge_fit_t *f, edge_stream_t *s, const void *rows, const uint8_t *labels, uint32_t windows,
                    uint32_t repetitions);
