@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def store(
-    port: Port,
+    port: Port = None,
     commit: Annotated[bool, typer.Option("--commit", help="Keep what was learned.")] = False,
     try_: Annotated[
         bool,
