@@ -195,7 +195,9 @@ def _layer(
         surrogate=surrogate,
         down_shift=0 if last else draw(st.integers(0, 31) if wild else st.integers(3, 9)),
         rate_shift=draw(st.integers(-15, 31) if wild else st.integers(-9, 0)),
-        input_shift=draw(st.integers(0, 15) if wild else st.integers(3, 8)) if values else 0,
+        input_shift=draw(st.integers(0, 15) if wild else st.sampled_from([0, 3, 4, 5, 6, 7, 8]))
+        if values
+        else 0,
         reset_mult=reset_mult,
         reset_shift=draw(st.integers(0, 62) if wild else st.integers(max(0, threshold - 2), threshold + 3)),
         gate_shift=draw(st.integers(0, 47) if wild else st.integers(max(0, reach_gate - 2), reach_gate + 1)),

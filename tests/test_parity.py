@@ -391,6 +391,21 @@ def test_bounds(tally: Tally, bits: int, neuron: NeuronKind, carry: bool) -> Non
     assert tally.moved > 0
 
 
+@pytest.mark.parametrize("kind", [InputKind.FRAMES, InputKind.STATIC])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_sums_over_values_saturate_without_a_shift(tally: Tally, kind: InputKind, bits: int) -> None:
+    """Learning over frames went wrong where input_shift was 0: sums beyond 16 bits stayed as they were."""
+    spiking = saturated_model(40, 9, bits=bits)
+    readout = replace(spiking.layers[1], weights=np.zeros((40, 5)))
+    model = replace(spiking, input_kind=kind, layers=(readout,))
+    net, state = net_of(model), reference.fresh(model)
+    shape = (model.inputs,) if kind == InputKind.STATIC else (model.window, model.inputs)
+    for label, seed in enumerate([5, 6, 7]):
+        window = np.random.default_rng(seed).integers(-128, 128, shape)
+        state = compare_update(model, net, state, window, label, tally)
+    assert tally.moved > 0
+
+
 def dense(*shape: int, surrogate: Surrogate = Surrogate.RECTANGULAR, window: int = 39) -> IntegerModel:
     """Learning LIF layers that fire about a tenth of the time, and a linear readout."""
     rng = np.random.default_rng(1)

@@ -571,7 +571,7 @@ static uint32_t update(edge_lesson_t *s, uint32_t budget) {
             const uint32_t added = weight_sums(s, j, edge_lesson_tile(s), columns, sums);
 #endif
             if (!added) continue;
-            if (s->y.input_shift || !s->plain) {
+            if (!s->plain || !spike_inputs(s)) {  // sums over spikes fit
                 for (uint32_t i = 0; i < columns; i++)
                     sums[i] = edge_sat32(edge_round32(sums[i], s->y.input_shift), 32767);
             }
