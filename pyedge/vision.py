@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from pyedge import methods
 from pyedge.architectures import Style
 from pyedge.architectures import build as build_network
@@ -15,7 +17,7 @@ from pyedge.datasets.catalog import Samples, SampleSet, describe, load
 from pyedge.datasets.frames import Binning
 from pyedge.errors import ConfigError
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
-from pyedge.model import Activity, Input, Network, Params, save_model
+from pyedge.model import Activity, Input, Network, Params, load_model, save_model
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import backend
 from pyedge.optim import SGD, AdamW, Constant, Cosine
@@ -133,6 +135,7 @@ class TrainingTable:
     activity_target: float = key(0.0, "firing rate that costs nothing", low=0, high=1)
     epochs: int = key(100, "passes over the data", low=1)
     batch: int = key(64, "samples an update", low=1)
+    start: str = key("", "model file or checkpoint, of the same network, to start from; empty: fresh weights")
     patience: int = key(0, "epochs without a better validation accuracy before it stops; 0: never", low=0)
     keep: str = key("last", "parameters kept: the last, or the best on validation", choices=("last", "best"))
     backend: str = key(
@@ -309,13 +312,30 @@ def samples_of(recipe: VisionRecipe, tick: Callable[[int, int], None] | None = N
 
 
 def initial(recipe: VisionRecipe, network: Network, x: Any) -> Params:
-    """Fresh parameters; scaled to the recipe's firing rate on the first 50 samples if it has one."""
+    """Fresh parameters, scaled to the recipe's firing rate on the first 50 samples if it has one; or those of
+    training.start. Raises RecipeError, naming them, where these are of another network; CheckpointError.
+    """
+    if recipe.training.start:
+        return _started_from(recipe.training.start, network)
     params = start(network, config_of(recipe)).params
     if not recipe.network.initial_spikes:
         return params
     axis = sample_axis(network)
     some = x.take(range(min(50, x.shape[axis])), axis)
     return scale_to_rate(network, params, some, recipe.network.initial_spikes)
+
+
+def _started_from(file: str, network: Network) -> Params:
+    _, params, _ = load_model(file)
+    wanted = network.init(np.random.default_rng(0))
+    differing = [
+        f"{name}: {params[name].shape if name in params else 'absent'}, here {p.shape}"
+        for name, p in wanted.items()
+        if name not in params or params[name].shape != p.shape
+    ] + [f"{name}: not in this network" for name in params if name not in wanted]
+    if differing:
+        raise RecipeError(f"training.start: {file} is of another network ({'; '.join(differing)})")
+    return params
 
 
 class Trained(NamedTuple):
@@ -347,9 +367,9 @@ def train(
             )
             raise ConfigError(f"{out} {how}; go on with --resume, or choose another folder with --out")
     network, config, samples = network_of(recipe), config_of(recipe), samples_of(recipe)
-    write_atomically(stated, lambda file: file.write(json.dumps(plain(recipe), indent=1).encode()))
     held = samples.validation
     params = initial(recipe, network, samples.train.x)
+    write_atomically(stated, lambda file: file.write(json.dumps(plain(recipe), indent=1).encode()))
     fitted = fit(
         network,
         config,

@@ -141,6 +141,19 @@ def test_initial_weights_can_be_scaled_to_a_firing_rate(small_data):
     assert all(0.1 < rate < 0.6 for rate in rates.values()), rates
 
 
+def test_a_run_starts_from_anothers_model_or_checkpoint(small_data, tmp_path):
+    done = vision.train(SMALL, tmp_path)
+    for name in ("model.npz", "checkpoint.npz"):
+        recipe = replace(SMALL, training=replace(SMALL.training, start=str(tmp_path / name)))
+        found = vision.initial(recipe, done.network, None)
+        assert set(found) == set(done.params)
+        assert all((found[key] == done.params[key]).all() for key in found)
+        other = replace(recipe, network=replace(SMALL.network, layers="2C5s4-P2-17"))
+        text = r"training.start: .*dense1.weight: \(18, 16\), here \(18, 17\)"
+        with pytest.raises(RecipeError, match=text):
+            vision.train(other, tmp_path / "refused")
+
+
 def test_a_folder_with_another_run_is_refused(small_data, tmp_path):
     vision.train(replace(SMALL, training=replace(SMALL.training, epochs=1)), tmp_path)
     with pytest.raises(ConfigError, match=r"holds a run already.*--resume"):
