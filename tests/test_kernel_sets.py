@@ -1,6 +1,7 @@
-"""Builds of the runtime with other kernels, or without convolutions, learn the same bits (about 25 s)."""
+"""Other kernels, and builds without convolutions or learning, give the same bits (about 40 s)."""
 
 import ctypes
+import itertools
 import platform
 import subprocess
 from pathlib import Path
@@ -162,3 +163,42 @@ def test_a_build_without_convolutions_runs_chains_and_names_what_it_lacks(withou
 
     draw()
     assert refused >= 10
+
+
+@pytest.mark.parametrize("without", [("-DEDGE_NO_LEARN",), ("-DEDGE_NO_LEARN", "-DEDGE_NO_CONV")])
+def test_a_build_without_learning_infers_the_same_and_refuses_to_learn(
+    without: tuple[str, ...], tmp_path: Path
+) -> None:
+    library = compile_runtime(tmp_path, "infer", "edge_portable_kernels", "-DEDGE_PORTABLE", *without)
+    compared = 0
+
+    @settings(max_examples=25, suppress_health_check=SLOW)
+    @given(st.data())
+    def draw(data: st.DataObject) -> None:
+        nonlocal compared
+        model = data.draw(models(largest=60) if "-DEDGE_NO_CONV" in without else graphs())
+        blob = image.write(model)
+        other, net = OtherNet(library, blob), Net(Model(blob), "infer")
+        assert library.edge_model_weights_size(other.model) == 0
+        for window, _ in data.draw(lessons(model, most=2)):
+            net.run_window(window)
+            np.testing.assert_array_equal(other.run_window(model, window), net.scores())
+            compared += 1
+        assert library.edge_net_learn_begin(other.net, 0) == -10
+        arena, size = other.arena, ctypes.c_size_t(ctypes.sizeof(other.arena))
+        assert library.edge_net_init(other.net, other.model, other.image, arena, size, 1) == -10
+
+    draw()
+    assert compared >= 20
+
+
+def test_every_choice_of_what_is_left_out_builds_without_warnings() -> None:
+    sources = [
+        s for folder in ("src", "link", "store") for s in sorted((ROOT / "runtime_c" / folder).rglob("*.c"))
+    ]
+    include = [f"-I{ROOT}/runtime_c/include", f"-I{ROOT}/runtime_c/src"]
+    check = ["gcc", "-std=c99", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Werror", *include]
+    switches = ("EDGE_NO_CONV", "EDGE_NO_LEARN", "EDGE_NO_STATS", "EDGE_LINK_SMALL")
+    for n in range(1, len(switches) + 1):
+        for chosen in itertools.combinations(switches, n):
+            subprocess.run([*check, *(f"-D{switch}" for switch in chosen), *sources], check=True)

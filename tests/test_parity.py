@@ -365,7 +365,7 @@ def test_large_nets(tally: Tally) -> None:
 
 
 def test_long_windows(tally: Tally) -> None:
-    @settings(max_examples=25, suppress_health_check=SLOW)
+    @settings(max_examples=30, suppress_health_check=SLOW)
     @given(st.data())
     def compare(data: st.DataObject) -> None:
         model = data.draw(models(learning=True, largest=10, longest=1024))

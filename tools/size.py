@@ -1,8 +1,9 @@
-"""What the runtime costs a board: flash and RAM of each set of features, and stack, analysed, measured.
+"""What the runtime costs a board: flash of its smallest builds, what a feature adds, whole builds, stack.
 
-A set is linked by itself, with the board's own flags, from the calls that such firmware makes:
-what the linker keeps is what they cost. Stack is the deepest path of calls (-fcallgraph-info, or
-disassembly); beside it stands the most that the test firmware used.
+A set is linked by itself, with the board's own flags, from the calls that such firmware makes: what the
+linker keeps is what they cost. The smallest builds have dense layers, encoders and portable C, all at -Os,
+and leave out what switches leave out; a feature is what a build without its switch has more. Stack is the
+deepest path of calls (-fcallgraph-info, or disassembly); beside it, the most that the test firmware used.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from pyedge.boards.build import build, tool
 from pyedge.boards.footprint import firmware_size
 from pyedge.boards.registry import board
 
+ROOT = Path(__file__).resolve().parent.parent
+
 INFERENCE = (
     "edge_model_open", "edge_model_arena_size", "edge_model_classes", "edge_net_init", "edge_net_begin",
     "edge_net_step", "edge_net_predict", "edge_stream_size", "edge_stream_init", "edge_stream_push",
@@ -40,12 +43,29 @@ LINK_AND_STORE = (
     "edge_link_init", "edge_link_open", "edge_link_receive", "edge_link_run", "edge_link_send",
     "edge_store_init", "edge_store_load", "edge_store_bank",
 )  # fmt: skip
-FEATURES: Mapping[str, tuple[str, ...]] = {
+PHASES: Mapping[str, tuple[str, ...]] = {
     "inference": INFERENCE,
     "learning": INFERENCE + LEARNING,
     "link and store": INFERENCE + LEARNING + LINK_AND_STORE,
 }
-GOALS = {"inference": 4096, "learning": 8192, "link and store": 14336}  # bytes, without kernels
+GOALS = {"inference": 4096, "learning": 8192, "link and store": 14336}  # bytes, of the smallest builds
+
+# What a build leaves out. Portable kernels at -Os are one more choice.
+SMALLEST = frozenset({"EDGE_NO_CONV", "EDGE_NO_STATS", "EDGE_LINK_SMALL", "EDGE_PORTABLE"})
+LEFT_OUT = {
+    "inference": SMALLEST | {"EDGE_NO_LEARN"},
+    "learning": SMALLEST,
+    "link and store": SMALLEST,
+}
+WHOLE: frozenset[str] = frozenset()
+
+# A feature: the switch that leaves it out, and the phases whose code it adds to.
+ADDED: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "kernels of the core": ("EDGE_PORTABLE", ("inference", "learning")),
+    "convolutions, pools, residuals": ("EDGE_NO_CONV", ("inference", "learning")),
+    "statistics": ("EDGE_NO_STATS", ("learning",)),
+    "wearer's memory, trial, tags": ("EDGE_LINK_SMALL", ("link and store",)),
+}
 
 # Who may be called through a pointer, by the folder of the caller: the link's bank is the store, the flash
 # port is the firmware's. In other folders it is a kernel, and one that updates weights only from learn.c.
@@ -65,7 +85,7 @@ CALLED = re.compile(r"\b(?:bl|blx|b\.w|b\.n|b|jal|j|call|tail)\s+(?:ra,|zero,)?[
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes of a set of features, by section and by source; `kernels` and `library` are among `sources`."""
+    """Bytes of a set, by section and by source; `kernels` and `library` are among `sources`."""
 
     text: int
     data: int
@@ -79,22 +99,58 @@ class Part:
         """Flash without kernels and without the compiler's and the C library's routines."""
         return self.text + self.data - self.kernels - self.library
 
+    @property
+    def own(self) -> int:
+        """Flash of the runtime: core and kernels."""
+        return self.core + self.kernels
 
-def objects(name: str, folder: Path) -> list[Path]:
-    """The runtime's objects, compiled as the board's build does, with call graphs beside them."""
-    commands = json.loads((build(name).parent / "compile_commands.json").read_text(encoding="utf-8"))
-    made = []
-    for entry in commands:
-        source = Path(entry["file"])
-        if "runtime_c" not in source.parts and source.parent.name != FREESTANDING:
-            continue
-        made.append(folder / f"{source.parent.name}-{source.name}.o")
-        call = shlex.split(entry["command"])
-        call[call.index("-o") + 1] = str(made[-1])
-        if source.suffix == ".c":
-            call.append("-fcallgraph-info=su")
-        subprocess.run(call, cwd=entry["directory"], check=True, capture_output=True, text=True)
-    return made
+
+class Objects:
+    """The runtime's objects for a board, compiled as its build does but for switches; each once."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.folder = folder
+        listed = json.loads((build(name).parent / "compile_commands.json").read_text(encoding="utf-8"))
+        self.commands = [
+            (source, entry)
+            for entry in listed
+            if "runtime_c" in (source := Path(entry["file"])).parts or source.parent.name == FREESTANDING
+        ]
+        self.made: dict[tuple[Path, frozenset[str], bool], Path] = {}
+
+    def of(self, switches: frozenset[str]) -> list[Path]:
+        """Objects with switches defined, call graphs beside them; with EDGE_PORTABLE all at -Os."""
+        return [self._object(source, entry, switches) for source, entry in self.commands]
+
+    def _object(self, source: Path, entry: Mapping[str, str], switches: frozenset[str]) -> Path:
+        read = _closure(source)
+        defined = frozenset(word for word in switches if word in read)
+        small = "EDGE_PORTABLE" in switches and source.suffix == ".c"
+        key = source, defined, small
+        if key not in self.made:
+            folder = self.folder / f"{len(self.made)}"
+            folder.mkdir()
+            self.made[key] = made = folder / f"{source.parent.name}-{source.name}.o"
+            call = [*shlex.split(entry["command"]), *(f"-D{word}" for word in sorted(defined))]
+            call[call.index("-o") + 1] = str(made)
+            if source.suffix == ".c":
+                call.append("-fcallgraph-info=su")
+            if small:
+                call.append("-Os")
+            subprocess.run(call, cwd=entry["directory"], check=True, capture_output=True, text=True)
+        return self.made[key]
+
+
+@cache
+def _closure(source: Path) -> str:
+    """The text of a source and of all it includes from its own folders."""
+    text = source.read_text(encoding="utf-8")
+    for name in re.findall(r'#include "([^"]+)"', text):
+        folders = (source.parent, ROOT / "runtime_c/src", ROOT / "runtime_c/include")
+        found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        if found:
+            text += _closure(found.resolve())
+    return text
 
 
 def link(name: str, entries: Iterable[str], made: list[Path], folder: Path) -> tuple[Path, Part]:
@@ -308,33 +364,58 @@ def measure(name: str) -> dict[str, Any]:
     """Everything that `tools/size` prints of a board. Bytes."""
     with tempfile.TemporaryDirectory(prefix="pyedge-") as temporary:
         folder = Path(temporary)
-        made = objects(name, folder)
-        features: dict[str, object] = {}
-        for feature, entries in FEATURES.items():
-            elf, part = link(name, entries, made, folder)
+        objects = Objects(name, folder)
+
+        def part(phase: str, switches: frozenset[str]) -> Part:
+            return link(name, PHASES[phase], objects.of(switches), folder)[1]
+
+        def added(switch: str, phase: str) -> int:
+            return part(phase, LEFT_OUT[phase] - {switch}).own - part(phase, LEFT_OUT[phase]).own
+
+        smallest = {phase: _figures(part(phase, switches)) for phase, switches in LEFT_OUT.items()}
+        features = {
+            feature: {phase: added(switch, phase) for phase in phases}
+            for feature, (switch, phases) in ADDED.items()
+        }
+        whole: dict[str, Any] = {}
+        made = objects.of(WHOLE)
+        for phase, entries in PHASES.items():
+            elf, all_of_it = link(name, entries, made, folder)
             g = graph(name, made, elf)
             stacks = {entry: deepest(g, entry) for entry in entries}
             worst = max(stacks, key=lambda entry: stacks[entry][0])
-            features[feature] = {
-                "core": part.core,
-                "kernels": part.kernels,
-                "library": part.library,
-                "data": part.data,
-                "bss": part.bss,
-                "goal": GOALS[feature],
+            whole[phase] = {
+                **_figures(all_of_it),
                 "stack": stacks[worst][0],
                 "deepest": stacks[worst][1],
-                "sources": part.sources,
+                "sources": all_of_it.sources,
             }
-    whole = firmware_size(name)
+    firmware = firmware_size(name)
     return {
         "board": name,
         "core": board(name).core,
         "compiler": _compiler(name),
-        "features": features,
-        "firmware": {"flash": whole.flash, "ram": whole.data + whole.bss, "stack_reserved": whole.stack},
+        "smallest": smallest,
+        "added": features,
+        "whole": whole,
+        "firmware": {
+            "flash": firmware.flash,
+            "ram": firmware.data + firmware.bss,
+            "stack_reserved": firmware.stack,
+        },
         # The operations that use most of it need more RAM than the smallest board has.
         "stack_used": most_stack(name) if board(name).emulator and board(name).ram >= 64 * 1024 else None,
+    }
+
+
+def _figures(part: Part) -> dict[str, int]:
+    return {
+        "own": part.own,
+        "core": part.core,
+        "kernels": part.kernels,
+        "library": part.library,
+        "data": part.data,
+        "bss": part.bss,
     }
 
 
@@ -352,17 +433,22 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file that receives the figures")
     args = parser.parse_args()
     results: list[dict[str, Any]] = [measure(name) for name in args.boards or BOARDS]
-    row = "{:<14}{:<16}{:>7}{:>7}{:>9}{:>9}{:>10}{:>7}"
-    print(row.format("board", "features", "core", "goal", "kernels", "library", "data+bss", "stack"))
+    row = "{:<14}{:<50}{:>7}{:>7}{:>9}{:>9}{:>7}"
     for result in results:
-        for feature, f in result["features"].items():
-            own = f["data"] + f["bss"]
-            figures = (f["core"], f["goal"], f["kernels"], f["library"], own, f["stack"])
-            print(row.format(result["board"], feature, *figures))
+        print(row.format(result["board"], "smallest", "own", "goal", "kernels", "library", ""))
+        for phase, f in result["smallest"].items():
+            print(row.format("", phase, f["own"], GOALS[phase], f["kernels"], f["library"], ""))
+        print(row.format("", "added by", "", "", "", "", ""))
+        for feature, phases in result["added"].items():
+            for phase, size in phases.items():
+                print(row.format("", f"{feature}: {phase}", f"{size:+d}", "", "", "", ""))
+        print(row.format("", "whole", "own", "", "kernels", "library", "stack"))
+        for phase, f in result["whole"].items():
+            print(row.format("", phase, f["own"], "", f["kernels"], f["library"], f["stack"]))
         whole = result["firmware"]
         print(
             f"{'':<14}firmware: flash {whole['flash']}, RAM {whole['ram']}, "
-            f"stack reserved {whole['stack_reserved']}, used by the test firmware {result['stack_used']}"
+            f"stack reserved {whole['stack_reserved']}, used by the test firmware {result['stack_used']}\n"
         )
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

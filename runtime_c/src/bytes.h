@@ -3,6 +3,7 @@
 #ifndef EDGE_BYTES_H
 #define EDGE_BYTES_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -50,6 +51,8 @@ static inline int16_t edge_signed16(uint16_t v) {
     return v <= INT16_MAX ? (int16_t)v : (int16_t)((int32_t)v - 65536);
 }
 
+static inline int8_t edge_signed_byte(uint8_t v) { return (int8_t)(v < 128 ? v : v - 256); }
+
 // Element i of a little-endian tensor that starts at a multiple of 8 bytes.
 static inline int32_t edge_tensor32(const uint8_t *tensor, uint32_t i) {
 #ifdef EDGE_LITTLE_ENDIAN
@@ -79,6 +82,17 @@ static inline uint32_t edge_word(const uint8_t *p) {
     return v;
 #else
     return edge_load32(p);
+#endif
+}
+
+// Two bytes that start at a multiple of 2.
+static inline uint16_t edge_half(const uint8_t *p) {
+#ifdef EDGE_LITTLE_ENDIAN
+    uint16_t v;
+    memcpy(&v, EDGE_ALIGNED(p, 2), sizeof v);
+    return v;
+#else
+    return edge_load16(p);
 #endif
 }
 
@@ -136,8 +150,9 @@ static inline uint32_t edge_highest_bit(uint32_t x) {
 #endif
 }
 
-static inline uint64_t edge_round_up(uint64_t x, uint32_t multiple) {
-    return (x + multiple - 1) / multiple * multiple;
+// multiple: a power of two.
+static inline size_t edge_round_up(size_t x, uint32_t multiple) {
+    return (x + multiple - 1) & ~((size_t)multiple - 1);
 }
 
 #endif

@@ -14,8 +14,6 @@ static const uint16_t GAIN[32] = {4096, 4186, 4277, 4371, 4467, 4565, 4664, 4767
 
 static int8_t clamp8(int32_t x) { return (int8_t)(x > 127 ? 127 : x < -128 ? -128 : x); }
 
-int8_t edge_signed8(uint8_t v) { return (int8_t)(v < 128 ? v : v - 256); }
-
 int edge_encoder_is_log(const edge_encoder_t *e) {
     return e->kind == ENCODE_LOG_FRAMES || e->kind == ENCODE_LOG_SPIKES;
 }
@@ -32,7 +30,7 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
     e->shift = block[5];
     e->mode = block[6];
     e->levels = block[7];
-    e->level_low = edge_signed8(block[8]);
+    e->level_low = edge_signed_byte(block[8]);
     e->level_width = block[9];
     e->threshold = block[10];
     e->span = block[11];
@@ -41,7 +39,7 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
     e->stride = edge_load16(block + 18);
     e->penalty = block[20];
     e->gain_limit = block[21];
-    e->rotation = edge_signed8(block[22]);
+    e->rotation = edge_signed_byte(block[22]);
     e->gains = edge_model_at(m, edge_load32(block + 24));
     e->profile = edge_model_at(m, edge_load32(block + 28));
 

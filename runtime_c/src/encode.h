@@ -13,9 +13,6 @@ enum {
     ENCODE_DIRECT = 5
 };
 
-// A byte of the image as int8. Returns -128 .. 127.
-int8_t edge_signed8(uint8_t v);
-
 // Whether rows are logarithms. Returns 1 or 0.
 int edge_encoder_is_log(const edge_encoder_t *e);
 

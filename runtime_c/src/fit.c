@@ -105,7 +105,7 @@ static void add_levels(edge_fit_t *f) {
                 edge_floor32((int32_t)edge_log2((uint32_t)(sum[c] + n)) - (int32_t)edge_log2((uint32_t)n), 3);
             level = level > 127 ? 127 : level < -128 ? -128 : level;
         }
-        f->delta[c] += edge_signed8(profile[c]) - level;
+        f->delta[c] += edge_signed_byte(profile[c]) - level;
     }
 }
 

@@ -7,10 +7,15 @@
 // weights, row by row.
 #include "lesson.h"
 
+#ifndef EDGE_NO_LEARN
 // How errors come from a later layer k, if it takes the lesson's outputs by its weights.
 static void find_takers(edge_lesson_t *s, const edge_layer_t *k, bool last) {
-    if (k->source != s->l + 1 || k->value_pool) return;
-    const uint8_t shift = (uint8_t)(s->y.down_shift + k->input_down);
+    uint8_t shift = s->y.down_shift;
+    if (k->source != s->l + 1) return;
+#ifndef EDGE_NO_CONV
+    if (k->value_pool) return;
+    shift = (uint8_t)(shift + k->input_down);
+#endif
     if (last) {
         s->from_above = true;
         s->readout_shift = shift;
@@ -45,7 +50,6 @@ void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
     s->threshold = edge_layer_threshold(&s->y);
     s->error_limit = edge_layer_error_limit(&s->y);
     s->update_limit = 32767 / m->window;
-    s->plain = true;
 #ifndef EDGE_NO_CONV
     s->plain = !s->y.kernel && s->y.source == layer && !s->below.bytes && s->below.pool <= 1 &&
                !edge_model_is(m, EDGE_ADDED, layer);
@@ -66,7 +70,7 @@ static bool goes_down(const edge_lesson_t *s) {
         if (s->origin[k].passes) return true;
     }
 #endif
-    return s->plain && s->below.passes;
+    return edge_lesson_is_plain(s) && s->below.passes;
 }
 
 // The first stage that a layer's tiles need, or EDGE_IDLE.
@@ -122,7 +126,7 @@ static int32_t from_readout(const edge_lesson_t *s, uint32_t i, uint32_t t) {
 
 // d of section 3.2 for the spike of neuron i at step t, `index` in the order of the layer's spikes.
 static int32_t error_of(const edge_lesson_t *s, uint32_t i, uint32_t t, uint32_t index) {
-    if (s->y.terms) {
+    if (edge_layer_terms(&s->y)) {
         const int32_t *terms = (const int32_t *)edge_lesson_area(s, s->seat.terms);
         return edge_sat32(terms[index] + from_readout(s, i, t), 32767);
     }
@@ -178,8 +182,8 @@ uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_er
     const bool rectangular = y->surrogate == EDGE_GATE_RECTANGULAR, lif = y->neuron == EDGE_LIF;
     const uint8_t *gates = (const uint8_t *)edge_lesson_area(s, s->seat.gate) + (rectangular ? row : 0);
     const int32_t limit = s->error_limit;
-    const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above) && y->pool == 1);
-    const uint32_t channel = y->positions == 1 ? i : i % y->fan_out, stride = column->stride;
+    const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above) && edge_layer_pool(y) == 1);
+    const uint32_t channel = edge_layer_positions(y) == 1 ? i : i % y->fan_out, stride = column->stride;
     int32_t d = y->last ? score_error : constant ? from_readout(s, i, t) : 0;
     int32_t e_later = 0, unit = 0;
     uint32_t t_later = 0, largest = 0;
@@ -232,7 +236,7 @@ static void start_cursor(const edge_lesson_t *s, uint32_t which, const edge_laye
                          const edge_seat_t *seat) {
     const uint32_t *first = (const uint32_t *)edge_lesson_area(s, seat->first);
     uint32_t *cursor = edge_lesson_cursor(s, which);
-    for (uint32_t t = 0; t < s->n->model.window; t++) cursor[t] = first[(size_t)t * y->positions];
+    for (uint32_t t = 0; t < s->n->model.window; t++) cursor[t] = first[(size_t)t * edge_layer_positions(y)];
 }
 
 static void readout_errors(edge_net_t *n, uint32_t label) {
@@ -263,7 +267,8 @@ static bool spike_inputs(const edge_lesson_t *s) {
 
 // Whether the fast kernel applies; it wants the tile packed.
 static bool is_packed(const edge_lesson_t *s) {
-    return (s->plain || s->merged) && spike_inputs(s) && s->y.bits == 8 && !s->y.carry;
+    return (edge_lesson_is_plain(s) || edge_lesson_is_merged(s)) && spike_inputs(s) && s->y.bits == 8 &&
+           !s->y.carry;
 }
 
 // Output i of the readout, from the errors that readout_errors left. Returns the largest magnitude.
@@ -327,7 +332,7 @@ static uint32_t together(const edge_lesson_t *s) {
     const edge_kernels_t *kernels = edge_kernels();
     const bool fits = kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
                       !edge_lesson_is_flat(s) && y->neuron == EDGE_LIF && !y->last && !y->sums &&
-                      s->from_above && y->positions == 1 && !edge_layer_spikes(&s->above) &&
+                      s->from_above && edge_layer_positions(y) == 1 && !edge_layer_spikes(&s->above) &&
                       s->readout_shift < 32 && s->above.bits == 8 && s->history_bytes <= 8 &&
                       s->n->model.window >= 8;
     return fits ? kernels->together : 0;
@@ -374,7 +379,7 @@ static uint32_t expand(edge_lesson_t *s, uint32_t budget) {
     // A layer that is gone through twice keeps its place of the tile's start in cursor 0 until the second
     // time.
     if (s->y.capacity && !s->y.last)
-        cursor = edge_lesson_cursor(s, s->plain && !update_unit && s->y.learns ? 1 : 0);
+        cursor = edge_lesson_cursor(s, edge_lesson_is_plain(s) && !update_unit && s->y.learns ? 1 : 0);
     uint32_t used = 0, first = n->base;
 #ifndef EDGE_NO_CONV
     if (edge_model_is(&n->model, EDGE_ADDED, s->l)) {
@@ -391,7 +396,7 @@ static uint32_t expand(edge_lesson_t *s, uint32_t budget) {
         if (!many || tw % many || columns < tw)
             edge_clear(tile,
                        2 * (size_t)tw * (edge_lesson_is_flat(s) && !edge_layer_spikes(&s->y) ? 1u : window));
-        if (cursor && s->plain && cursor != edge_lesson_cursor(s, 0))
+        if (cursor && edge_lesson_is_plain(s) && cursor != edge_lesson_cursor(s, 0))
             memcpy(cursor, edge_lesson_cursor(s, 0), 4 * (size_t)window);
     }
     do {
@@ -571,12 +576,12 @@ static uint32_t update(edge_lesson_t *s, uint32_t budget) {
             const uint32_t added = weight_sums(s, j, edge_lesson_tile(s), columns, sums);
 #endif
             if (!added) continue;
-            if (!s->plain || !spike_inputs(s)) {  // sums over spikes fit
+            if (!edge_lesson_is_plain(s) || !spike_inputs(s)) {  // sums over spikes fit
                 for (uint32_t i = 0; i < columns; i++)
                     sums[i] = edge_sat32(edge_round32(sums[i], s->y.input_shift), 32767);
             }
             const size_t row = (size_t)j * s->y.m4;
-            if (!s->y.kernel) moves.spikes += added;
+            if (!edge_layer_kernel(&s->y)) moves.spikes += added;
             moves.moved += move_row(&s->y, w + width * row, carry ? carry + row : NULL, sums, columns,
                                     edge_hash(k1 + 2 * j) | 1, column_keys);
         }
@@ -597,7 +602,7 @@ static void finish(edge_net_t *n) {
 // Spikes of the window in a layer with a capacity.
 static uint32_t spikes_of(const edge_lesson_t *s, const edge_layer_t *y, const edge_seat_t *seat) {
     const uint32_t *first = (const uint32_t *)edge_lesson_area(s, seat->first);
-    return first[(size_t)s->n->model.window * y->positions];
+    return first[(size_t)s->n->model.window * edge_layer_positions(y)];
 }
 
 // Goes on with layer `layer`, or with the next one that has something to do.
@@ -618,9 +623,9 @@ static void enter_layer(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
         layer = layer > n->model.lowest ? layer - 1 : n->model.layers - 1u;
     }
     if (s->y.last) return;
-    if (s->y.capacity && s->plain) start_cursor(s, 0, &s->y, &s->seat);
+    if (s->y.capacity && edge_lesson_is_plain(s)) start_cursor(s, 0, &s->y, &s->seat);
     if (!goes_down(s)) return;
-    if (s->plain) {
+    if (edge_lesson_is_plain(s)) {
         memset(edge_lesson_area(s, s->below_seat.sums), 0,
                4 * (size_t)spikes_of(s, &s->below, &s->below_seat));
         return;
@@ -668,8 +673,8 @@ static void advance(edge_lesson_t *s) {
     } else if (n->stage <= EDGE_DOWN && s->y.learns) {
         n->stage = EDGE_EXPAND_UPDATE;
     } else if (n->stage == EDGE_EXPAND_UPDATE && n->largest) {
-        n->stage = s->y.kernel ? EDGE_SUM : EDGE_UPDATE;
-    } else if (n->stage != EDGE_UPDATE && ++n->position < s->y.positions) {
+        n->stage = edge_layer_kernel(&s->y) ? EDGE_SUM : EDGE_UPDATE;
+    } else if (n->stage != EDGE_UPDATE && ++n->position < edge_layer_positions(&s->y)) {
         n->stage = first_stage(s);
     } else if (n->stage != EDGE_UPDATE && n->summed) {
         n->stage = EDGE_UPDATE;
@@ -729,6 +734,19 @@ int edge_net_learn_run(edge_net_t *n, uint32_t budget) {
     } while (n->stage && used < budget);
     return n->stage ? 1 : 0;
 }
+#else
+int edge_net_learn_begin(edge_net_t *n, int32_t label) {
+    (void)n;
+    (void)label;
+    return EDGE_ERR_MODE;
+}
+
+int edge_net_learn_run(edge_net_t *n, uint32_t budget) {
+    (void)n;
+    (void)budget;
+    return EDGE_ERR_ARGUMENT;
+}
+#endif
 
 int edge_net_rate_decay(edge_net_t *n, uint32_t decay) {
     if (n->stage) return EDGE_ERR_BUSY;

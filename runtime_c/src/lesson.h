@@ -32,19 +32,23 @@ typedef struct edge_lesson {
     bool from_above;  // the readout takes its outputs
     uint8_t arrive;   // shift of error sums that come from one layer only
     uint8_t readout_shift;
-    bool merged;  // dense, over bits that are pooled: histories are merged on the way
-    bool plain;   // dense, each input a neuron of the layer before, its currents added by none
     edge_learning_t at;
     edge_threshold_t threshold;
     uint32_t history_bytes;
     int32_t error_limit;   // E1
     int32_t update_limit;  // E2
 #ifndef EDGE_NO_CONV
+    bool merged;    // dense, over bits that are pooled: histories are merged on the way
+    bool plain;     // dense, each input a neuron of the layer before, its currents added by none
     edge_map_t in;  // the map that comes in
     uint32_t origins;
     edge_origin_t origin[EDGE_MAX_ADDS];
 #endif
 } edge_lesson_t;
+
+static inline bool edge_lesson_is_plain(const edge_lesson_t *s) { return EDGE_OF_GRAPHS(s, plain, true); }
+
+static inline bool edge_lesson_is_merged(const edge_lesson_t *s) { return EDGE_OF_GRAPHS(s, merged, false); }
 
 static inline void *edge_lesson_area(const edge_lesson_t *s, uint32_t offset) {
     return edge_area(s->n, EDGE_LEARNING, offset);

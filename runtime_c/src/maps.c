@@ -181,7 +181,7 @@ static uint32_t fire_position(map_step_t *s, const edge_seat_t *seat, const edge
         const uint32_t left = y->fan_out - i;
         const uint32_t fired = edge_kernels()->fire(f.u, f.last, th, f.t, i, left < 32 ? left : 32);
         if (!fired) continue;
-        if (next) edge_net_record(n, y, seat, &f, next, i, fired);
+        if (edge_net_learns(n) && next) edge_net_record(n, y, seat, &f, next, i, fired);
         spikes_out += edge_restart_fired(&f, i, fired);
         for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
         if (to == UINT32_MAX) continue;
@@ -246,7 +246,7 @@ void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const edge
     s.weights = edge_net_weights(n, y, seat);
     s.in = edge_model_input_map(&n->model, y);
     take_source(&s, input);
-    if (l == 0 && s.spikes && n->mode == EDGE_LEARN && n->model.lowest == 0) record_inputs(n, s.spikes);
+    if (l == 0 && s.spikes && edge_net_learns(n) && n->model.lowest == 0) record_inputs(n, s.spikes);
 
     const bool own = y->kept || y->is_static, lif = y->neuron == EDGE_LIF;
     int32_t *currents = own ? (int32_t *)edge_area(n, EDGE_CURRENT, seat->current) : NULL;

@@ -11,7 +11,7 @@
 // the source, and of every layer whose outputs that adds.
 #include "lesson.h"
 
-#ifndef EDGE_NO_CONV
+#if !defined(EDGE_NO_CONV) && !defined(EDGE_NO_LEARN)
 
 void edge_maps_origins(edge_lesson_t *s, uint32_t from) {
     uint32_t block = 1;

@@ -7,9 +7,9 @@
 #define LAYER_SIZE 72u  // of a row of the layer table in version 1
 #define GRAPH_SIZE 24u  // what version 2 adds to it
 #define ENCODER_SIZE 48u
-#define MEMBRANE_LIMIT ((int64_t)1 << 30)
+#define MEMBRANE_LIMIT ((uint32_t)1 << 30)
 #define THRESHOLD_LIMIT (INT32_MAX - 255)
-#define MAP_LIMIT ((uint64_t)1 << 20)
+#define MAP_LIMIT ((uint32_t)1 << 20)
 #define COUNT_LIMIT 255
 #define ADDS_LIMIT 8
 
@@ -48,23 +48,15 @@ static bool all_zero(const uint8_t *p, size_t size) {
     return any == 0;
 }
 
-// Whether `size` bytes at an offset lie in the image; a tensor that is there starts at a multiple of eight.
-static bool inside(const edge_model_t *m, uint32_t offset, uint64_t size) {
-    return offset % 8 == 0 && offset <= m->size && size <= m->size - offset;
-}
-
-static bool optional_inside(const edge_model_t *m, uint32_t offset, uint64_t size) {
-    return offset == 0 || inside(m, offset, size);
+// Whether n things of so many bytes at an offset lie in the image, if they are there: then at a multiple of eight.
+static bool inside(const edge_model_t *m, uint32_t offset, uint32_t n, uint32_t bytes) {
+    return offset % 8 == 0 && offset <= m->size && (offset == 0 || n <= (uint32_t)(m->size - offset) / bytes);
 }
 
 /// The layer table ///
 
 static const uint8_t *row_of(const edge_model_t *m, uint32_t l) {
-    return m->image + edge_load32(m->image + AT_TABLE) + (size_t)m->row_size * l;
-}
-
-static int8_t signed_byte(uint8_t v) {
-    return (int8_t)edge_signed16((uint16_t)(v | (v & 0x80 ? 0xFF00 : 0)));
+    return m->image + edge_word(m->image + AT_TABLE) + (size_t)m->row_size * l;
 }
 
 #ifndef EDGE_NO_CONV
@@ -74,8 +66,8 @@ __attribute__((noinline))
 #endif
 static void
 read_graph(edge_layer_t *y, const uint8_t *p) {
-    y->in_height = edge_load16(p + 72);
-    y->in_width = edge_load16(p + 74);
+    y->in_height = edge_half(p + 72);
+    y->in_width = edge_half(p + 74);
     y->kernel = p[76];
     y->stride = p[77];
     y->padding = p[78];
@@ -86,10 +78,10 @@ read_graph(edge_layer_t *y, const uint8_t *p) {
     y->value_shift = p[83];
     y->input_down = p[84];
     y->add = p[85];
-    y->add_down = signed_byte(p[86]);
+    y->add_down = edge_signed_byte(p[86]);
     y->current = p[87];
-    y->current_shift = signed_byte(p[88]);
-    y->current_down = signed_byte(p[89]);
+    y->current_shift = edge_signed_byte(p[88]);
+    y->current_down = edge_signed_byte(p[89]);
     y->bytes = y->add != 0 || y->pooling == EDGE_POOL_SUM;
     if (y->kernel && y->stride) {
         const uint32_t more = 2u * y->padding;
@@ -102,51 +94,48 @@ read_graph(edge_layer_t *y, const uint8_t *p) {
 
 edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
     const uint8_t *p = row_of(m, l);
-    const uint32_t roles = m->roles[l];
-    edge_layer_t y;
+    edge_layer_t y = {0};
     y.neuron = p[1];
     y.bits = p[2];
-    y.learns = (p[3] & 1) != 0;
-    y.carry = (p[3] & 2) != 0;
     y.last = l + 1 == m->layers;
-    y.passes = roles >> EDGE_PASSES & 1;
-    y.sums = roles >> EDGE_SUMS & 1;
-    y.terms = roles >> EDGE_TERMS & 1;
-    y.kept = roles >> EDGE_KEPT & 1;
-    y.history = (y.passes && edge_layer_spikes(&y)) || roles >> EDGE_RECALLED & 1;
-    y.surrogate = p[4];
-    y.down_shift = p[5];
-    y.rate_shift = signed_byte(p[6]);
-    y.input_shift = p[7];
-    y.reset_mult = edge_load16(p + 8);
-    y.reset_shift = p[10];
-    y.gate_shift = p[11];
-    y.gate_mult = edge_load16(p + 12);
-    y.gate_width = edge_signed32(edge_load32(p + 16));
-    y.fan_in = edge_load32(p + 20);
-    y.fan_out = edge_load32(p + 24);
-    y.m4 = (y.fan_out + 3) & ~(uint32_t)3;
-    y.weights = edge_model_at(m, edge_load32(p + 28));
-    y.biases = edge_model_at(m, edge_load32(p + 32));
-    y.theta0s = edge_model_at(m, edge_load32(p + 36));
-    y.alphas = edge_model_at(m, edge_load32(p + 40));
-    y.theta0 = edge_signed32(edge_load32(p + 44));
-    y.alpha = edge_signed32(edge_load32(p + 48));
-    y.capacity = edge_load32(p + 52);
-    y.positions = y.width = y.pool = 1;
-    y.kernel = y.stride = y.padding = y.pooling = 0;
-    y.value_pool = y.value_shift = y.input_down = y.add = y.current = 0;
-    y.add_down = y.current_shift = y.current_down = 0;
-    y.in_height = y.in_width = 0;
-    y.bytes = false;
     y.source = (uint8_t)l;
     y.is_static = l == 0 && m->input_kind == EDGE_INPUT_STATIC;
+    y.fan_in = edge_word(p + 20);
+    y.fan_out = edge_word(p + 24);
+    y.m4 = (y.fan_out + 3) & ~(uint32_t)3;
+    y.weights = edge_model_at(m, edge_word(p + 28));
+    y.biases = edge_model_at(m, edge_word(p + 32));
+    y.theta0s = edge_model_at(m, edge_word(p + 36));
+    y.alphas = edge_model_at(m, edge_word(p + 40));
+    y.theta0 = edge_signed32(edge_word(p + 44));
+    y.alpha = edge_signed32(edge_word(p + 48));
+#ifndef EDGE_NO_LEARN
+    y.learns = (p[3] & 1) != 0;
+    y.carry = (p[3] & 2) != 0;
+    y.passes = edge_model_is(m, EDGE_PASSES, l);
+    y.sums = edge_model_is(m, EDGE_SUMS, l);
+    y.history = (y.passes && edge_layer_spikes(&y)) || edge_model_is(m, EDGE_RECALLED, l);
+    y.surrogate = p[4];
+    y.down_shift = p[5];
+    y.rate_shift = edge_signed_byte(p[6]);
+    y.input_shift = p[7];
+    y.reset_mult = edge_half(p + 8);
+    y.reset_shift = p[10];
+    y.gate_shift = p[11];
+    y.gate_mult = edge_half(p + 12);
+    y.gate_width = edge_signed32(edge_word(p + 16));
+    y.capacity = edge_word(p + 52);
+#endif
 #ifndef EDGE_NO_CONV
+    y.terms = edge_model_is(m, EDGE_TERMS, l);
+    y.kept = edge_model_is(m, EDGE_KEPT, l);
+    y.positions = y.width = y.pool = 1;
     if (m->row_size > LAYER_SIZE) read_graph(&y, p);
 #endif
     return y;
 }
 
+#ifndef EDGE_NO_CONV
 edge_map_t edge_model_input_map(const edge_model_t *m, const edge_layer_t *y) {
     edge_map_t map = {1, 1, y->fan_in};
     if (y->kernel) {
@@ -170,24 +159,29 @@ static void largest_outputs(const edge_model_t *m, uint32_t l, uint8_t *largest)
     }
 }
 
+#endif
+
 uint32_t edge_model_largest_input(const edge_model_t *m, uint32_t l) {
     if (l == 0) return m->input_kind == EDGE_INPUT_SPIKES ? 1 : 128;
+#ifndef EDGE_NO_CONV
     const edge_layer_t y = edge_model_layer(m, l);
     if (y.value_pool) return 128;
-    if (!edge_model_layer(m, y.source - 1u).bytes) return 1;
-    uint8_t largest[EDGE_MAX_LAYERS];
-    largest_outputs(m, l, largest);
-    return largest[y.source - 1];
-}
-
-int32_t edge_model_update_limit(const edge_model_t *m, uint32_t l) {
-    const uint64_t reach =
-        (uint64_t)m->window * edge_model_largest_input(m, l) * edge_model_layer(m, l).positions;
-    const uint32_t limit = (uint32_t)(INT32_MAX / reach), steps = 32767u / m->window;
-    return (int32_t)(limit < steps ? limit : steps);
+    if (edge_model_layer(m, y.source - 1u).bytes) {
+        uint8_t largest[EDGE_MAX_LAYERS];
+        largest_outputs(m, l, largest);
+        return largest[y.source - 1];
+    }
+#endif
+    return 1;
 }
 
 #ifndef EDGE_NO_CONV
+int32_t edge_model_update_limit(const edge_model_t *m, uint32_t l) {
+    const uint32_t reach = m->window * edge_model_largest_input(m, l), steps = 32767u / m->window;
+    const uint32_t limit = (uint32_t)INT32_MAX / reach / edge_model_layer(m, l).positions;
+    return (int32_t)(limit < steps ? limit : steps);
+}
+
 // The shape of layer l and what it takes; the layers before it have been checked.
 static bool graph_is_valid(const edge_model_t *m, uint32_t l) {
     const uint8_t *p = row_of(m, l);
@@ -271,27 +265,26 @@ static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
 }
 #endif
 
+#if !defined(EDGE_NO_LEARN) || !defined(EDGE_NO_CONV)
 static void put_role(edge_model_t *m, uint32_t role, uint32_t l) { m->roles[l] |= (uint8_t)(1u << role); }
 
-#ifdef EDGE_NO_CONV
-static void find_roles(edge_model_t *m) {
-    for (uint32_t l = 0; l < m->layers; l++) {
-        if (l >= m->lowest) put_role(m, EDGE_PASSES, l);
-        if (l >= m->lowest && l + 2 < m->layers) put_role(m, EDGE_SUMS, l);
-        if (l + 1 == m->lowest && m->lowest < m->layers) put_role(m, EDGE_RECALLED, l);
-    }
-}
-#else
 // Of a table whose layers take from earlier ones only.
 static void find_roles(edge_model_t *m) {
     for (uint32_t l = 0; l < m->layers; l++) {
+#ifdef EDGE_NO_CONV
+        if (l + 1 == m->lowest && m->lowest < m->layers) put_role(m, EDGE_RECALLED, l);
+        if (l < m->lowest) continue;
+        put_role(m, EDGE_PASSES, l);
+        if (l + 2 < m->layers) put_role(m, EDGE_SUMS, l);
+#else
         const edge_layer_t y = edge_model_layer(m, l);
+        if (y.current) put_role(m, EDGE_KEPT, y.current - 1u);
+        if (y.source && y.value_pool) put_role(m, EDGE_KEPT, y.source - 1u);
+#ifndef EDGE_NO_LEARN
         if (y.learns || (y.source && edge_model_is(m, EDGE_PASSES, y.source - 1u)) ||
             (y.add && edge_model_is(m, EDGE_PASSES, y.add - 1u)) ||
             (y.current && edge_model_is(m, EDGE_PASSES, y.current - 1u)))
             put_role(m, EDGE_PASSES, l);
-        if (y.current) put_role(m, EDGE_KEPT, y.current - 1u);
-        if (y.source && y.value_pool) put_role(m, EDGE_KEPT, y.source - 1u);
         if (y.current && edge_model_is(m, EDGE_PASSES, l)) put_role(m, EDGE_ADDED, y.current - 1u);
         for (uint32_t k = y.learns ? y.source : 0; k; k = edge_model_layer(m, k - 1).add)
             put_role(m, EDGE_RECALLED, k - 1);
@@ -306,57 +299,66 @@ static void find_roles(edge_model_t *m) {
         if (!edge_model_is(m, EDGE_PASSES, l) || !hidden) continue;
         put_role(m, EDGE_SUMS, l);
         if (adds || takers > 1) put_role(m, EDGE_TERMS, l);
+#endif
+#endif
     }
 }
 #endif
 
 // Ranges of one row, and that its tensors lie in the image: nothing behind an offset is read.
 static bool row_is_valid(const edge_model_t *m, uint32_t l) {
+#ifndef EDGE_NO_CONV
+    enum { KINDS = 2, NEURONS = EDGE_CURRENTS };
+#else
+    enum { KINDS = 1, NEURONS = EDGE_LINEAR };
+#endif
+    static const uint8_t most[] = {KINDS, NEURONS, 10, 3, 2, 31, 255, 15, 255, 255, 62, 47, 255, 255, 0, 0};
     const uint8_t *p = row_of(m, l);
-    const bool chain = m->row_size == LAYER_SIZE;
-    const uint32_t weights = edge_load32(p + 28), biases = edge_load32(p + 32);
-    const uint32_t theta0s = edge_load32(p + 36), alphas = edge_load32(p + 40), scale = edge_load32(p + 56);
     const edge_layer_t y = edge_model_layer(m, l);
-    if (p[0] < 1 || p[0] > (chain ? 1 : 2) || p[1] > (chain ? EDGE_LINEAR : EDGE_CURRENTS)) return false;
-    if ((p[2] != 8 && p[2] != 10) || p[3] > 3 || p[3] == 2) return false;
-    if (p[4] > EDGE_GATE_LINEAR || edge_load16(p + 14) || !all_zero(p + 60, 12)) return false;
-    if (!edge_layer_spikes(&y) && (y.surrogate || theta0s || alphas || y.theta0 || y.alpha)) return false;
-    if ((y.neuron == EDGE_LINEAR && !y.last) || (y.neuron == EDGE_CURRENTS && (y.last || l == 0)))
-        return false;
-    if (y.down_shift > (y.last ? 0 : 31) || y.rate_shift < -15 || y.rate_shift > 31) return false;
-    if (y.reset_shift > 62 || y.gate_shift > 47) return false;
+    const uint32_t weights = edge_word(p + 28), theta0s = edge_word(p + 36), alphas = edge_word(p + 40);
+    const bool spikes = edge_layer_spikes(&y), by_channel = theta0s != 0;
+    for (uint32_t i = 0; i < sizeof most; i++) {
+        if (p[i] > most[i]) return false;
+    }
+    if (p[0] < 1 || (y.bits != 8 && y.bits != 10) || p[3] == 2 || !all_zero(p + 60, 12)) return false;
+#ifndef EDGE_NO_CONV
+    if (m->row_size == LAYER_SIZE && (p[0] == 2 || y.neuron == EDGE_CURRENTS)) return false;
+    if (y.neuron == EDGE_CURRENTS && (y.last || l == 0)) return false;
+#endif
+    if (y.last ? p[5] : y.neuron == EDGE_LINEAR) return false;
+    if (!spikes && (p[4] || theta0s || y.theta0 || y.alpha)) return false;
+#ifndef EDGE_NO_LEARN
+    if (y.rate_shift < -15 || y.rate_shift > 31) return false;
     if ((y.surrogate == EDGE_GATE_LINEAR) != (y.gate_mult != 0)) return false;
     if (y.surrogate == EDGE_GATE_RECTANGULAR ? y.gate_width < 1 : y.gate_width != 0) return false;
-    if (y.fan_in < 1 || y.fan_in > 65535 || y.fan_out < 1 || y.fan_out > (y.last ? 256 : 65535)) return false;
-    if (scale == 0 || scale >= 0x7F800000) return false;  // zero, negative, infinite or not a number
-
-    const uint64_t weight_bytes = (uint64_t)y.fan_in * y.m4 * (y.bits == 8 ? 1u : 2u);
-    if (weights == 0 || !inside(m, weights, weight_bytes)) return false;
-    const uint64_t channels = 4 * (uint64_t)y.fan_out;
-    if (!optional_inside(m, biases, channels) || !optional_inside(m, theta0s, channels) ||
-        !optional_inside(m, alphas, channels) || (theta0s == 0) != (alphas == 0))
-        return false;
-    return y.theta0 >= 0 && y.alpha >= 0 && !(theta0s && (y.theta0 || y.alpha));
+#endif
+    if (y.fan_in - 1 > 65534 || y.fan_out - 1 > (y.last ? 255 : 65534)) return false;
+    // Not zero, negative, infinite or not a number.
+    if (edge_word(p + 56) - 1 >= 0x7F800000 - 1) return false;
+    return weights != 0 && inside(m, weights, y.fan_in, y.m4 << (y.bits != 8)) &&
+           inside(m, edge_word(p + 32), y.fan_out, 4) && inside(m, theta0s, y.fan_out, 4) &&
+           inside(m, alphas, y.fan_out, 4) && by_channel == (alphas != 0) &&
+           !(by_channel && (y.theta0 || y.alpha));
 }
 
-// What depends on where layer l stands in the net.
-static bool role_is_valid(const edge_model_t *m, uint32_t l, uint32_t largest_input) {
-    const edge_layer_t y = edge_model_layer(m, l);
-    if (edge_layer_spikes(&y) && y.passes && !y.surrogate) return false;
-    if (y.neuron == EDGE_CURRENTS && !y.kept) return false;
-    if (y.input_shift > (largest_input > 1 || y.kernel ? 15 : 0)) return false;
-    const bool needs_capacity =
-        edge_layer_spikes(&y) && y.passes && (y.surrogate == EDGE_GATE_LINEAR || y.sums);
-    return needs_capacity ? y.capacity >= 1 && y.capacity <= (uint64_t)edge_layer_neurons(&y) * m->window
-                          : y.capacity == 0;
+#ifndef EDGE_NO_LEARN
+// What learning wants of layer l, whose inputs are at most `largest_input`.
+static bool can_learn(const edge_model_t *m, const edge_layer_t *y, uint32_t largest_input) {
+    const bool spikes = edge_layer_spikes(y) && y->passes;
+    if (spikes && !y->surrogate) return false;
+    if (y->input_shift && largest_input == 1 && !edge_layer_kernel(y)) return false;
+    const uint32_t most = edge_layer_neurons(y) * m->window;
+    return spikes && (y->surrogate == EDGE_GATE_LINEAR || y->sums) ? y->capacity - 1 < most
+                                                                   : y->capacity == 0;
 }
+#endif
 
-static bool weights_are_valid(const edge_layer_t *y) {
-    EDGE_GIVEN(y->weights);
+bool edge_layer_weights_valid(const edge_layer_t *y, const uint8_t *weights) {
+    EDGE_GIVEN(weights);
     for (uint32_t j = 0; j < y->fan_in; j++) {
-        const size_t row = (size_t)j * y->m4;
         for (uint32_t i = y->bits == 8 ? y->fan_out : 0; i < y->m4; i++) {
-            const int32_t w = y->bits == 8 ? y->weights[row + i] : edge_tensor16(y->weights, row + i);
+            const size_t at = (size_t)j * y->m4 + i;
+            const int32_t w = y->bits == 8 ? weights[at] : edge_signed16(edge_load16(weights + 2 * at));
             if (w < -512 || w > 511 || (i >= y->fan_out && w != 0)) return false;
         }
     }
@@ -365,31 +367,42 @@ static bool weights_are_valid(const edge_layer_t *y) {
 
 // Returns 0, EDGE_ERR_FORMAT (a threshold is negative) or EDGE_ERR_BOUND (docs/arithmetic.md 2.4 and 2.5).
 //
-// currents: the largest |I| of the layers below, and receives that of layer l.
+// currents: the largest |I| of the layers below, and receives that of layer l: below MEMBRANE_LIMIT.
 static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y, uint32_t largest_input,
-                        int32_t *currents) {
-    int64_t largest_bias = 0;
-    for (uint32_t i = 0; i < y->fan_out; i++) {
-        const int64_t b = y->biases ? edge_tensor32(y->biases, i) : 0;
-        if (b > largest_bias) largest_bias = b;
-        if (-b > largest_bias) largest_bias = -b;
+                        uint32_t *currents) {
+    const uint32_t wmax = (uint32_t)edge_layer_wmax(y), ones = y->fan_in * largest_input;  // below 2^24
+    uint32_t largest_bias = 0;
+    for (uint32_t i = 0; y->biases && i < y->fan_out; i++) {
+        const int32_t b = edge_tensor32(y->biases, i);
+        const uint32_t magnitude = b < 0 ? 0 - (uint32_t)b : (uint32_t)b;
+        if (magnitude > largest_bias) largest_bias = magnitude;
     }
-    int64_t reach = (int64_t)y->fan_in * largest_input * edge_layer_wmax(y) + largest_bias;
+    if (ones > MEMBRANE_LIMIT / wmax) return EDGE_ERR_BOUND;
+    uint32_t reach = ones * wmax + largest_bias;  // at most 2^30 + 2^31
+#ifndef EDGE_NO_CONV
     if (y->current) {
-        const int64_t other = currents[y->current - 1], shift = y->current_shift;
-        reach += shift > 0 ? (other + (((int64_t)1 << shift) - 1)) >> shift : other * ((int64_t)1 << -shift);
+        const uint32_t other = currents[y->current - 1], shift = (uint32_t)y->current_shift;
+        if (y->current_shift > 0) {
+            reach += (other + ((1u << shift) - 1)) >> shift;
+        } else {
+            if (other >= MEMBRANE_LIMIT >> (0 - shift)) return EDGE_ERR_BOUND;
+            reach += other << (0 - shift);
+        }
     }
-    const int64_t steps = y->neuron == EDGE_LIF ? 2 : y->neuron == EDGE_CURRENTS ? 1 : m->window;
-    if (reach * steps >= MEMBRANE_LIMIT) return EDGE_ERR_BOUND;
-    currents[l] = (int32_t)reach;
     // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): the source comes earlier
-    if (y->value_pool && (int64_t)y->value_pool * y->value_pool * currents[y->source - 1] > INT32_MAX)
+    if (y->value_pool && currents[y->source - 1] > (uint32_t)INT32_MAX / y->value_pool / y->value_pool)
         return EDGE_ERR_BOUND;
+#endif
+    const uint32_t steps = y->neuron == EDGE_LIF ? 2 : y->neuron == EDGE_CURRENTS ? 1 : m->window;
+    if (reach > (MEMBRANE_LIMIT - 1) / steps) return EDGE_ERR_BOUND;
+    currents[l] = reach;
     for (uint32_t i = 0; i < (y->theta0s ? y->fan_out : 1); i++) {
         const int32_t theta0 = y->theta0s ? edge_tensor32(y->theta0s, i) : y->theta0;
         const int32_t alpha = y->alphas ? edge_tensor32(y->alphas, i) : y->alpha;
         if (theta0 < 0 || alpha < 0) return EDGE_ERR_FORMAT;
-        if (theta0 + (int64_t)alpha * (m->window + 1) > THRESHOLD_LIMIT) return EDGE_ERR_BOUND;
+        if (theta0 > THRESHOLD_LIMIT ||
+            (uint32_t)alpha > (uint32_t)(THRESHOLD_LIMIT - theta0) / (m->window + 1u))
+            return EDGE_ERR_BOUND;
     }
     return 0;
 }
@@ -398,21 +411,20 @@ static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y
 
 static bool encoder_is_valid(const edge_model_t *m, uint32_t offset) {
     if (offset == 0) return true;
-    if (!inside(m, offset, ENCODER_SIZE)) return false;
+    if (!inside(m, offset, ENCODER_SIZE, 1)) return false;
     const uint8_t *p = m->image + offset;
     const uint32_t kind = p[0], channels = p[1], levels = p[7];
-    const uint32_t hop = edge_load16(p + 2), hops = p[4], span = p[11];
-    const uint32_t gains = edge_load32(p + 24), profile = edge_load32(p + 28);
+    const uint32_t hop = edge_half(p + 2), hops = p[4], span = p[11];
+    const uint32_t gains = edge_word(p + 24), profile = edge_word(p + 28);
     const bool log = kind == 3 || kind == 4, spikes = kind == 4, events = kind == 1 || kind == 2;
     if (kind < 1 || kind > 5 || channels < 1 || channels > 64 || hop < 1 || hop > 256) return false;
     if (hops < 1 || hops > (log ? 32 : 1) || p[5] > 15 || p[6] > (kind == 1 ? 1 : 0)) return false;
     if (spikes ? levels < 2 || levels > 16 || p[9] > 7 : levels || p[8] || p[9]) return false;
     if (events ? p[10] < 1 || p[10] > 127 : p[10] != 0) return false;
-    if (span > 64 || (!log && (edge_load16(p + 12) || edge_load16(p + 14)))) return false;
-    if (edge_load16(p + 16) == 0 || edge_load16(p + 18) == 0 || p[21] > 127) return false;
+    if (span > 64 || (!log && (edge_half(p + 12) || edge_half(p + 14)))) return false;
+    if (edge_half(p + 16) == 0 || edge_half(p + 18) == 0 || p[21] > 127) return false;
     if (p[23] || !all_zero(p + 32, 16)) return false;
-    if (!optional_inside(m, gains, channels) || !optional_inside(m, profile, (uint64_t)m->classes * channels))
-        return false;
+    if (!inside(m, gains, channels, 1) || !inside(m, profile, m->classes, channels)) return false;
     const uint32_t inputs = kind == 5 ? channels : 2 * channels * (spikes ? levels : 1);
     const uint32_t input_kind = kind == 3 || kind == 5 ? EDGE_INPUT_FRAMES : EDGE_INPUT_SPIKES;
     return inputs == m->inputs && input_kind == m->input_kind;
@@ -420,10 +432,10 @@ static bool encoder_is_valid(const edge_model_t *m, uint32_t offset) {
 
 static bool texts_are_valid(const edge_model_t *m) {
     const uint8_t *h = m->image;
-    const uint32_t names = edge_load32(h + AT_NAMES), names_size = edge_load32(h + AT_NAMES + 4);
-    const uint32_t metadata = edge_load32(h + AT_METADATA), metadata_size = edge_load32(h + AT_METADATA + 4);
+    const uint32_t names = edge_word(h + AT_NAMES), names_size = edge_word(h + AT_NAMES + 4);
+    const uint32_t metadata = edge_word(h + AT_METADATA), metadata_size = edge_word(h + AT_METADATA + 4);
     if ((names == 0) != (names_size == 0) || (metadata == 0) != (metadata_size == 0)) return false;
-    if (!optional_inside(m, names, names_size) || !optional_inside(m, metadata, metadata_size)) return false;
+    if (!inside(m, names, names_size, 1) || !inside(m, metadata, metadata_size, 1)) return false;
     if (names) {
         uint32_t ends = 0;
         for (uint32_t i = 0; i < names_size; i++) ends += h[names + i] == 0;
@@ -440,12 +452,12 @@ static int check_envelope(const uint8_t *h, size_t size) {
     static const uint8_t magic[4] = {0x45, 0x44, 0x47, 0x45};
     if (size >= 4 && memcmp(h, magic, 4) != 0) return EDGE_ERR_MAGIC;
     if (size < HEADER_SIZE) return EDGE_ERR_TRUNCATED;
-    if (edge_load16(h + AT_VERSION) > EDGE_IMAGE_VERSION) return EDGE_ERR_VERSION;
-    if (edge_load16(h + AT_VERSION) == 0 || edge_load16(h + AT_HEADER_SIZE) != HEADER_SIZE)
+    if (edge_half(h + AT_VERSION) > EDGE_IMAGE_VERSION) return EDGE_ERR_VERSION;
+    if (edge_half(h + AT_VERSION) == 0 || edge_half(h + AT_HEADER_SIZE) != HEADER_SIZE)
         return EDGE_ERR_FORMAT;
-    if (size < edge_load32(h + AT_SIZE)) return EDGE_ERR_TRUNCATED;
-    if (size > edge_load32(h + AT_SIZE) || size % 8) return EDGE_ERR_FORMAT;
-    return edge_crc32(0, h + 16, size - 16) == edge_load32(h + AT_CRC) ? 0 : EDGE_ERR_CRC;
+    if (size < edge_word(h + AT_SIZE)) return EDGE_ERR_TRUNCATED;
+    if (size > edge_word(h + AT_SIZE) || size % 8) return EDGE_ERR_FORMAT;
+    return edge_crc32(0, h + 16, size - 16) == edge_word(h + AT_CRC) ? 0 : EDGE_ERR_CRC;
 }
 
 #ifdef EDGE_NO_CONV
@@ -457,44 +469,52 @@ static bool is_chained(const edge_model_t *m, uint32_t l) {
 }
 #endif
 
-// The layers one by one, then as a net. Returns 0, EDGE_ERR_FORMAT, or EDGE_ERR_VERSION for what this build
-// leaves out.
+// The layers one by one, then as a net. Returns 0, EDGE_ERR_FORMAT, EDGE_ERR_BOUND, or EDGE_ERR_VERSION for what this
+// build leaves out.
 static int check_table(edge_model_t *m, bool chain) {
-#ifdef EDGE_NO_CONV
-    uint32_t given = m->inputs;
-    for (uint32_t l = 0; l < m->layers; l++) {
-        if (!chain && !is_chained(m, l)) return EDGE_ERR_VERSION;
-        if (!row_is_valid(m, l)) return EDGE_ERR_FORMAT;
-        const edge_layer_t y = edge_model_layer(m, l);
-        if (y.fan_in != given) return EDGE_ERR_FORMAT;
-        given = y.fan_out;
-    }
-    find_roles(m);
-#else
+    uint32_t currents[EDGE_MAX_LAYERS], given = m->inputs;
+#ifndef EDGE_NO_CONV
     uint8_t largest[EDGE_MAX_LAYERS];
+#endif
     for (uint32_t l = 0; l < m->layers; l++) {
+#ifdef EDGE_NO_CONV
+        if (!chain && !is_chained(m, l)) return EDGE_ERR_VERSION;
+        chain = true;
+#endif
         if (!row_is_valid(m, l)) return EDGE_ERR_FORMAT;
-        if (chain) {
-            if (edge_model_layer(m, l).fan_in != (l ? edge_model_layer(m, l - 1).fan_out : m->inputs))
-                return EDGE_ERR_FORMAT;
-        } else if (!graph_is_valid(m, l)) {
-            return EDGE_ERR_FORMAT;
-        }
         const edge_layer_t y = edge_model_layer(m, l);
+        if (chain && y.fan_in != given) return EDGE_ERR_FORMAT;
+        given = y.fan_out;
+#ifndef EDGE_NO_CONV
+        if (!chain && !graph_is_valid(m, l)) return EDGE_ERR_FORMAT;
         uint32_t most = y.add ? 1u + largest[y.add - 1] : 1u;
         if (y.pooling == EDGE_POOL_SUM) most *= (uint32_t)y.pool * y.pool;
         if (most > COUNT_LIMIT) return EDGE_ERR_FORMAT;
         largest[l] = (uint8_t)most;
+#endif
     }
+    if (given < m->classes || (m->row_size == LAYER_SIZE && given != m->classes)) return EDGE_ERR_FORMAT;
+#if !defined(EDGE_NO_LEARN) || !defined(EDGE_NO_CONV)
     find_roles(m);
-    for (uint32_t l = 0; l < m->layers; l++) {
-        if (!ways_are_simple(m, l)) return EDGE_ERR_FORMAT;
-    }
 #endif
     for (uint32_t l = 0; l < m->layers; l++) {
-        if (!role_is_valid(m, l, edge_model_largest_input(m, l))) return EDGE_ERR_FORMAT;
+        const edge_layer_t y = edge_model_layer(m, l);
+        const uint32_t largest_input = edge_model_largest_input(m, l);
+#ifndef EDGE_NO_CONV
+        if ((y.neuron == EDGE_CURRENTS && !y.kept) || !ways_are_simple(m, l)) return EDGE_ERR_FORMAT;
+#endif
+#ifndef EDGE_NO_LEARN
+        if (!can_learn(m, &y, largest_input)) return EDGE_ERR_FORMAT;
+#endif
+        if (!edge_layer_weights_valid(&y, y.weights)) return EDGE_ERR_FORMAT;
+        const int error = check_bounds(m, l, &y, largest_input, currents);
+        if (error) return error;
     }
     return 0;
+}
+
+static bool is_stated(const uint8_t *field, uint32_t planned) {
+    return planned < EDGE_TOO_MUCH && edge_word(field) == planned;
 }
 
 static int open_image(edge_model_t *m) {
@@ -502,52 +522,46 @@ static int open_image(edge_model_t *m) {
     const int damage = check_envelope(h, m->size);
     if (damage) return damage;
 
-    const uint32_t window = edge_load16(h + AT_WINDOW), classes = edge_load16(h + AT_CLASSES);
-    const uint32_t table = edge_load32(h + AT_TABLE);
+    const uint32_t window = edge_half(h + AT_WINDOW), classes = edge_half(h + AT_CLASSES);
+    const uint32_t table = edge_word(h + AT_TABLE);
     m->layers = h[AT_LAYERS];
     m->input_kind = h[AT_INPUT_KIND];
-    m->inputs = edge_load32(h + AT_INPUTS);
-    const bool chain = edge_load16(h + AT_VERSION) == 1;
+    m->inputs = edge_word(h + AT_INPUTS);
+    const bool chain = edge_half(h + AT_VERSION) == 1;
     m->row_size = (uint8_t)(chain ? LAYER_SIZE : LAYER_SIZE + GRAPH_SIZE);
     if (window < 1 || window > 1024 || m->layers < 1 || m->layers > EDGE_MAX_LAYERS) return EDGE_ERR_FORMAT;
     if (m->input_kind < EDGE_INPUT_SPIKES || m->input_kind > EDGE_INPUT_STATIC) return EDGE_ERR_FORMAT;
     if (m->inputs < 1 || m->inputs > (chain ? 65535 : MAP_LIMIT) || classes < 2 || classes > 256)
         return EDGE_ERR_FORMAT;
-    if (h[AT_SCORE_SHIFT] > 47 || edge_load16(h + AT_SCORE_MULT) == 0) return EDGE_ERR_FORMAT;
+    if (h[AT_SCORE_SHIFT] > 47 || edge_half(h + AT_SCORE_MULT) == 0) return EDGE_ERR_FORMAT;
     if (!all_zero(h + AT_RESERVED, HEADER_SIZE - AT_RESERVED)) return EDGE_ERR_FORMAT;
-    if (table == 0 || !inside(m, table, (uint64_t)m->row_size * m->layers)) return EDGE_ERR_FORMAT;
+    if (table == 0 || !inside(m, table, m->layers, m->row_size)) return EDGE_ERR_FORMAT;
     m->window = (uint16_t)window;
     m->classes = (uint16_t)classes;
 
     m->lowest = m->layers;
+#ifndef EDGE_NO_LEARN
     for (uint32_t l = m->layers; l-- > 0;) {
         if (row_of(m, l)[3] & 1) m->lowest = (uint8_t)l;
     }
+#endif
     const int error = check_table(m, chain);
     if (error) return error;
     const edge_layer_t readout = edge_model_layer(m, m->layers - 1u);
-    if (chain ? readout.fan_out != classes : readout.fan_out < classes) return EDGE_ERR_FORMAT;
     if (h[AT_LOSS] == EDGE_LOSS_SPIKE_COUNT) {
-        if (!edge_layer_spikes(&readout) || edge_load16(h + AT_COUNT_MULT) == 0) return EDGE_ERR_FORMAT;
+        if (!edge_layer_spikes(&readout) || edge_half(h + AT_COUNT_MULT) == 0) return EDGE_ERR_FORMAT;
     } else if (h[AT_LOSS] != EDGE_LOSS_CROSS_ENTROPY) {
         return EDGE_ERR_FORMAT;
     }
-    if (!encoder_is_valid(m, edge_load32(h + AT_ENCODER)) || !texts_are_valid(m)) return EDGE_ERR_FORMAT;
+    if (!encoder_is_valid(m, edge_word(h + AT_ENCODER)) || !texts_are_valid(m)) return EDGE_ERR_FORMAT;
 
-    int32_t currents[EDGE_MAX_LAYERS];
-    for (uint32_t l = 0; l < m->layers; l++) {
-        const edge_layer_t y = edge_model_layer(m, l);
-        if (!weights_are_valid(&y)) return EDGE_ERR_FORMAT;
-        const int bound = check_bounds(m, l, &y, edge_model_largest_input(m, l), currents);
-        if (bound) return bound;
-    }
-
-    // 64-bit totals that equal 32-bit numbers: every offset inside them fits 32 bits too.
     const edge_plan_t plan = edge_plan(m, EDGE_LEARN);
-    if (plan.infer != edge_load32(h + AT_ARENA_INFER) || plan.learn != edge_load32(h + AT_ARENA_LEARN) ||
-        plan.weights != edge_load32(h + AT_WEIGHTS))
+    if (!is_stated(h + AT_ARENA_INFER, plan.infer)) return EDGE_ERR_FORMAT;
+#ifndef EDGE_NO_LEARN
+    if (!is_stated(h + AT_ARENA_LEARN, plan.learn) || !is_stated(h + AT_WEIGHTS, plan.weights))
         return EDGE_ERR_FORMAT;
     m->tile_width = (uint8_t)plan.tile_width;
+#endif
     return 0;
 }
 
@@ -575,7 +589,7 @@ edge_input_t edge_model_input_kind(const edge_model_t *m) { return (edge_input_t
 uint32_t edge_model_layers(const edge_model_t *m) { return m->layers; }
 
 const char *edge_model_class_name(const edge_model_t *m, uint32_t class_index) {
-    const uint8_t *name = edge_model_at(m, edge_load32(m->image + AT_NAMES));
+    const uint8_t *name = edge_model_at(m, edge_word(m->image + AT_NAMES));
     if (!name || class_index >= m->classes) return "";
     for (; class_index; class_index--) {
         while (*name++) {}
@@ -584,26 +598,38 @@ const char *edge_model_class_name(const edge_model_t *m, uint32_t class_index) {
 }
 
 size_t edge_model_arena_size(const edge_model_t *m, edge_mode_t mode) {
-    return edge_load32(m->image + (mode == EDGE_LEARN ? AT_ARENA_LEARN : AT_ARENA_INFER));
+    if (mode != EDGE_LEARN) return edge_word(m->image + AT_ARENA_INFER);
+#ifdef EDGE_NO_LEARN
+    return 0;
+#else
+    return edge_word(m->image + AT_ARENA_LEARN);
+#endif
 }
 
-size_t edge_model_weights_size(const edge_model_t *m) { return edge_load32(m->image + AT_WEIGHTS); }
+size_t edge_model_weights_size(const edge_model_t *m) {
+#ifdef EDGE_NO_LEARN
+    (void)m;
+    return 0;
+#else
+    return edge_word(m->image + AT_WEIGHTS);
+#endif
+}
 
-uint32_t edge_model_crc(const edge_model_t *m) { return edge_load32(m->image + AT_CRC); }
+uint32_t edge_model_crc(const edge_model_t *m) { return edge_word(m->image + AT_CRC); }
 
 edge_objective_t edge_model_objective(const edge_model_t *m) {
     const uint8_t *h = m->image;
     edge_objective_t o;
-    o.score_mult = edge_load16(h + AT_SCORE_MULT);
+    o.score_mult = edge_half(h + AT_SCORE_MULT);
     o.score_shift = h[AT_SCORE_SHIFT];
     o.loss = (edge_loss_t)h[AT_LOSS];
-    o.desired = edge_load16(h + AT_DESIRED);
-    o.others = edge_load16(h + AT_OTHERS);
-    o.count_mult = edge_load16(h + AT_COUNT_MULT);
-    o.seed = edge_load32(h + AT_SEED);
+    o.desired = edge_half(h + AT_DESIRED);
+    o.others = edge_half(h + AT_OTHERS);
+    o.count_mult = edge_half(h + AT_COUNT_MULT);
+    o.seed = edge_word(h + AT_SEED);
     return o;
 }
 
 const uint8_t *edge_model_encoder(const edge_model_t *m) {
-    return edge_model_at(m, edge_load32(m->image + AT_ENCODER));
+    return edge_model_at(m, edge_word(m->image + AT_ENCODER));
 }

@@ -37,39 +37,59 @@ typedef struct edge_layer {
     uint8_t neuron, bits, surrogate, down_shift, input_shift, reset_shift, gate_shift;
     bool learns, carry;
     bool last;  // the readout
-    bool passes, sums, terms, kept;
+    bool passes, sums;
     bool is_static;  // takes static inputs: its current is computed once
     bool history;    // keeps its spikes for learning
-    bool bytes;      // its outputs are bytes, else bits
+    uint8_t source;  // the layer taken, numbered from 1; 0: the network's input
     int8_t rate_shift;
     uint16_t reset_mult, gate_mult;
     int32_t gate_width, theta0, alpha;
     uint32_t fan_in, fan_out;
-    uint32_t m4;         // fan_out, rounded up to a multiple of four
-    uint32_t positions;  // 1 of a dense layer
-    // Version 2 of the image; layers taken are numbered from 1, and 0 is none (of source: the network's
-    // input).
-    uint8_t kernel, stride, padding;  // of a convolution, else 0
-    uint8_t pooling, pool;            // the pool's size, 1 without pooling
-    uint8_t source, value_pool, value_shift, input_down, add, current;
-    int8_t add_down, current_shift, current_down;
-    uint16_t in_height, in_width;  // of a convolution
-    uint32_t width;                // positions in a row
+    uint32_t m4;  // fan_out, rounded up to a multiple of four
     uint32_t capacity;
     const uint8_t *weights, *biases, *theta0s, *alphas;
+#ifndef EDGE_NO_CONV
+    // Version 2 of the image; layers taken are numbered from 1, and 0 is none.
+    bool terms, kept;
+    bool bytes;                       // its outputs are bytes, else bits
+    uint8_t kernel, stride, padding;  // of a convolution, else 0
+    uint8_t pooling, pool;            // the pool's size, 1 without pooling
+    uint8_t value_pool, value_shift, input_down, add, current;
+    int8_t add_down, current_shift, current_down;
+    uint16_t in_height, in_width;  // of a convolution
+    uint32_t positions;            // 1 of a dense layer
+    uint32_t width;                // positions in a row
+#endif
 } edge_layer_t;
+
+// What only graphs have; of a chain's layers the compiler then knows it.
+#ifndef EDGE_NO_CONV
+#define EDGE_OF_GRAPHS(y, field, else_) ((y)->field)
+#else
+#define EDGE_OF_GRAPHS(y, field, else_) ((void)(y), else_)
+#endif
+static inline uint32_t edge_layer_positions(const edge_layer_t *y) { return EDGE_OF_GRAPHS(y, positions, 1); }
+static inline uint32_t edge_layer_kernel(const edge_layer_t *y) { return EDGE_OF_GRAPHS(y, kernel, 0); }
+static inline uint32_t edge_layer_pool(const edge_layer_t *y) { return EDGE_OF_GRAPHS(y, pool, 1); }
+static inline bool edge_layer_bytes(const edge_layer_t *y) { return EDGE_OF_GRAPHS(y, bytes, false); }
+static inline bool edge_layer_kept(const edge_layer_t *y) { return EDGE_OF_GRAPHS(y, kept, false); }
+static inline bool edge_layer_terms(const edge_layer_t *y) { return EDGE_OF_GRAPHS(y, terms, false); }
 
 static inline bool edge_layer_spikes(const edge_layer_t *y) { return y->neuron < EDGE_LINEAR; }
 
-static inline uint32_t edge_layer_neurons(const edge_layer_t *y) { return y->positions * y->fan_out; }
+static inline uint32_t edge_layer_neurons(const edge_layer_t *y) {
+    return edge_layer_positions(y) * y->fan_out;
+}
 
 // Its outputs, after pooling.
 static inline edge_map_t edge_layer_outputs(const edge_layer_t *y) {
     edge_map_t map = {1, 1, y->fan_out};
+#ifndef EDGE_NO_CONV
     if (y->kernel) {
         map.height = y->positions / y->width / y->pool;
         map.width = y->width / y->pool;
     }
+#endif
     return map;
 }
 
@@ -77,11 +97,13 @@ static inline int32_t edge_layer_wmax(const edge_layer_t *y) { return y->bits ==
 
 // E1 of docs/arithmetic.md 3.1.
 static inline int32_t edge_layer_error_limit(const edge_layer_t *y) {
-    uint32_t carried = y->fan_out * (uint32_t)edge_layer_wmax(y), limit = (uint32_t)INT32_MAX / carried;
+    uint32_t limit = (uint32_t)INT32_MAX / (y->fan_out * (uint32_t)edge_layer_wmax(y));
+#ifndef EDGE_NO_CONV
     if (y->kernel) {
         const uint32_t across = (y->kernel + y->stride - 1u) / y->stride;  // positions that see one input
-        limit = (uint32_t)(INT32_MAX / ((uint64_t)carried * across * across));
+        limit /= across * across;  // one division after another rounds as one by the product does
     }
+#endif
     return limit < 32767 ? (int32_t)limit : 32767;
 }
 
@@ -96,6 +118,9 @@ edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l);
 
 // The map that layer l's weights expect, l's row being y; its outputs' or values' shape for a dense layer.
 edge_map_t edge_model_input_map(const edge_model_t *m, const edge_layer_t *y);
+
+// Whether the padding of a layer's weights is 0 and 10-bit weights are in range; weights need no alignment.
+bool edge_layer_weights_valid(const edge_layer_t *y, const uint8_t *weights);
 
 // Xmax of layer l (docs/arithmetic.md 2.1). Returns 1 .. 255.
 uint32_t edge_model_largest_input(const edge_model_t *m, uint32_t l);
@@ -152,7 +177,7 @@ typedef struct edge_seat {
 
 // A walk over the layers of a net, first layer first. Zero it but for where the areas start.
 typedef struct edge_walk {
-    uint64_t membranes, last, spikes, current, learning, weights;
+    uint32_t membranes, last, spikes, current, learning, weights;
 } edge_walk_t;
 
 // Seats layer y and moves on.
@@ -160,30 +185,30 @@ typedef struct edge_walk {
 // Returns the seat.
 edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_walk_t *walk);
 
-// Bytes of everything.
-typedef struct edge_plan {
-    uint64_t infer, learn, weights;
-    uint64_t areas[6];  // where each area starts in `mode`
-    uint32_t tile_width;
-    uint32_t sums;  // where a convolution's sums start in EDGE_LEARNING
-} edge_plan_t;
-
-// Plans a model of which image, window, classes, layers, inputs, input_kind and lowest are set.
-//
-// Returns the plan.
-edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode);
-
 // What learning keeps once a net, at the start of EDGE_LEARNING: offsets from there.
 typedef struct edge_learning {
     uint32_t cursors[2];  // uint32[T] each, where a capacity is stated
     uint32_t errors;      // int16[m4] or int16[T][m4]: the readout's
     uint32_t inputs;      // the input history
     uint32_t layers;      // of the first layer's areas
-    uint32_t sums;  // int32[fan_in][min(tile_width, m4)] of a convolution being learned; edge_plan knows
+    uint32_t sums;        // int32[fan_in][min(tile_width, m4)] of a convolution being learned
 } edge_learning_t;
 
-// Returns those offsets.
-edge_learning_t edge_plan_learning(const edge_model_t *m);
+#define EDGE_TOO_MUCH (UINT32_MAX - 7)  // bytes that no image may state
+
+// Bytes of everything, at most EDGE_TOO_MUCH.
+typedef struct edge_plan {
+    uint32_t infer, learn, weights;
+    uint32_t areas[6];  // where each area starts in `mode`
+    uint32_t tile_width;
+    edge_learning_t kept;
+} edge_plan_t;
+
+// Plans a model of which image, window, classes, layers, inputs, input_kind and lowest are set. Without learning
+// (EDGE_NO_LEARN) that has no part in it.
+//
+// Returns the plan.
+edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode);
 
 // Bytes of one neuron's spike history.
 static inline uint32_t edge_history_bytes(const edge_model_t *m) { return ((uint32_t)m->window + 7) / 8; }

@@ -44,11 +44,9 @@ int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *are
     n->active = m->classes;
     n->over = 1;
     const edge_plan_t plan = edge_plan(m, mode);
-    for (uint32_t i = 0; i < 6; i++) n->areas[i] = (uint32_t)plan.areas[i];
-    if (mode == EDGE_LEARN) {
-        const edge_learning_t at = edge_plan_learning(m);
-        const uint32_t kept[6] = {at.cursors[0], at.cursors[1], at.errors, at.inputs, at.layers, plan.sums};
-        memcpy(n->kept, kept, sizeof kept);
+    memcpy(n->areas, plan.areas, sizeof n->areas);
+    if (edge_net_learns(n)) {
+        memcpy(n->kept, &plan.kept, sizeof n->kept);
         copy_weights(n, n->weights);
     }
     return 0;
@@ -68,7 +66,7 @@ static void begin_window(edge_net_t *n) {
     n->full = 0;
     // Membranes, last spikes and counts.
     edge_clear(n->arena, n->areas[EDGE_SPIKES]);
-    if (n->mode != EDGE_LEARN) return;
+    if (!edge_net_learns(n)) return;
     const edge_learning_t at = edge_net_learning(n);
     edge_walk_t walk = edge_net_walk(n);
     if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
@@ -119,7 +117,7 @@ static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
         for (uint32_t k = 0; k < count; k++)
             edge_add_row(s->u, s->weights + 2 * (size_t)list[k] * s->y->m4, 10, s->y->m4, 1);
     }
-    if (s->history) {
+    if (edge_net_learns(s->n) && s->history) {
         const uint32_t t = s->n->step - 1u;
         edge_mark_lines(s->history + t / 8, s->history_bytes, (uint8_t)(1u << t % 8), list, count);
     }
@@ -173,7 +171,7 @@ edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const 
     f.bytes = bytes;
     f.bit = (uint8_t)(1u << (t - 1) % 8);
     f.gate_width = y->gate_width;
-    if (n->mode == EDGE_LEARN && y->history) {
+    if (edge_net_learns(n) && y->history) {
         f.history = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->history) + row;
         if (y->passes && y->surrogate == EDGE_GATE_RECTANGULAR)
             f.gates = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate) + row;
@@ -183,8 +181,8 @@ edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const 
 
 uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
                          uint32_t position) {
-    if (n->mode != EDGE_LEARN || !y->passes || !y->capacity) return NULL;
-    const size_t slot = (size_t)(n->step - 1u) * y->positions + position;
+    if (!edge_net_learns(n) || !y->passes || !y->capacity) return NULL;
+    const size_t slot = (size_t)(n->step - 1u) * edge_layer_positions(y) + position;
     uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + slot;
     first[1] = first[0];
     return first + 1;
@@ -225,7 +223,8 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
     const edge_kernels_t *kernels = edge_kernels();
     uint32_t spikes_out = 0;
-    if (kernels->record && next && spikes && y->surrogate == EDGE_GATE_LINEAR && y->gate_shift <= 24) {
+    if (edge_net_learns(n) && next && kernels->record && spikes && y->surrogate == EDGE_GATE_LINEAR &&
+        y->gate_shift <= 24) {
         if (y->capacity - *next >= y->fan_out + 32) {
             f.gate_mult = y->gate_mult;
             f.gate_shift = y->gate_shift;
@@ -241,7 +240,7 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
         const uint32_t fired = kernels->fire(s->u, f.last, &th, f.t, i, left < 32 ? left : 32);
         if (spikes) edge_store32(spikes + i / 8, fired);
         if (!fired) continue;
-        if (next) edge_net_record(n, y, s->seat, &f, next, i, fired);
+        if (edge_net_learns(n) && next) edge_net_record(n, y, s->seat, &f, next, i, fired);
         spikes_out += edge_restart_fired(&f, i, fired);
         for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
     }
@@ -278,7 +277,7 @@ int edge_net_step(edge_net_t *n, const void *input) {
     if (n->over || n->step == n->model.window) begin_window(n);
     n->step++;
 
-    const bool learning = n->mode == EDGE_LEARN;
+    const bool learning = edge_net_learns(n);
     const uint8_t *spikes = (const uint8_t *)input;
     edge_walk_t walk = edge_net_walk(n);
     layer_step_t s = {n, NULL, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0, 0};
@@ -347,13 +346,8 @@ static int check_window(const edge_net_t *n) {
 }
 
 const int32_t *edge_net_score_area(const edge_net_t *n) {
-    edge_walk_t walk = {0};
-    edge_seat_t seat = {0};
-    edge_layer_t y = {0};
-    for (uint32_t l = 0; l < n->model.layers; l++) {
-        y = edge_model_layer(&n->model, l);
-        seat = edge_walk_layer(&n->model, &y, &walk);
-    }
+    edge_layer_t y;
+    const edge_seat_t seat = edge_net_seat(n, n->model.layers - 1u, &y);
     return (const int32_t *)(edge_layer_spikes(&y) ? edge_area(n, EDGE_COUNTS, 0)
                                                    : edge_area(n, EDGE_MEMBRANES, seat.membranes));
 }

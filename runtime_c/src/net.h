@@ -11,9 +11,20 @@ static inline void *edge_area(const edge_net_t *n, uint32_t area, uint32_t offse
     return EDGE_ALIGNED(n->arena + n->areas[area] + offset, 4);
 }
 
-// What edge_plan_learning says, worked out once: all 0 where the net does not learn.
+// Whether the net records what learning needs.
+static inline bool edge_net_learns(const edge_net_t *n) {
+#ifndef EDGE_NO_LEARN
+    return n->mode == EDGE_LEARN;
+#else
+    (void)n;
+    return false;
+#endif
+}
+
+// What edge_plan says of it, worked out once: all 0 where the net does not learn.
 static inline edge_learning_t edge_net_learning(const edge_net_t *n) {
-    const edge_learning_t at = {{n->kept[0], n->kept[1]}, n->kept[2], n->kept[3], n->kept[4], n->kept[5]};
+    edge_learning_t at;
+    memcpy(&at, n->kept, sizeof at);
     return at;
 }
 
@@ -54,7 +65,13 @@ void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const edge
 // The weights of a layer in use: learned ones in RAM, or the image's.
 static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y,
                                               const edge_seat_t *seat) {
-    return y->learns && n->weights ? n->weights + seat->weights : y->weights;
+#ifndef EDGE_NO_LEARN
+    if (y->learns && n->weights) return n->weights + seat->weights;
+#else
+    (void)n;
+    (void)seat;
+#endif
+    return y->weights;
 }
 
 static inline edge_threshold_t edge_layer_threshold(const edge_layer_t *y) {

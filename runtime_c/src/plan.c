@@ -2,93 +2,116 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model.h"
 
-// Where the next `size` bytes lie: every area starts at a multiple of eight.
-static uint32_t take(uint64_t *next, uint64_t size) {
-    const uint32_t at = (uint32_t)*next;
-    *next += edge_round_up(size, 8);
+// Sums stay at the end of their 32 bits once they are there: no image may state so much.
+static uint32_t sum(uint32_t a, uint32_t b) { return b < EDGE_TOO_MUCH - a ? a + b : EDGE_TOO_MUCH; }
+
+// Where the next n elements of 2^shift bytes lie: every area starts at a multiple of eight.
+static uint32_t take(uint32_t *next, uint32_t n, uint32_t shift) {
+    const uint32_t at = *next, most = EDGE_TOO_MUCH >> shift;
+    *next = sum(at, (((n < most ? n : most) << shift) + 7) & ~(uint32_t)7);
     return at;
 }
 
 edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_walk_t *walk) {
     edge_seat_t seat = {0};
-    const uint64_t history = (uint64_t)edge_layer_neurons(y) * edge_history_bytes(m);
-    const uint64_t columns = (uint64_t)y->positions * y->m4;
-    if (y->neuron != EDGE_CURRENTS) seat.membranes = take(&walk->membranes, 4 * columns);
-    if (edge_layer_spikes(y)) seat.last = take(&walk->last, 2 * columns);
-    if (!y->last && edge_layer_spikes(y)) {
+    const uint32_t columns = edge_layer_positions(y) * y->m4;
+    const bool spikes = edge_layer_spikes(y);
+    if (y->neuron != EDGE_CURRENTS) seat.membranes = take(&walk->membranes, columns, 2);
+    if (spikes) seat.last = take(&walk->last, columns, 1);
+    if (spikes && !y->last) {
         const edge_map_t outputs = edge_layer_outputs(y);
         const uint32_t size = edge_map_size(&outputs);
-        seat.spikes = take(&walk->spikes, y->bytes ? size : 4 * ((size + 31) / 32));
+        seat.spikes =
+            edge_layer_bytes(y) ? take(&walk->spikes, size, 0) : take(&walk->spikes, (size + 31) / 32, 2);
     }
-    if (y->kept || y->is_static) seat.current = take(&walk->current, 4 * columns);
-    if (y->history) seat.history = take(&walk->learning, history);
-    if (y->passes && edge_layer_spikes(y)) {
-        seat.gate = take(&walk->learning, y->surrogate == EDGE_GATE_RECTANGULAR ? history : y->capacity);
-        if (y->sums) seat.sums = take(&walk->learning, 4 * (uint64_t)y->capacity);
-        if (y->terms) seat.terms = take(&walk->learning, 4 * (uint64_t)y->capacity);
-        if (y->capacity) seat.first = take(&walk->learning, 4 * ((uint64_t)m->window * y->positions + 1));
-    }
+    if (edge_layer_kept(y) || y->is_static) seat.current = take(&walk->current, columns, 2);
+#ifndef EDGE_NO_LEARN
+    const uint32_t history = edge_layer_neurons(y) * edge_history_bytes(m), weights = y->fan_in * y->m4;
     if (y->learns) {
-        seat.weights = take(&walk->weights, (uint64_t)y->fan_in * y->m4 * (y->bits == 8 ? 1u : 2u));
-        if (y->carry) seat.carry = take(&walk->weights, (uint64_t)y->fan_in * y->m4);
+        seat.weights = take(&walk->weights, weights, y->bits != 8);
+        if (y->carry) seat.carry = take(&walk->weights, weights, 0);
     }
+    if (y->history) seat.history = take(&walk->learning, history, 0);
+    if (y->passes && spikes) {
+        const bool bits = y->surrogate == EDGE_GATE_RECTANGULAR;
+        seat.gate = take(&walk->learning, bits ? history : y->capacity, 0);
+        if (y->sums) seat.sums = take(&walk->learning, y->capacity, 2);
+        if (edge_layer_terms(y)) seat.terms = take(&walk->learning, y->capacity, 2);
+        if (y->capacity) seat.first = take(&walk->learning, m->window * edge_layer_positions(y) + 1, 2);
+    }
+#else
+    (void)m;
+#endif
     return seat;
 }
 
-edge_learning_t edge_plan_learning(const edge_model_t *m) {
+#ifndef EDGE_NO_LEARN
+static edge_learning_t plan_learning(const edge_model_t *m) {
     edge_learning_t at = {{0, 0}, 0, 0, 0, 0};
-    uint64_t next = 0;
+    uint32_t next = 0;
     bool capacity = false;
-    for (uint32_t l = 0; l < m->layers; l++) capacity |= edge_model_layer(m, l).capacity != 0;
-    const edge_layer_t readout = edge_model_layer(m, m->layers - 1u);
+    edge_layer_t y = {0};
+    for (uint32_t l = 0; l < m->layers; l++) {
+        y = edge_model_layer(m, l);
+        capacity |= y.capacity != 0;
+    }
     if (capacity) {  // 8 T bytes; a half may start at a multiple of four only
-        at.cursors[0] = take(&next, 8 * (uint64_t)m->window);
+        at.cursors[0] = take(&next, m->window, 3);
         at.cursors[1] = at.cursors[0] + 4u * m->window;
     }
-    at.errors = take(&next, 2 * (uint64_t)readout.m4 * (edge_layer_spikes(&readout) ? m->window : 1u));
+    at.errors = take(&next, y.m4 * (edge_layer_spikes(&y) ? m->window : 1u), 1);
     if (m->lowest == 0) {
         const uint32_t each = m->input_kind == EDGE_INPUT_SPIKES   ? edge_history_bytes(m)
                               : m->input_kind == EDGE_INPUT_FRAMES ? m->window
                                                                    : 1u;
-        at.inputs = take(&next, (uint64_t)m->inputs * each);
+        at.inputs = take(&next, m->inputs * each, 0);
     }
-    at.layers = (uint32_t)next;
+    at.layers = next;
     return at;
 }
+#endif
 
 edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode) {
     edge_plan_t plan = {0};
     edge_walk_t walk = {0};
+    uint32_t counts = 0;
+#ifndef EDGE_NO_LEARN
     const bool learns = m->lowest < m->layers;
-    if (learns) walk.learning = edge_plan_learning(m).layers;
-    uint64_t counts = 0, sums = 0;
+    if (learns) plan.kept = plan_learning(m);
+    walk.learning = plan.kept.layers;
+#endif
     for (uint32_t l = 0; l < m->layers; l++) {
         const edge_layer_t y = edge_model_layer(m, l);
-        edge_walk_layer(m, &y, &walk);
-        if (y.last && edge_layer_spikes(&y)) counts = 4 * (uint64_t)y.m4;
+        (void)edge_walk_layer(m, &y, &walk);
+        if (y.last && edge_layer_spikes(&y)) counts = 4 * y.m4;
     }
-
-    const uint64_t scratch = walk.membranes + walk.last;
-    // Wide tiles go through a layer's rows less often: worth a quarter of what learning keeps anyway.
-    const uint64_t room = scratch + (learns ? walk.learning / 4 : 0), roomy = room > 2048 ? room : 2048;
-    uint32_t tw = 64;
-    while (tw > 4 && 2 * (uint64_t)m->window * tw > roomy) tw /= 2;
-    const uint64_t tile = 2 * (uint64_t)m->window * tw;
-    const uint64_t head = learns && mode == EDGE_LEARN && tile > scratch ? tile : scratch;
-
-    // Of a convolution that learns, the sums of one tile over the positions.
-    for (uint32_t l = m->lowest; l < m->layers; l++) {
-        const edge_layer_t y = edge_model_layer(m, l);
-        const uint64_t size = 4 * (uint64_t)y.fan_in * (tw < y.m4 ? tw : y.m4);
-        if (y.kernel && y.learns && size > sums) sums = size;
-    }
-
-    const uint64_t sizes[5] = {walk.membranes, head - walk.membranes, counts, walk.spikes, walk.current};
-    for (uint32_t i = 0; i < 5; i++) plan.areas[i + 1] = plan.areas[i] + sizes[i];
-    plan.infer = scratch + counts + walk.spikes + walk.current;
-    if (learns) plan.learn = plan.infer + (tile > scratch ? tile - scratch : 0) + walk.learning + sums;
-    plan.sums = (uint32_t)walk.learning;
+    const uint32_t scratch = sum(walk.membranes, walk.last);
+    uint32_t head = scratch;
+    plan.infer = sum(sum(scratch, counts), sum(walk.spikes, walk.current));
+#ifndef EDGE_NO_LEARN
     plan.weights = walk.weights;
+    // Wide tiles go through a layer's rows less often: worth a quarter of what learning keeps anyway.
+    const uint32_t room = sum(scratch, walk.learning / 4), row = 2u * m->window;
+    uint32_t tw = 64;
+    while (tw > 4 && row * tw > room && row * tw > 2048) tw /= 2;
+    const uint32_t tile = row * tw, more = tile > scratch ? tile - scratch : 0;
     plan.tile_width = tw;
+    plan.kept.sums = walk.learning;
+    if (learns) {
+        // Of a convolution that learns, the sums of one tile over the positions.
+        uint32_t sums = 0;
+        for (uint32_t l = m->lowest; l < m->layers; l++) {
+            const edge_layer_t y = edge_model_layer(m, l);
+            const uint32_t size = 4 * y.fan_in * (tw < y.m4 ? tw : y.m4);
+            if (edge_layer_kernel(&y) && y.learns && size > sums) sums = size;
+        }
+        plan.learn = sum(sum(plan.infer, more), sum(walk.learning, sums));
+        if (mode == EDGE_LEARN) head += more;
+    }
+#else
+    (void)mode;
+#endif
+    const uint32_t sizes[5] = {walk.membranes, head - walk.membranes, counts, walk.spikes, walk.current};
+    for (uint32_t i = 0; i < 5; i++) plan.areas[i + 1] = plan.areas[i] + sizes[i];
     return plan;
 }

@@ -42,15 +42,7 @@ bool edge_state_weights_valid(const edge_net_t *n, const uint8_t *weights) {
     for (uint32_t l = 0; l < n->model.layers; l++) {
         const edge_layer_t y = edge_model_layer(&n->model, l);
         const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
-        if (!y.learns) continue;
-        for (uint32_t j = 0; j < y.fan_in; j++) {
-            for (uint32_t i = y.bits == 8 ? y.fan_out : 0; i < y.m4; i++) {
-                const size_t at = (size_t)j * y.m4 + i;
-                const int32_t w = y.bits == 8 ? weights[seat.weights + at]
-                                              : edge_signed16(edge_load16(weights + seat.weights + 2 * at));
-                if (w < -512 || w > 511 || (i >= y.fan_out && w != 0)) return false;
-            }
-        }
+        if (y.learns && !edge_layer_weights_valid(&y, weights + seat.weights)) return false;
     }
     return true;
 }

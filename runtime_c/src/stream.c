@@ -146,5 +146,5 @@ void edge_stream_align(edge_stream_t *s, const edge_alignment_t *alignment) {
     }
     s->alignment.rotation = e->rotation;
     for (uint32_t c = 0; c < EDGE_MAX_CHANNELS; c++)
-        s->alignment.gain[c] = e->gains && c < e->channels ? edge_signed8(e->gains[c]) : 0;
+        s->alignment.gain[c] = e->gains && c < e->channels ? edge_signed_byte(e->gains[c]) : 0;
 }

@@ -16,6 +16,13 @@
 extern "C" {
 #endif
 
+// What a build may leave out, each by one definition when the library is compiled (docs/porting.md has the bytes):
+// EDGE_NO_CONV   convolutions, pools, adds: images with them are refused, EDGE_ERR_VERSION.
+// EDGE_NO_LEARN  learning: every image runs as one that learns nothing, and EDGE_LEARN is refused, EDGE_ERR_MODE. What
+//                only learning reads of an image is not checked.
+// EDGE_NO_STATS  statistics: edge_net_count answers EDGE_ERR_ARGUMENT.
+// EDGE_PORTABLE  kernels written for the core: portable C does their work. EDGE_LINK_SMALL: see edge/link.h.
+
 /// Version ///
 
 #define EDGE_VERSION 0x00000100  // 0.1.0: major << 16 | minor << 8 | patch

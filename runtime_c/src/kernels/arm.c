@@ -66,12 +66,12 @@ void edge_arm_update_row(uint8_t *row, const edge_tile_t *tile, const uint8_t *h
 }
 
 const edge_kernels_t *edge_arm_kernels(void) {
-    static const edge_kernels_t kernels = {.lanes = LANES,
-                                           .together = 1,
-                                           .add_rows = edge_arm_add_rows,
-                                           .fire = fire,
-                                           .update = edge_arm_update,
-                                           .errors = edge_word_errors};
+    static const edge_kernels_t kernels = {
+        .lanes = LANES,
+        .together = 1,
+        .add_rows = edge_arm_add_rows,
+        .fire = fire,
+        EDGE_TO_LEARN(.update = edge_arm_update, .errors = edge_word_errors)};
     return &kernels;
 }
 #else

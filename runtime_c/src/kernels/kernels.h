@@ -137,11 +137,18 @@ typedef struct edge_kernels {
     uint32_t (*record)(const edge_firing_t *f, uint32_t n, uint8_t *spikes, uint8_t *gates);
 } edge_kernels_t;
 
+// Entries of a table that only learning uses.
+#ifndef EDGE_NO_LEARN
+#define EDGE_TO_LEARN(...) __VA_ARGS__
+#else
+#define EDGE_TO_LEARN(...)
+#endif
+
 // The kernels of this machine. Returns a constant table.
 const edge_kernels_t *edge_kernels(void);
 
 // Desktop processors: chosen at run time, so that one library runs everywhere.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE) && !defined(EDGE_NO_LEARN)
 #define EDGE_AVX2 1
 const edge_kernels_t *edge_avx2_kernels(void);
 const edge_kernels_t *edge_avx512_kernels(void);

@@ -289,6 +289,6 @@ edge_moves_t edge_portable_update(uint8_t *w, uint32_t m4, const edge_tile_t *ti
 
 const edge_kernels_t *edge_portable_kernels(void) {
     static const edge_kernels_t kernels = {
-        .add_rows = add_rows, .fire = edge_portable_fire, .update = edge_portable_update};
+        .add_rows = add_rows, .fire = edge_portable_fire, EDGE_TO_LEARN(.update = edge_portable_update)};
     return &kernels;
 }

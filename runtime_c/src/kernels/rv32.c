@@ -19,11 +19,11 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
 }
 
 const edge_kernels_t *edge_rv32_kernels(void) {
-    static const edge_kernels_t kernels = {.together = 1,
-                                           .add_rows = edge_rv32_add_rows,
-                                           .fire = fire,
-                                           .update = edge_portable_update,
-                                           .errors = edge_word_errors};
+    static const edge_kernels_t kernels = {
+        .together = 1,
+        .add_rows = edge_rv32_add_rows,
+        .fire = fire,
+        EDGE_TO_LEARN(.update = edge_portable_update, .errors = edge_word_errors)};
     return &kernels;
 }
 #else

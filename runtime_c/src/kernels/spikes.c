@@ -46,7 +46,11 @@ uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fir
     const int32_t width = f->gate_width, decayed = th.theta0 - th.alpha * ((int32_t)t - 1 + th.ahead);
     int32_t *const u = f->u + first;
     uint16_t *const last = f->last + first;
+#ifndef EDGE_NO_LEARN
     uint8_t *const history = f->history, *const gates = f->gates;
+#else
+    uint8_t *const history = NULL, *const gates = NULL;
+#endif
     uint32_t spikes = 0;
     for (; fired; fired &= fired - 1, spikes++) {
         const uint32_t k = edge_lowest_bit(fired), at = (first + k) * bytes;

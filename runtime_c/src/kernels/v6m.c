@@ -35,6 +35,7 @@ static uint32_t fire(const int32_t *u, const uint16_t *last, const edge_threshol
     return fired | edge_portable_fire(u, last, th, t, first + fours, n - fours) << fours;
 }
 
+#ifndef EDGE_NO_LEARN
 static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from, uint32_t to) {
     const uint32_t bytes = tile->history_bytes;
     if (tile->words < 4 || bytes < 4 || bytes > 8) return edge_portable_update(w, m4, tile, from, to);
@@ -59,13 +60,13 @@ static edge_moves_t update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uin
     edge_v6m_update_rows(&rows);
     return (edge_moves_t){rows.moved, rows.spikes / 4};
 }
+#endif
 
 const edge_kernels_t *edge_v6m_kernels(void) {
     static const edge_kernels_t kernels = {.together = 1,
                                            .add_rows = edge_v6m_add_rows,
                                            .fire = fire,
-                                           .update = update,
-                                           .errors = edge_word_errors};
+                                           EDGE_TO_LEARN(.update = update, .errors = edge_word_errors)};
     return &kernels;
 }
 #else
