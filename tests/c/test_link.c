@@ -2,6 +2,7 @@
 //
 // Built with sanitizers this shows that no host makes the server leave its memory; built without, that it answers only
 // whole frames and that hello always puts it right.
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,23 +140,28 @@ typedef struct {
     uint8_t state[2][64];
     edge_alignment_t alignment[2];
     uint32_t windows, sequence, updates[2];
-    int good;
+    uint32_t room;
+    int good, fails;  // fails: one call in so many
 } bank_t;
+
+static bool bank_fails(const bank_t *b) { return b->fails && draw((uint32_t)b->fails) == 0; }
 
 static int bank_write(void *context, const edge_net_t *net, const edge_alignment_t *alignment,
                       const edge_kept_t *kept) {
     bank_t *b = context;
+    if (bank_fails(b)) return EDGE_ERR_FLASH;
     const int size = edge_net_save(net, b->state[!b->good], sizeof b->state[0]);
     if (size < 0) return size;
     b->alignment[!b->good] = *alignment;
     b->updates[!b->good] = edge_net_updates(net);
-    CHECK(kept && kept->count <= 7);
-    b->windows = kept->count;
+    CHECK(kept ? kept->count <= b->room / 7 : b->room < 7);
+    b->windows = kept ? kept->count : 0;
     return 0;
 }
 
 static int bank_confirm(void *context) {
     bank_t *b = context;
+    if (bank_fails(b)) return EDGE_ERR_FLASH;
     b->good = !b->good;
     b->sequence++;
     return 0;
@@ -165,6 +171,7 @@ static int bank_load(void *context, edge_net_t *net, edge_alignment_t *alignment
                      int trial) {
     const bank_t *b = context;
     if (!trial && !b->sequence) return EDGE_LINK_ERR_BANK;
+    if (bank_fails(b)) return EDGE_ERR_FLASH;
     const int at = trial ? !b->good : b->good;
     if (kept) edge_kept_clear(kept);
     *alignment = b->alignment[at];
@@ -174,7 +181,7 @@ static int bank_load(void *context, edge_net_t *net, edge_alignment_t *alignment
 static void bank_facts(void *context, const edge_net_t *net, edge_bank_facts_t *facts) {
     const bank_t *b = context;
     (void)net;
-    facts->room = 7 * 7;
+    facts->room = b->room;
     facts->sequence = b->sequence;
     facts->updates = b->updates[b->good];
     facts->sectors = 3;
@@ -263,6 +270,7 @@ enum { IMAGE_UNIT = 16, IMAGE_SECTOR = 96, IMAGE_SECTORS = (IMAGE + IMAGE_SECTOR
 typedef struct {
     uint64_t bytes[IMAGE_SECTORS * IMAGE_SECTOR / 8];
     uint32_t programs, failing;  // failing: the program that fails
+    bool no_erase, no_sync;
 } image_flash_t;
 
 static int image_program(void *context, uint32_t address, const void *bytes, uint32_t size) {
@@ -277,10 +285,14 @@ static int image_program(void *context, uint32_t address, const void *bytes, uin
 }
 
 static int image_erase(void *context, uint32_t address) {
+    image_flash_t *f = context;
     CHECK(address % IMAGE_SECTOR == 0);
-    memset((uint8_t *)((image_flash_t *)context)->bytes + address, 0xFF, IMAGE_SECTOR);
+    if (f->no_erase) return -1;
+    memset((uint8_t *)f->bytes + address, 0xFF, IMAGE_SECTOR);
     return 0;
 }
+
+static int image_sync(void *context) { return ((const image_flash_t *)context)->no_sync ? -1 : 0; }
 
 // An image arrives in flash in chunks of any size; where the flash fails, the next transfer begins anew.
 static void test_image_in_flash(void) {
@@ -333,13 +345,151 @@ static void test_image_in_flash(void) {
     }
 }
 
+// Flash that does not erase, or does not finish, takes no byte, and says so.
+static void test_image_in_broken_flash(void) {
+    static image_flash_t f;
+    uint64_t frames[FRAME / 4], image[IMAGE / 8], work[256];
+    const edge_flash_t flash = {.context = &f,
+                                .program = image_program,
+                                .erase = image_erase,
+                                .sync = image_sync,
+                                .sectors = IMAGE_SECTORS,
+                                .sector_size = IMAGE_SECTOR,
+                                .unit = IMAGE_UNIT};
+    edge_link_t l;
+    const edge_link_config_t config = {.board = "broken",
+                                       .frames = (uint8_t *)frames,
+                                       .frames_size = 2 * FRAME,
+                                       .image = (uint8_t *)f.bytes,
+                                       .image_size = sizeof f.bytes,
+                                       .image_flash = &flash,
+                                       .work = (uint8_t *)work,
+                                       .work_size = sizeof work,
+                                       .ring = 16,
+                                       .budget = 1};
+    static const uint8_t hello[2] = {SPOKEN, 0};
+    uint8_t line[LINE], payload[PAYLOAD];
+    stream_image((uint8_t *)image);
+    for (uint32_t broken = 0; broken < 3; broken++) {
+        uint32_t sequence = 0;
+        f.no_erase = broken == 1;
+        f.no_sync = broken == 2;
+        CHECK(edge_link_init(&l, &config) == 0);
+        CHECK(serve(&l, line, request(line, 7, 0, EDGE_LINK_HELLO, hello, 2)) == 0);
+        put(payload, IMAGE, 4);
+        put(payload + 4, 1, 4);
+        CHECK(serve(&l, line, request(line, 7, ++sequence, EDGE_LINK_IMAGE_BEGIN, payload, 8)) == 0);
+        put(payload, 0, 4);
+        memcpy(payload + 4, image, 96);
+        const size_t n = request(line, 7, ++sequence, EDGE_LINK_IMAGE_CHUNK, payload, 100);
+        CHECK(serve(&l, line, n) == (broken ? EDGE_ERR_FLASH : 0));
+        CHECK(l.image_have == (broken ? 0 : 96));
+    }
+}
+
+// Frames that are whole but are no requests are dropped, each counted, without an answer.
+static void test_frames_that_are_no_requests(void) {
+    uint64_t frames[FRAME / 4], images[IMAGE / 8], work[256];
+    edge_link_t l;
+    const edge_link_config_t config = {.board = "",
+                                       .frames = (uint8_t *)frames,
+                                       .frames_size = 2 * FRAME,
+                                       .image = (uint8_t *)images,
+                                       .image_size = sizeof images,
+                                       .work = (uint8_t *)work,
+                                       .work_size = sizeof work,
+                                       .ring = 16,
+                                       .budget = 1};
+    static const struct {
+        uint32_t session;
+        uint8_t command, status;
+    } bad[] = {
+        {0, EDGE_LINK_HELLO, 0}, {1, EDGE_LINK_HELLO | EDGE_LINK_RESPONSE, 0}, {1, EDGE_LINK_HELLO, 1}};
+    uint8_t line[LINE], frame[16];
+    CHECK(edge_link_init(&l, &config) == 0);
+    for (uint32_t k = 0; k < 3; k++) {
+        memset(frame, 0, sizeof frame);
+        put(frame, bad[k].session, 4);
+        frame[6] = bad[k].command;
+        frame[7] = bad[k].status;
+        frame[8] = SPOKEN;
+        put(frame + 10, crc32_of(frame, 10), 4);
+        CHECK(serve(&l, line, to_line(frame, 14, line)) == 1);
+        CHECK(edge_link_dropped(&l) == k + 1);
+    }
+}
+
+static void no_challenge(void *context, uint8_t *to) {
+    (void)context;
+    memset(to, 0, EDGE_LINK_TAG);
+}
+
+static void no_tag(void *context, uint8_t *to, const uint8_t *first, size_t first_size, const uint8_t *second,
+                   size_t second_size) {
+    (void)context, (void)first, (void)first_size, (void)second, (void)second_size;
+    memset(to, 0, EDGE_LINK_TAG);
+}
+
+// What a firmware engineer can get wrong is named before a byte arrives.
+static void test_configurations(void) {
+    static uint64_t frames[2 * 65536 / 8 + 8], images[8], work[8];
+    static const edge_link_guard_t guard = {NULL, no_challenge, no_tag};
+    const edge_link_config_t good = {.board = "good",
+                                     .frames = (uint8_t *)frames,
+                                     .frames_size = 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD),
+                                     .image = (uint8_t *)images,
+                                     .image_size = sizeof images,
+                                     .work = (uint8_t *)work,
+                                     .work_size = sizeof work,
+                                     .ring = 2,
+                                     .budget = 1};
+    edge_link_t l;
+    CHECK(edge_link_init(&l, &good) == 0);
+    CHECK(edge_link_init(NULL, &good) == EDGE_ERR_ARGUMENT && edge_link_init(&l, NULL) == EDGE_ERR_ARGUMENT);
+    edge_link_config_t bad[16];
+    for (int k = 0; k < 16; k++) bad[k] = good;
+    bad[0].board = NULL;
+    bad[1].frames = NULL;
+    bad[2].image = NULL;
+    bad[3].work = NULL;
+    bad[4].frames_size -= 2;
+    bad[5].frames_size = 2 * 65536;
+    bad[6].budget = 0;
+    bad[7].ring = 1;
+    bad[8].ring = 65536;
+    bad[9].ring = 24;
+    bad[10].image_size = (size_t)INT32_MAX + 1;
+    bad[11].work_size = (size_t)INT32_MAX + 1;
+    bad[12].guard = &guard;
+    for (int k = 0; k < 13; k++) CHECK(edge_link_init(&l, &bad[k]) == EDGE_ERR_ARGUMENT);
+    bad[13].image++;
+    bad[14].work++;
+    CHECK(edge_link_init(&l, &bad[13]) == EDGE_ERR_ALIGN && edge_link_init(&l, &bad[14]) == EDGE_ERR_ALIGN);
+#ifndef EDGE_LINK_SMALL
+    static const uint8_t hello[2] = {SPOKEN, 0};
+    uint8_t line[LINE];
+    bad[12].frames_size += 2 * EDGE_LINK_TAG;
+    CHECK(edge_link_init(&l, &bad[12]) == 0);
+    CHECK(serve(&l, line, request(line, 1, 0, EDGE_LINK_HELLO, hello, 2)) == 0);
+    // No room for a tag is no tag.
+    CHECK(serve(&l, line, request(line, 1, 1, EDGE_LINK_STATUS, hello, 0)) == EDGE_LINK_ERR_TAG);
+#endif
+}
+
 int main(void) {
-    bank_t kept = {.good = 0};
+    bank_t kept = {.room = 7 * 7}, broken = {.room = 7 * 7, .fails = 3}, narrow = {.room = 6};
     const edge_bank_port_t port = {&kept, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
+    const edge_bank_port_t bad = {&broken, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
+    const edge_bank_port_t none = {&narrow, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
     test_noise(NULL, 2048);
     test_noise(NULL, 900);
     test_noise(&port, 2048);
+    test_noise(&bad, 2048);
+    test_noise(&none, 2048);
     test_own_image();
     test_image_in_flash();
+    test_image_in_broken_flash();
+    test_frames_that_are_no_requests();
+    test_configurations();
     return 0;
 }
