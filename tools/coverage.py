@@ -1,26 +1,39 @@
-"""Branches of the C core (portable kernels) that the tests take, and the name of each that none takes.
+"""Branches of the C core that the tests take, and the reason of each that none takes.
 
-The C tests, the fuzzers' corpora and the parity tests run on one instrumented build; counts are added up.
+The C tests and the fuzzers' corpora run on one instrumented build with the kernels of portable C, tests in
+Python with what other tables add to them; counts are added up. tests/c/coverage/untaken.toml has the reasons:
+a branch that is not taken and has none there is an error, and so is a reason for a branch that is taken.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "coverage"
 RUNTIME = ROOT / "runtime_c"
-FLAGS = ["-std=c99", "-O0", "-g", "-DEDGE_PORTABLE", "-fprofile-instr-generate", "-fcoverage-mapping",
+FLAGS = ["-std=c99", "-O1", "-g", "-DEDGE_PORTABLE", "-fprofile-instr-generate", "-fcoverage-mapping",
          f"-I{RUNTIME}/include", f"-I{RUNTIME}/src"]  # fmt: skip
-KERNELS = ("choose", "errors", "portable", "spikes")  # the others are for other processors
-PROGRAMS = ("test_runtime", "test_link", "test_store", "test_version")
+KERNELS = ("errors", "portable", "spikes")  # the others are for other processors
+PROGRAMS = ("test_runtime", "test_refusals", "test_link", "test_store", "test_version")
 TARGETS = ("image", "link", "store")
-PARITY = tuple(f"tests/test_{name}.py" for name in ("parity", "stream_parity", "runtime", "link"))
+CHOOSE = ROOT / "tests" / "c" / "coverage" / "kernels.c"
+REASONS = ROOT / "tests" / "c" / "coverage" / "untaken.toml"
+TESTS = tuple(
+    f"tests/test_{name}.py"
+    for name in ("kept", "cli_store", "versions", "security", "runtime", "store", "link", "adapt",
+                 "stream_parity", "graphs", "parity")
+)  # fmt: skip
+BUILDS_NOTHING = "not firmware and not power_cuts and not small_server"
+TOGETHER = "8"  # neurons whose errors are made together, as by AVX2; boards make one
 TEXT = {"error.c", "text.c", "version.c"}
 
 
@@ -35,7 +48,7 @@ def build() -> list[Path]:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     objects = []
-    for source in sources():
+    for source in [*sources(), CHOOSE]:
         objects.append(FOLDER / f"{source.stem}.o")
         run(["clang", *FLAGS, "-fPIC", "-c", source, "-o", objects[-1]])
     made = []
@@ -75,21 +88,63 @@ def measure(made: Sequence[Path], tests: Sequence[str]) -> Path:
         run([program])
     for name in TARGETS:
         run([FOLDER / f"fuzz_{name}", *sorted((ROOT / "tests" / "c" / "fuzz" / "corpus" / name).iterdir())])
-    if tests:
-        start = (
-            "import sys, pytest; sys.path.insert(0, sys.argv[1]); import pyedge._edge; "
-            "sys.path[0] = '.'; sys.exit(pytest.main(['-q', *sys.argv[2:]]))"
-        )
-        call = [sys.executable, "-c", start, str(FOLDER / "package"), *tests]
-        done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:  # as of a test that asks for a kernel which is left out here; what ran counts
-            print(done.stdout[-2000:], file=sys.stderr)
+    for file in tests:
+        _pytest(file)
     merged = FOLDER / "merged"
     run(["llvm-profdata", "merge", "-sparse", *sorted((FOLDER / "raw").iterdir()), "-o", merged])
     return merged
 
 
-def branches(made: Sequence[Path], merged: Path) -> list[dict[str, object]]:
+def _pytest(file: str) -> None:
+    """Run tests over the instrumented extension, with TOGETHER. Raises RuntimeError with what failed."""
+    start = (
+        "import sys, pytest; sys.path.insert(0, sys.argv[1]); import pyedge._edge; "
+        "sys.path[0] = '.'; sys.exit(pytest.main(['-q', '-k', sys.argv[2], sys.argv[3]]))"
+    )
+    call = [sys.executable, "-c", start, str(FOLDER / "package"), BUILDS_NOTHING, file]
+    environment = os.environ | {"EDGE_TOGETHER": TOGETHER}
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise RuntimeError(done.stdout[-4000:] + done.stderr[-1000:])
+
+
+def between(text: Sequence[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """The text from a line and column, counted from 1, to before another."""
+    lines = list(text[start[0] - 1 : end[0]])
+    lines[-1] = lines[-1][: end[1] - 1]
+    lines[0] = lines[0][start[1] - 1 :]
+    return " ".join(lines)
+
+
+def function_at(text: Sequence[str], line: int) -> str:
+    """The name of the function that a line is in."""
+    for above in reversed(text[:line]):
+        if head := re.match(r"[a-z][\w *]*?\b(\w+)\(", above):
+            return head[1]
+    return ""
+
+
+def judge(files: Sequence[dict[str, Any]], reasons: dict[str, str]) -> list[str]:
+    """Write its reason into each missed branch. Returns what has none, or has one and is taken."""
+    left = set(reasons)
+    wrong = []
+    for f in files:
+        for m in f["missed"]:
+            key = f"{Path(f['file']).name} {m['function']}: never {m['never']}: {m['condition']}"
+            m["reason"] = reasons.get(key)
+            left.discard(key)
+            if m["reason"] is None:
+                wrong.append(f"no reason: {key}")
+    return wrong + [f"taken, or not there: {key}" for key in sorted(left)]
+
+
+def read_reasons(path: Path) -> dict[str, str]:
+    """Reasons by branch."""
+    groups = tomllib.loads(path.read_text(encoding="utf-8"))["untaken"]
+    return {" ".join(branch.split()): group["why"] for group in groups for branch in group["branches"]}
+
+
+def branches(made: Sequence[Path], merged: Path) -> list[dict[str, Any]]:
     """Every source's branches: how many there are, how many were taken, and those that never were."""
     export = subprocess.run(
         ["llvm-cov", "export", str(made[0]), *(f"-object={p}" for p in made[1:]), f"-instr-profile={merged}",
@@ -108,8 +163,8 @@ def branches(made: Sequence[Path], merged: Path) -> list[dict[str, object]]:
             counts[0] += true
             counts[1] += false
         missed = [
-            {"line": line, "condition": text[line - 1][column - 1 : end - 1 if end_line == line else None],
-             "never": "true" if side == 0 else "false"}
+            {"line": line, "function": function_at(text, line), "never": "true" if side == 0 else "false",
+             "condition": " ".join(between(text, (line, column), (end_line, end)).split())}
             for (line, column, end_line, end), counts in sorted(taken.items())
             for side in (0, 1)
             if not counts[side]
@@ -121,19 +176,24 @@ def branches(made: Sequence[Path], merged: Path) -> list[dict[str, object]]:
 def main() -> int:
     """The command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="tools/coverage", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="without the parity tests")
+    parser.add_argument("--quick", action="store_true", help="C tests and corpora alone, without judging")
     parser.add_argument("--json", type=Path, help="file that receives the figures")
     args = parser.parse_args()
     made = build()
-    files = branches(made, measure(made, () if args.quick else PARITY))
+    files = branches(made, measure(made, () if args.quick else TESTS))
+    wrong = judge(files, read_reasons(REASONS))
+    total = sum(f["branches"] for f in files)
+    missed = sum(len(f["missed"]) for f in files)
     for f in files:
-        missed = f["missed"]
-        assert isinstance(missed, list)
-        print(f"{f['file']}: {f['branches'] - len(missed)} of {f['branches']}")  # type: ignore[operator]
-        for m in missed:
-            print(f"    {m['line']}: never {m['never']}: {m['condition']}")
+        print(f"{f['file']}: {f['branches'] - len(f['missed'])} of {f['branches']}")
+        for m in f["missed"]:
+            print(f"    {m['line']}: {m['function']}: never {m['never']}: {m['condition']} ({m['reason']})")
+    print(f"{total - missed} of {total} branches taken, {100 - 100 * missed / total:.1f} %")
     if args.json:
         args.json.write_text(json.dumps(files, indent=1) + "\n", encoding="utf-8")
+    if not args.quick and wrong:
+        print(*wrong, sep="\n", file=sys.stderr)
+        return 1
     return 0
 
 
