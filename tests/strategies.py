@@ -628,3 +628,42 @@ def saturated_model(
         rate_shift=-15,
     )
     return IntegerModel(window, InputKind.SPIKES, (hidden, readout), score_mult=1, score_shift=20, seed=7)
+
+
+def saturated_convolutions(
+    bits: int, neuron: NeuronKind, pooling: Pooling, channels: int = 64, fan_out: int = 33
+) -> IntegerModel:
+    """A convolution over many channels, a pooling, another convolution over what that gives, a readout."""
+    dense = saturated_model(channels * 16, fan_out, 5, 9, bits, neuron)
+    hidden, readout = dense.layers
+    low, high = hidden.weight_limits
+    size = 0 if pooling == Pooling.NONE else 2
+    side = 5 // max(size, 1)
+    room = fan_out * 25 * 9
+    first = replace(
+        hidden,
+        height=6,
+        width=6,
+        kernel=4,
+        stride=1,
+        padding=1,
+        input_shift=3,
+        pooling=pooling,
+        pool_size=size,
+        capacity=room,
+    )
+    sign = np.where(np.arange(12) % 3, high, low)
+    second = replace(
+        hidden,
+        weights=np.broadcast_to(sign, (fan_out * 4, 12)),
+        **{name: getattr(hidden, name)[:1] * np.ones(12, int) for name in ("bias", "theta0", "alpha")},
+        height=side,
+        width=side,
+        kernel=2,
+        stride=1,
+        padding=1,
+        input_shift=2,
+    )
+    outputs = 12 * (side + 1) ** 2
+    last = replace(readout, weights=np.where(np.arange(outputs)[:, None] % 2, high, low) * np.ones((1, 5)))
+    return replace(dense, layers=(first, second, last))

@@ -1,8 +1,10 @@
-"""The emulated boards compute and learn the same bits as the integer reference (about 60 s).
+"""The emulated boards compute and learn the same bits as the integer reference (about 100 s).
 
 Cases are drawn once, and their results worked out once, for all boards whose memory they fit.
+PYEDGE_PARITY=200 pytest -s tests/test_board_parity.py -k graphs runs that many random graphs, not 48.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -19,11 +21,21 @@ from pyedge.boards import BOARDS, batch, board
 from pyedge.errors import CapacityError
 from pyedge.plan import plan, round_up
 from pyedge.quant import reference
-from pyedge.quant.model import IntegerModel, Integers, NeuronKind
-from tests.strategies import labels, lessons, models, saturated_model, windows
+from pyedge.quant.model import IntegerModel, Integers, NeuronKind, Pooling
+from tests.strategies import (
+    graphs,
+    labels,
+    lessons,
+    models,
+    saturated_convolutions,
+    saturated_model,
+    tangles,
+    windows,
+)
 
 EDGE_ERR_CAPACITY = -14
 RING = 32
+GRAPHS = int(os.environ.get("PYEDGE_PARITY", "48"))
 BUDGETS = (4096, 64, 1, 1 << 20)  # of a slice of learning: none changes a bit
 IN_BATCHES = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
@@ -54,14 +66,18 @@ def state_bytes(model: IntegerModel, blob: bytes, state: reference.NetState) -> 
     rest = struct.pack("<II", checksum, state.update) + body
     size = round_up(16 + len(rest), 8)
     rest += bytes(size - 16 - len(rest))
-    return struct.pack("<4sHBBII", b"EDGS", 1, state.rate_decay, 0, size, zlib.crc32(rest)) + rest
+    added = state.classes - model.classes
+    head = struct.pack("<4sHBBII", b"EDGS", 1, state.rate_decay, added, size, zlib.crc32(rest))
+    return head + rest
 
 
 class Case(NamedTuple):
-    """A model and what it sees; a label learns the window before it."""
+    """A model and what it sees; a label learns the window before it. grows: spare rows become classes, one
+    a lesson; the new class is its label."""
 
     model: IntegerModel
     lessons: list[tuple[Integers, int]]
+    grows: bool = False
 
 
 def needs(model: IntegerModel) -> int:
@@ -85,31 +101,56 @@ def cases(draw: st.DrawFn, names: Sequence[str], most: int = 5) -> Case:
     return Case(model, draw(lessons(model, most)))
 
 
+@st.composite
+def graph_cases(draw: st.DrawFn, names: Sequence[str]) -> Case:
+    """Of any layers, in any order, two sorts alike; many small maps on small boards."""
+    if names is SMALL:
+        drawn = st.one_of(graphs(longest=8, convolutions=2), tangles(longest=8, depth=3, side=4))
+    else:
+        drawn = st.one_of(graphs(), tangles())
+    model = draw(drawn.filter(lambda m: needs(m) <= room(names)))
+    return Case(model, draw(lessons(model, 3)), draw(st.booleans()))
+
+
 def operations(case: Case) -> list[batch.Operation]:
     learns = case.model.lowest_learning is not None
     out = [batch.open_image(image.write(case.model), learns)]
+    classes = case.model.classes
     for k, (inputs, label) in enumerate(case.lessons):
+        if learns and case.grows and classes < case.model.layers[-1].fan_out:
+            out.append(batch.add_class())
+            label = classes
+            classes += 1
         out.append(batch.window(case.model.input_kind, inputs))
         if learns:
             out += [batch.learn(label, BUDGETS[k % len(BUDGETS)]), batch.save()]
     return out
 
 
-def expected_answer(code: batch.Code, model: IntegerModel, scores: Integers) -> batch.Result:
-    label, confidence = reference.predict(model, scores)
+def expected_answer(
+    code: batch.Code, model: IntegerModel, scores: Integers, classes: int | None = None
+) -> batch.Result:
+    label, confidence = reference.predict(model, scores, classes)
+    scores = reference.active(model, scores, classes)
     values = [confidence, *scores, *reference.log_likelihood(model, scores)]
     return batch.Result(code, label, np.array(values).astype("<i4").tobytes())
 
 
 def expected(case: Case) -> tuple[list[batch.Result], list[float]]:
-    """What the reference makes of the operations, and the share of weights that each update moved."""
+    """What the reference makes of the operations, and the share of weights that each update moved: of the
+    layer that moved most."""
     model, blob = case.model, image.write(case.model)
     state, moved = reference.fresh(model), []
     out = [batch.Result(batch.Code.OPEN, 0, b"")]
+    learns = model.lowest_learning is not None
     for inputs, label in case.lessons:
+        if learns and case.grows and state.classes < model.layers[-1].fan_out:
+            out.append(batch.Result(batch.Code.GROW, state.classes, b""))
+            label = state.classes
+            state = reference.activate(model, state)
         record = reference.run_window(model, state.weights, inputs)
-        out.append(expected_answer(batch.Code.WINDOW, model, record.scores))
-        if model.lowest_learning is None:
+        out.append(expected_answer(batch.Code.WINDOW, model, record.scores, state.classes))
+        if not learns:
             continue
         before, status = state, 0
         try:
@@ -146,6 +187,32 @@ def test_boards_infer_and_learn_the_same_bits_as_the_reference(
 
 
 @groups
+def test_boards_run_random_graphs_as_the_reference(
+    names: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Convolutions, pools, counts, adds, values, spare rows; learning moves more than 1 % of the weights."""
+    tally: list[tuple[int, list[float]]] = []
+
+    @settings(max_examples=-(-GRAPHS // 24), suppress_health_check=[*IN_BATCHES, HealthCheck.filter_too_much])
+    @given(data=st.data())
+    def compare(data: st.DataObject) -> None:
+        drawn = data.draw(st.lists(graph_cases(names), min_size=24, max_size=24))
+        convolutions = sum(any(layer.conv for layer in case.model.layers) for case in drawn)
+        tally.append((convolutions, check_all(names, drawn)))
+
+    compare()
+    moved = [share for _, shares in tally for share in shares]
+    convolutions = sum(count for count, _ in tally)
+    many = np.mean([share > 0.01 for share in moved])
+    with capsys.disabled():
+        print(
+            f"\n{', '.join(names)}: {24 * len(tally)} graphs, {convolutions} with convolutions; "
+            f"{len(moved)} updates, {many:.0%} of them move more than 1 %"
+        )
+    assert np.mean(moved) > 0.01
+
+
+@groups
 @settings(max_examples=5, suppress_health_check=IN_BATCHES)
 @given(data=st.data())
 def test_fifty_updates_in_a_row_move_many_weights_and_stay_equal(
@@ -172,6 +239,14 @@ def test_bounds_are_reached_and_kept(name: str) -> None:
             full = np.ones((model.window, model.inputs), np.int64)
             sparse = (rng.random(full.shape) < 0.05).astype(np.int64)
             drawn.append(Case(model, [(full, 1), (sparse, 0), (sparse, 3), (full, 2)]))
+        # A micro:bit has no room for the smallest of these.
+        pooling = Pooling.SUM if bits == 8 else Pooling.MAX
+        shapes = ((64, 33), (16, 9), (2, 5), (1, 1))
+        convolutions = (saturated_convolutions(bits, neuron, pooling, *shape) for shape in shapes)
+        fitting = next((model for model in convolutions if needs(model) <= room([name])), None)
+        if fitting is not None:
+            full = np.ones((fitting.window, fitting.inputs), np.int64)
+            drawn.append(Case(fitting, [(full, 1), (full, 0)]))
     moved = check_all([name], drawn)
     assert np.mean([share > 0.01 for share in moved]) > 0.5
 

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import graphs, lessons, models, saturated_model, tangles, windows
+from strategies import (
+    graphs,
+    lessons,
+    models,
+    saturated_convolutions,
+    saturated_model,
+    tangles,
+    windows,
+)
 
 from pyedge.datasets import catalog
 from pyedge.datasets.frames import Binning
@@ -196,43 +204,6 @@ def test_bounds_of_convolutions(tally: Tally, bits: int, neuron: NeuronKind, poo
     for label in range(2):
         state = compare_update(model, net, state, everything, label, tally)
     assert tally.moved > 0
-
-
-def saturated_convolutions(bits: int, neuron: NeuronKind, pooling: Pooling) -> IntegerModel:
-    """A convolution over 64 channels, a pooling, another convolution over what that gives, and a readout."""
-    dense = saturated_model(64 * 16, 33, 5, 9, bits, neuron)
-    hidden, readout = dense.layers
-    low, high = hidden.weight_limits
-    size = 0 if pooling == Pooling.NONE else 2
-    side = 5 // max(size, 1)
-    room = 33 * 25 * 9
-    first = replace(
-        hidden,
-        height=6,
-        width=6,
-        kernel=4,
-        stride=1,
-        padding=1,
-        input_shift=3,
-        pooling=pooling,
-        pool_size=size,
-        capacity=room,
-    )
-    sign = np.where(np.arange(12) % 3, high, low)
-    second = replace(
-        hidden,
-        weights=np.broadcast_to(sign, (33 * 4, 12)),
-        **{name: getattr(hidden, name)[:1] * np.ones(12, int) for name in ("bias", "theta0", "alpha")},
-        height=side,
-        width=side,
-        kernel=2,
-        stride=1,
-        padding=1,
-        input_shift=2,
-    )
-    outputs = 12 * (side + 1) ** 2
-    last = replace(readout, weights=np.where(np.arange(outputs)[:, None] % 2, high, low) * np.ones((1, 5)))
-    return replace(dense, layers=(first, second, last))
 
 
 def test_a_spare_row_becomes_a_class_once(tally: Tally) -> None:

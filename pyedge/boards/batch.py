@@ -48,6 +48,7 @@ class Code(IntEnum):
     FAULT = 13
     SPIN = 14
     STACK = 15
+    GROW = 16
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,11 @@ def spin(turns: int) -> Operation:
 def stack_used() -> Operation:
     """Most bytes of stack since the start, as the status."""
     return Operation(Code.STACK)
+
+
+def add_class() -> Operation:
+    """Make a spare row of the readout a class; the status is its index."""
+    return Operation(Code.GROW)
 
 
 def packed(kind: InputKind, inputs: Integers) -> bytes:

@@ -39,7 +39,8 @@ enum operation {
     STATS = 12,  // a: 1 begins to count, 0 -> edge_stats_t of each layer
     FAULT = 13,  // a: 0 executes what is no instruction, 1 runs out of stack
     SPIN = 14,   // a: turns of a loop of two instructions, to test the counter with
-    STACK = 15   // -> status: most bytes of stack used since the start
+    STACK = 15,  // -> status: most bytes of stack used since the start
+    GROW = 16    // -> status: a spare row of the readout is this class from now on
 };
 
 enum { EXIT_FILES = 2, EXIT_OPERATION = 3, EXIT_MEMORY = 4, EXIT_FAULT = 70 };
@@ -108,7 +109,7 @@ static void answer(uint32_t code, int32_t status, const void *data, size_t size)
 
 // Confidence, then scores and likelihoods of every class; the status is the predicted class.
 static void answer_window(uint32_t code) {
-    uint32_t classes = edge_model_classes(&model);
+    uint32_t classes = edge_net_classes(&net);
     int32_t *values = take((1 + 2 * classes) * sizeof *values);
     int32_t status = edge_net_predict(&net, values);
     (void)edge_net_scores(&net, values + 1);
@@ -288,6 +289,7 @@ static void carry_out(const request_t *r, const uint8_t *payload) {
         answer(r->code, 0, NULL, 0);
         break;
     case STACK: answer(r->code, stack_used(), NULL, 0); break;
+    case GROW: answer(r->code, edge_net_add_class(&net), NULL, 0); break;
     default: semihosting_exit(EXIT_OPERATION);
     }
 }
