@@ -180,7 +180,7 @@ int edge_link_open(edge_link_t *l, const void *image, size_t size) {
     return error;
 }
 
-/// Commands: each checks all of its request before it changes anything ///
+/// Commands: each checks all of its request before it changes anything, but for what check_shape has checked ///
 
 static int need_model(const edge_link_t *l) {
     if (!l->has_model) return EDGE_LINK_ERR_NO_MODEL;
@@ -241,8 +241,6 @@ static int status(const edge_link_t *l, edge_call_t *c) {
 
 static int reset(edge_link_t *l, const edge_call_t *c) {
     const uint32_t what = c->in[0];
-    const int error = need_model(l);
-    if (error) return error;
     if (what > 15) return EDGE_ERR_ARGUMENT;
     if (what & RESET_LEARNING) (void)start_net(l);
     if (what & RESET_STREAM && l->has_stream) edge_stream_reset(&l->stream);
@@ -327,8 +325,7 @@ static void put_prediction(const edge_link_t *l, edge_call_t *c, uint8_t more) {
 }
 
 static int infer(edge_link_t *l, edge_call_t *c) {
-    int error = need_model(l);
-    if (error) return error;
+    int error = 0;
     const edge_input_t kind = edge_model_input_kind(&l->model);
     const uint32_t inputs = edge_model_inputs(&l->model), steps = edge_load16(c->in + 2), begin = c->in[0];
     const uint32_t size = kind == EDGE_INPUT_SPIKES ? (inputs + 7) / 8 : inputs;
@@ -400,10 +397,8 @@ static int keep(edge_link_t *l, edge_call_t *c, int make_room) {
 
 static int replay(edge_link_t *l, edge_call_t *c) {
     const uint32_t window = edge_load16(c->in);
-    int error = need_stream(l);
-    if (error) return error;
     if (window >= l->kept.count) return EDGE_ERR_ARGUMENT;
-    error = edge_kept_judge(&l->kept, &l->stream, window);
+    const int error = edge_kept_judge(&l->kept, &l->stream, window);
     if (error < 0) return error;
     l->stepping = 0;
     put_prediction(l, c, l->kept.labels[window]);
@@ -421,13 +416,11 @@ static void remember_state(edge_link_t *l) {
 }
 
 static int learn(edge_link_t *l, edge_call_t *c) {
-    int error = need_model(l);
-    if (error) return error;
     // A label that cannot be learned leaves what UNDO goes back to.
     const int undo = c->in[0] < edge_net_classes(&l->net) && !l->net.full &&
                      edge_net_steps(&l->net) == edge_model_window(&l->model);
     if (undo) remember_state(l);
-    error = edge_net_learn_begin(&l->net, c->in[0]);
+    const int error = edge_net_learn_begin(&l->net, c->in[0]);
     if (error) return error;
     l->lesson_at = l->lesson_length = 0;
     begin_activity(l, LEARNING, 1);
@@ -446,8 +439,6 @@ static int next_of_lesson(edge_link_t *l) {
 
 static int rehearse(edge_link_t *l, edge_call_t *c) {
     const uint32_t windows = c->n / 2;
-    const int error = need_stream(l);
-    if (error) return error;
     if (l->state_size == 0) return EDGE_ERR_MODE;
     if (c->n % 2 || windows > EDGE_LINK_LESSON) return EDGE_LINK_ERR_LENGTH;
     for (uint32_t i = 0; i < windows; i++)
@@ -463,9 +454,7 @@ static int rehearse(edge_link_t *l, edge_call_t *c) {
 
 #ifndef EDGE_LINK_SMALL
 static int practise(edge_link_t *l, edge_call_t *c) {
-    int error = need_stream(l);
-    if (error) return error;
-    error = edge_practice_begin(&l->practice, &l->kept, &l->stream, c->in[0], c->in[1], c->in[2]);
+    const int error = edge_practice_begin(&l->practice, &l->kept, &l->stream, c->in[0], c->in[1], c->in[2]);
     if (error) return error;
     remember_state(l);
     begin_activity(l, LEARNING, 1);
@@ -475,8 +464,7 @@ static int practise(edge_link_t *l, edge_call_t *c) {
 }
 
 static int undo(edge_link_t *l, edge_call_t *c) {
-    int error = need_model(l);
-    if (error) return error;
+    int error;
     const uint8_t what = l->has_undo ? UNDONE_LEARNING : UNDONE_WINDOW;
     if (l->has_undo) {
         const uint32_t decay = l->net.rate_decay;
@@ -496,8 +484,6 @@ static int undo(edge_link_t *l, edge_call_t *c) {
 }
 
 static int add_class(edge_link_t *l, edge_call_t *c) {
-    const int error = need_model(l);
-    if (error) return error;
     const int added = edge_net_add_class(&l->net);
     if (added < 0) return added;
     l->stepping = l->has_undo = 0;
@@ -508,25 +494,19 @@ static int add_class(edge_link_t *l, edge_call_t *c) {
 #endif
 
 static int fit(edge_link_t *l, edge_call_t *c) {
-    int error = need_stream(l);
-    if (error) return error;
     if (l->kept.count == 0) return EDGE_ERR_WINDOW;
-    error = edge_fit_begin(&l->fit, &l->stream, l->kept.rows, l->kept.labels, l->kept.count, c->in[0]);
+    const int error =
+        edge_fit_begin(&l->fit, &l->stream, l->kept.rows, l->kept.labels, l->kept.count, c->in[0]);
     if (error) return error;
     begin_activity(l, FITTING, 1);
     put16(c, l->kept.count);
     return 0;
 }
 
-static int rate(edge_link_t *l, const edge_call_t *c) {
-    const int error = need_model(l);
-    return error ? error : edge_net_rate_decay(&l->net, c->in[0]);
-}
+static int rate(edge_link_t *l, const edge_call_t *c) { return edge_net_rate_decay(&l->net, c->in[0]); }
 
 static int scores(const edge_link_t *l, edge_call_t *c) {
     const uint32_t first = edge_load16(c->in);
-    const int error = need_model(l);
-    if (error) return error;
     const uint32_t classes = edge_net_classes(&l->net);
     if (first >= classes) return EDGE_ERR_ARGUMENT;
     if (edge_net_steps(&l->net) == 0) return EDGE_ERR_WINDOW;
@@ -551,8 +531,7 @@ static int confirm_bank(edge_link_t *l) {
 }
 
 static int commit(edge_link_t *l, edge_call_t *c) {
-    int error = need_model(l);
-    if (error) return error;
+    int error;
     if (l->config.bank) {
         error = write_bank(l);
         if (!error) error = confirm_bank(l);
@@ -590,11 +569,9 @@ static int restore(edge_link_t *l) {
 #ifndef EDGE_LINK_SMALL
 // Trial, then verdict: kept windows are judged with what was learned, and with the last commit (or the image).
 static int try_out(edge_link_t *l, edge_call_t *c) {
-    int error = need_model(l);
-    if (error) return error;
     if (!l->config.bank) return EDGE_LINK_ERR_BANK;
     if (!l->kept.count) return EDGE_ERR_WINDOW;
-    error = write_bank(l);
+    const int error = write_bank(l);
     if (error) return error;
     put32(c, edge_net_updates(&l->net));
     l->right[0] = l->right[1] = l->judged = l->verdict = 0;
@@ -666,8 +643,7 @@ static int read(edge_link_t *l, edge_call_t *c) {
     const uint32_t offset = edge_load32(c->in + 4);
     const uint8_t *from;
     uint32_t size;
-    int error = need_model(l);
-    if (error) return error;
+    int error;
     if (c->in[0] == WHAT_STATE) {
         if (l->state_size == 0) return EDGE_ERR_MODE;
         // The weights already stand where the state wants them: only its header is written.
@@ -742,37 +718,45 @@ static int statistics(const edge_link_t *l, edge_call_t *c) {
     return 0;
 }
 
-// Payload bytes of each command; `open`: or more.
+// Payload bytes of each command, and what it wants.
+enum { OPEN = 1, MODEL = 2, STREAM = 4 };  // that many bytes or more; an idle model; one with an encoder
+
 typedef struct edge_shape {
-    uint8_t command, size, open;
+    uint8_t command, size, wants;
 } edge_shape_t;
 
 static const edge_shape_t SHAPES[] = {
-    {EDGE_LINK_HELLO, 2, 0},       {EDGE_LINK_STATUS, 0, 0},      {EDGE_LINK_RESET, 1, 0},
-    {EDGE_LINK_IMAGE_BEGIN, 8, 0}, {EDGE_LINK_IMAGE_CHUNK, 5, 1}, {EDGE_LINK_IMAGE_END, 2, 0},
-    {EDGE_LINK_INFER, 4, 1},       {EDGE_LINK_PUSH, 0, 1},        {EDGE_LINK_KEEP, 1, 0},
-    {EDGE_LINK_REPLAY, 2, 0},      {EDGE_LINK_LEARN, 1, 0},       {EDGE_LINK_FIT, 1, 0},
-    {EDGE_LINK_RATE, 1, 0},        {EDGE_LINK_SCORES, 2, 0},      {EDGE_LINK_COMMIT, 0, 0},
-    {EDGE_LINK_ROLLBACK, 0, 0},    {EDGE_LINK_READ, 8, 0},        {EDGE_LINK_WRITE, 9, 1},
-    {EDGE_LINK_REHEARSE, 2, 1},    {EDGE_LINK_STATISTICS, 1, 0},
+    {EDGE_LINK_HELLO, 2, 0},          {EDGE_LINK_STATUS, 0, 0},
+    {EDGE_LINK_RESET, 1, MODEL},      {EDGE_LINK_IMAGE_BEGIN, 8, 0},
+    {EDGE_LINK_IMAGE_CHUNK, 5, OPEN}, {EDGE_LINK_IMAGE_END, 2, 0},
+    {EDGE_LINK_PUSH, 0, OPEN},        {EDGE_LINK_INFER, 4, OPEN | MODEL},
+    {EDGE_LINK_KEEP, 1, 0},           {EDGE_LINK_REPLAY, 2, STREAM},
+    {EDGE_LINK_LEARN, 1, MODEL},      {EDGE_LINK_FIT, 1, STREAM},
+    {EDGE_LINK_RATE, 1, MODEL},       {EDGE_LINK_SCORES, 2, MODEL},
+    {EDGE_LINK_COMMIT, 0, MODEL},     {EDGE_LINK_ROLLBACK, 0, 0},
+    {EDGE_LINK_READ, 8, MODEL},       {EDGE_LINK_WRITE, 9, OPEN},
+    {EDGE_LINK_STATISTICS, 1, 0},     {EDGE_LINK_REHEARSE, 2, OPEN | STREAM},
 #ifndef EDGE_LINK_SMALL
-    {EDGE_LINK_PRACTISE, 4, 0},    {EDGE_LINK_REMEMBER, 1, 0},    {EDGE_LINK_UNDO, 0, 0},
-    {EDGE_LINK_ADD_CLASS, 0, 0},   {EDGE_LINK_TRY, 0, 0},         {EDGE_LINK_BANK, 0, 0},
+    {EDGE_LINK_REMEMBER, 1, 0},       {EDGE_LINK_PRACTISE, 4, STREAM},
+    {EDGE_LINK_UNDO, 0, MODEL},       {EDGE_LINK_ADD_CLASS, 0, MODEL},
+    {EDGE_LINK_TRY, 0, MODEL},        {EDGE_LINK_BANK, 0, 0},
     {EDGE_LINK_WEAR, 2, 0},
 #endif
 };
 
-static int check_shape(uint8_t command, uint32_t n) {
+static int check_shape(const edge_link_t *l, uint8_t command, uint32_t n) {
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
         const edge_shape_t *s = SHAPES + i;
         if (s->command != command) continue;
-        return n == s->size || (s->open && n > s->size) ? 0 : EDGE_LINK_ERR_LENGTH;
+        if (n != s->size && !(s->wants & OPEN && n > s->size)) return EDGE_LINK_ERR_LENGTH;
+        if (s->wants & STREAM) return need_stream(l);
+        return s->wants & MODEL ? need_model(l) : 0;
     }
     return EDGE_LINK_ERR_COMMAND;
 }
 
 static int carry_out(edge_link_t *l, uint8_t command, edge_call_t *c) {
-    const int error = check_shape(command, c->n);
+    const int error = check_shape(l, command, c->n);
     if (error) return error;
     switch (command) {
     case EDGE_LINK_HELLO: return hello(l, c);

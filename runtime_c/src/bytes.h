@@ -26,6 +26,13 @@
 #define EDGE_GIVEN(condition) ((void)0)
 #endif
 
+// A function whose frame, or whose use of registers, stays out of its callers'.
+#if defined(__GNUC__)
+#define EDGE_ALONE __attribute__((noinline))
+#else
+#define EDGE_ALONE
+#endif
+
 static inline uint16_t edge_load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static inline uint32_t edge_load32(const uint8_t *p) {

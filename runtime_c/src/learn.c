@@ -9,14 +9,14 @@
 
 #ifndef EDGE_NO_LEARN
 // How errors come from a later layer k, if it takes the lesson's outputs by its weights.
-static void find_takers(edge_lesson_t *s, const edge_layer_t *k, bool last) {
+static void find_takers(edge_lesson_t *s, const edge_layer_t *k) {
     uint8_t shift = s->y.down_shift;
     if (k->source != s->l + 1) return;
 #ifndef EDGE_NO_CONV
     if (k->value_pool) return;
     shift = (uint8_t)(shift + k->input_down);
 #endif
-    if (last) {
+    if (k->last) {
         s->from_above = true;
         s->readout_shift = shift;
     } else {
@@ -31,21 +31,16 @@ void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
     s->l = layer;
     s->at = edge_net_learning(n);
     s->history_bytes = edge_history_bytes(m);
-    s->y = edge_model_layer(m, layer);
-    edge_walk_t walk = edge_net_walk(n);
-    for (uint32_t k = 0; k < m->layers; k++) {
-        const edge_layer_t y = k == layer ? s->y : edge_model_layer(m, k);
-        const edge_seat_t seat = edge_walk_layer(m, &y, &walk);
-        if (k + 1 == s->y.source) {
-            s->below = y;
-            s->below_seat = seat;
+    s->seat = edge_net_seat(n, layer, &s->y);
+    if (s->y.source) s->below_seat = edge_net_seat(n, s->y.source - 1u, &s->below);
+    if (!s->y.last) {
+        const edge_seat_t seat = edge_net_seat(n, m->layers - 1u, &s->above);
+        s->above_weights = edge_net_weights(n, &s->above, &seat);
+        for (uint32_t k = layer + 1; k + 1 < m->layers; k++) {
+            const edge_layer_t y = edge_model_layer(m, k);
+            find_takers(s, &y);
         }
-        if (k == layer) s->seat = seat;
-        if (k > layer) find_takers(s, &y, y.last);
-        if (k > layer && y.last) {
-            s->above = y;
-            s->above_weights = edge_net_weights(n, &y, &seat);
-        }
+        find_takers(s, &s->above);
     }
     s->threshold = edge_layer_threshold(&s->y);
     s->error_limit = edge_layer_error_limit(&s->y);
@@ -146,8 +141,7 @@ static int32_t after_reset(const edge_layer_t *y, int32_t d, int32_t theta, int3
 
 int32_t edge_lesson_update_unit(const edge_lesson_t *s, int32_t e) {
     const int32_t r = s->y.rate_shift + s->n->rate_decay;
-    if (r < 0) return edge_sat((int64_t)e * ((int32_t)1 << -r), s->update_limit);
-    return edge_sat32(edge_round32(e, r < 31 ? (uint32_t)r : 31), s->update_limit);
+    return edge_lesson_shifted(e, r < 31 ? r : 31, s->update_limit);
 }
 
 // Section 3.4: writes e back in time from step t to the step after `before`, into one column of eps (row 0 is
@@ -239,7 +233,7 @@ static void start_cursor(const edge_lesson_t *s, uint32_t which, const edge_laye
     for (uint32_t t = 0; t < s->n->model.window; t++) cursor[t] = first[(size_t)t * edge_layer_positions(y)];
 }
 
-static void readout_errors(edge_net_t *n, uint32_t label) {
+static EDGE_ALONE void readout_errors(edge_net_t *n, uint32_t label) {
     edge_lesson_t s;
     edge_lesson_open(&s, n, n->model.layers - 1u);
     const edge_objective_t o = edge_model_objective(&n->model);
@@ -330,7 +324,7 @@ static void pack(int16_t *tile, size_t words) {
 static uint32_t together(const edge_lesson_t *s) {
     const edge_layer_t *y = &s->y;
     const edge_kernels_t *kernels = edge_kernels();
-    const bool fits = kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
+    const bool fits = EDGE_TOGETHER && kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
                       !edge_lesson_is_flat(s) && y->neuron == EDGE_LIF && !y->last && !y->sums &&
                       s->from_above && edge_layer_positions(y) == 1 && !edge_layer_spikes(&s->above) &&
                       s->readout_shift < 32 && s->above.bits == 8 && s->history_bytes <= 8 &&
@@ -339,7 +333,8 @@ static uint32_t together(const edge_lesson_t *s) {
 }
 
 // Outputs from `at` of the tile, by a kernel.
-static void expand_together(const edge_lesson_t *s, uint32_t outputs, uint32_t *cursor, int16_t *columns) {
+static EDGE_ALONE void expand_together(const edge_lesson_t *s, uint32_t outputs, uint32_t *cursor,
+                                       int16_t *columns) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = &s->y;
     const int32_t rate = y->rate_shift + n->rate_decay;
@@ -368,7 +363,7 @@ static void expand_together(const edge_lesson_t *s, uint32_t outputs, uint32_t *
 }
 
 // Outputs at .. of the tile, one or several at a time. Returns the budget used.
-static uint32_t expand(edge_lesson_t *s, uint32_t budget) {
+static EDGE_ALONE uint32_t expand(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
     const uint32_t tw = n->model.tile_width, columns = edge_lesson_columns(s), window = n->model.window;
     const bool update_unit = n->stage == EDGE_EXPAND_UPDATE;
@@ -382,11 +377,6 @@ static uint32_t expand(edge_lesson_t *s, uint32_t budget) {
         cursor = edge_lesson_cursor(s, edge_lesson_is_plain(s) && !update_unit && s->y.learns ? 1 : 0);
     uint32_t used = 0, first = n->base;
 #ifndef EDGE_NO_CONV
-    if (edge_model_is(&n->model, EDGE_ADDED, s->l)) {
-        used = edge_maps_expand_added(s, update_unit);
-        if (update_unit && edge_lesson_is_flat(s)) flatten(tile, tw, window);
-        return used;
-    }
     first += n->position * s->y.fan_out;
     if (cursor && !s->plain) edge_maps_start(s, n->position, n->base + n->at, cursor);
 #endif
@@ -422,6 +412,17 @@ static uint32_t expand(edge_lesson_t *s, uint32_t budget) {
     }
     return used;
 }
+
+#ifndef EDGE_NO_CONV
+// The same of a layer whose currents another adds.
+static uint32_t expand_added(const edge_lesson_t *s) {
+    const bool update_unit = s->n->stage == EDGE_EXPAND_UPDATE;
+    const uint32_t used = edge_maps_expand_added(s, update_unit);
+    if (update_unit && edge_lesson_is_flat(s))
+        flatten(edge_lesson_tile(s), s->n->model.tile_width, s->n->model.window);
+    return used;
+}
+#endif
 
 // Section 3.2: the tile's errors into the error sums of the layer below, one of its neurons at a time.
 // Returns the budget used.
@@ -518,7 +519,8 @@ static void count_moves(const edge_lesson_t *s, edge_moves_t moves) {
 
 #ifndef EDGE_NO_CONV
 // Some rows at a time, whose histories are merged first.
-static uint32_t update_merged(edge_lesson_t *s, uint8_t *w, edge_tile_t tile, uint32_t from, uint32_t to) {
+static EDGE_ALONE uint32_t update_merged(edge_lesson_t *s, uint8_t *w, edge_tile_t tile, uint32_t from,
+                                         uint32_t to) {
     uint32_t merged[128];  // a kernel may read words
     const uint32_t bytes = s->history_bytes, most = (sizeof merged - 8) / bytes, seed = tile.row_seed;
     memset(merged, 0, sizeof merged);
@@ -536,7 +538,7 @@ static uint32_t update_merged(edge_lesson_t *s, uint8_t *w, edge_tile_t tile, ui
 #endif
 
 // Rows at .. of the tile. Returns the budget used.
-static uint32_t update(edge_lesson_t *s, uint32_t budget) {
+static EDGE_ALONE uint32_t update(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
     const uint32_t tw = n->model.tile_width, columns = edge_lesson_columns(s), groups = (columns + 3) / 4;
     const uint32_t k0 = edge_hash(edge_model_objective(&n->model).seed + 0x9E3779B9u * (n->update + 1));
@@ -693,6 +695,7 @@ static uint32_t run_stage(edge_lesson_t *s, uint32_t budget) {
 #ifndef EDGE_NO_CONV
     if (stage == EDGE_SUM) return edge_maps_sum(s, budget);
     if (stage == EDGE_DOWN && !s->plain) return edge_maps_bring_down(s, budget);
+    if (stage != EDGE_DOWN && edge_model_is(&s->n->model, EDGE_ADDED, s->l)) return expand_added(s);
 #endif
     return stage == EDGE_DOWN ? bring_down(s, budget) : expand(s, budget);
 }

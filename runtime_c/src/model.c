@@ -3,6 +3,7 @@
 #include "model.h"
 #include "crc32.h"
 
+#define MAGIC 0x45474445u  // "EDGE"
 #define HEADER_SIZE 128u
 #define LAYER_SIZE 72u  // of a row of the layer table in version 1
 #define GRAPH_SIZE 24u  // what version 2 adds to it
@@ -61,11 +62,7 @@ static const uint8_t *row_of(const edge_model_t *m, uint32_t l) {
 
 #ifndef EDGE_NO_CONV
 // What version 2 adds; kept out of what reads a chain. A stride or a width that was not checked yet may be 0.
-#if defined(__GNUC__)
-__attribute__((noinline))
-#endif
-static void
-read_graph(edge_layer_t *y, const uint8_t *p) {
+static EDGE_ALONE void read_graph(edge_layer_t *y, const uint8_t *p) {
     y->in_height = edge_half(p + 72);
     y->in_width = edge_half(p + 74);
     y->kernel = p[76];
@@ -449,8 +446,7 @@ static bool texts_are_valid(const edge_model_t *m) {
 
 // The part of the image that comes first, and its checksum. Returns 0 or an error.
 static int check_envelope(const uint8_t *h, size_t size) {
-    static const uint8_t magic[4] = {0x45, 0x44, 0x47, 0x45};
-    if (size >= 4 && memcmp(h, magic, 4) != 0) return EDGE_ERR_MAGIC;
+    if (size >= 4 && edge_word(h) != MAGIC) return EDGE_ERR_MAGIC;
     if (size < HEADER_SIZE) return EDGE_ERR_TRUNCATED;
     if (edge_half(h + AT_VERSION) > EDGE_IMAGE_VERSION) return EDGE_ERR_VERSION;
     if (edge_half(h + AT_VERSION) == 0 || edge_half(h + AT_HEADER_SIZE) != HEADER_SIZE)

@@ -130,8 +130,9 @@ static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
     const edge_kernels_t *kernels = edge_kernels();
     for (uint32_t line = 0; line < s->y->fan_in;) {
         const uint32_t room = EDGE_ROWS - count;
-        count += kernels->list_spikes ? kernels->list_spikes(list + count, room, spikes, &line, s->y->fan_in)
-                                      : edge_list_spikes(list + count, room, spikes, &line, s->y->fan_in);
+        count += EDGE_WIDE && kernels->list_spikes
+                     ? kernels->list_spikes(list + count, room, spikes, &line, s->y->fan_in)
+                     : edge_list_spikes(list + count, room, spikes, &line, s->y->fan_in);
         if (count < EDGE_ROWS) break;
         add_list(s, list, EDGE_ROWS);
         count -= EDGE_ROWS;
@@ -223,8 +224,8 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
     const edge_kernels_t *kernels = edge_kernels();
     uint32_t spikes_out = 0;
-    if (edge_net_learns(n) && next && kernels->record && spikes && y->surrogate == EDGE_GATE_LINEAR &&
-        y->gate_shift <= 24) {
+    if (EDGE_WIDE && edge_net_learns(n) && next && kernels->record && spikes &&
+        y->surrogate == EDGE_GATE_LINEAR && y->gate_shift <= 24) {
         if (y->capacity - *next >= y->fan_out + 32) {
             f.gate_mult = y->gate_mult;
             f.gate_shift = y->gate_shift;

@@ -23,7 +23,7 @@ static int32_t come_down(const edge_errors_t *e, const uint8_t *row) {
 }
 
 static int32_t in_update_unit(const edge_errors_t *e, int32_t error) {
-    if (e->rate < 0) return edge_sat((int64_t)error * ((int32_t)1 << -e->rate), e->update_limit);
+    if (e->rate < 0) return edge_sat32(error * ((int32_t)1 << -e->rate), e->update_limit);
     return edge_sat32(edge_round32(error, (uint32_t)e->rate), e->update_limit);
 }
 

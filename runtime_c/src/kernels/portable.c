@@ -5,13 +5,6 @@
 #define EVEN 0x00FF00FFu
 #define SIGNS 0x80808080u
 
-// A hot loop that must not share its registers with what calls it.
-#if defined(__GNUC__)
-#define ALONE __attribute__((noinline))
-#else
-#define ALONE
-#endif
-
 // floor(u / 2) for every sign: C's >> is not relied on.
 void edge_leak(int32_t *u, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) u[i] = (u[i] - (int32_t)((uint32_t)u[i] & 1)) / 2;
@@ -140,8 +133,8 @@ static const uint32_t **list_steps(const uint32_t **list, const edge_tile_t *til
 }
 
 // A row with many spikes.
-static ALONE edge_moves_t move_long_row(uint8_t *w, const edge_tile_t *tile, const uint8_t *history,
-                                        uint32_t row_key) {
+static EDGE_ALONE edge_moves_t move_long_row(uint8_t *w, const edge_tile_t *tile, const uint8_t *history,
+                                             uint32_t row_key) {
     const uint32_t words = 2 * tile->groups;
     uint32_t sums[EDGE_MAX_TILE / 2] = {0};
     edge_moves_t moves = {0, 0};
