@@ -29,10 +29,9 @@ CHOOSE = ROOT / "tests" / "c" / "coverage" / "kernels.c"
 REASONS = ROOT / "tests" / "c" / "coverage" / "untaken.toml"
 TESTS = tuple(
     f"tests/test_{name}.py"
-    for name in ("kept", "cli_store", "versions", "security", "runtime", "store", "link", "adapt",
-                 "stream_parity", "graphs", "parity")
-)  # fmt: skip
-BUILDS_NOTHING = "not firmware and not power_cuts and not small_server"
+    for name in ("kept", "runtime", "parity", "stream_parity", "link", "store", "versions", "security")
+)
+BUILDS_NOTHING = "not firmware and not power_cuts and not small_server and not sanitizers"
 TOGETHER = "8"  # neurons whose errors are made together, as by AVX2; boards make one
 TEXT = {"error.c", "text.c", "version.c"}
 
