@@ -627,6 +627,85 @@ static void refuses_by_name(void) {
     board_stop(&b);
 }
 
+// The header of the only record there is.
+static uint8_t *only_header(flash_t *f) {
+    uint8_t *found = NULL;
+    for (uint32_t at = 0; at + 32 < f->port.sectors * f->port.sector_size; at += f->port.unit) {
+        if (memcmp(f->bytes + at, "EDGR", 4) != 0) continue;
+        CHECK(!found);
+        found = f->bytes + at;
+    }
+    CHECK(found);
+    return found;
+}
+
+// A header that its checksum fits is none where a field has no meaning; a window of a class that cannot be is none.
+static void refuses_forged_records(void) {
+    static const geometry_t g = {8, 1024, 8, 64};
+    static const struct { uint8_t at, value; } forged[] = {{4, 0}, {4, 3}, {6, 3}, {7, 1}};
+    static flash_t f;
+    board_t b;
+    edge_alignment_t alignment;
+    board_start(&b, g.buffer);
+    flash_new(&f, &g, 1);
+    (void)restart(&b, &f.port);
+    become(&b, 1, &alignment);
+    b.kept.count = 1;
+    b.kept.labels[0] = 5;  // the image has five classes
+    CHECK(edge_store_write(&b.store, &b.net, &alignment, &b.kept) == 0 && edge_store_confirm(&b.store) == 0);
+    CHECK(restart(&b, &f.port) == 0);
+    CHECK(edge_store_load(&b.store, &b.net, &alignment, &b.kept) == EDGE_ERR_FLASH && b.kept.count == 0);
+    uint8_t *header = only_header(&f), before[32];
+    memcpy(before, header, sizeof before);
+    for (uint32_t k = 0; k < sizeof forged / sizeof *forged; k++) {
+        memcpy(header, before, sizeof before);
+        header[forged[k].at] = forged[k].value;
+        put(header + 28, crc32_of(header, 28), 4);
+        CHECK(restart(&b, &f.port) == EDGE_ERR_EMPTY);
+    }
+    board_stop(&b);
+}
+
+// Windows of another size, or more than half of the flash holds, are refused; a state on trial that is gone is named.
+static void refuses_windows_and_trials(void) {
+    static const geometry_t g = {8, 1024, 8, 64};
+    static flash_t f;
+    board_t b;
+    edge_alignment_t alignment;
+    board_start(&b, g.buffer);
+    flash_new(&f, &g, 1);
+    (void)restart(&b, &f.port);
+    become(&b, 1, &alignment);
+    edge_kept_t other = b.kept;
+    other.count = 1;
+    other.window_size--;
+    CHECK(edge_store_write(&b.store, &b.net, NULL, &other) == EDGE_ERR_ARGUMENT);
+    other = b.kept;
+    other.count = 1 + edge_store_room(&b.store, &b.net) / (WINDOW + 1);
+    CHECK(edge_store_write(&b.store, &b.net, NULL, &other) == EDGE_ERR_ROOM);
+
+    CHECK(edge_store_peek(NULL, EDGE_STORE_TRIAL, &b.net, NULL) == EDGE_ERR_ARGUMENT);
+    CHECK(edge_store_peek(&b.store, EDGE_STORE_TRIAL, &b.net, NULL) == EDGE_ERR_TRIAL);
+    CHECK(edge_store_peek(&b.store, EDGE_STORE_CONFIRMED, &b.net, NULL) == EDGE_ERR_EMPTY);
+    for (int learns = 1; learns >= 0; learns--) {
+        if (!learns)  // the same store, for a net that keeps an alignment alone
+            CHECK(edge_net_init(&b.net, &b.model, NULL, b.arena, edge_model_arena_size(&b.model, EDGE_INFER),
+                                EDGE_INFER) == 0);
+        CHECK(edge_store_write(&b.store, &b.net, &alignment, NULL) == 0);
+        CHECK(edge_store_peek(&b.store, EDGE_STORE_TRIAL, &b.net, NULL) == 0);
+        f.off = true;
+        CHECK(edge_store_peek(&b.store, EDGE_STORE_TRIAL, &b.net, &alignment) == EDGE_ERR_FLASH);
+        CHECK(edge_net_updates(&b.net) == 0);
+        f.off = false;
+        CHECK(edge_store_confirm(&b.store) == 0);
+        CHECK(edge_store_updates(&b.store) == (learns ? 1001u : 0u) && edge_store_updates(NULL) == 0);
+        f.off = true;
+        CHECK(edge_store_updates(&b.store) == 0);
+        f.off = false;
+    }
+    board_stop(&b);
+}
+
 static int bank_commit(const edge_bank_port_t *bank, const edge_net_t *n, const edge_alignment_t *a) {
     const int error = bank->write(bank->context, n, a, NULL);
     return error ? error : bank->confirm(bank->context);
@@ -707,6 +786,8 @@ int main(int argc, char **argv) {
     image = memory;
     image_size = encoded_image(image);
     refuses_by_name();
+    refuses_forged_records();
+    refuses_windows_and_trials();
     keeps_an_alignment_alone();
     ends_with_its_sequence();
     refuses_forged_weights();
