@@ -664,3 +664,40 @@ def test_a_port_that_is_not_there_is_named() -> None:
         Board.open("/dev/no-such-port")
     with pytest.raises(errors.PortUnavailableError):
         Board.open("nosuchscheme://board")
+
+
+def test_a_full_memory_of_windows_says_so_and_keeps_what_there_is() -> None:
+    board = Board(Loopback(work_bytes=600, ring=16))
+    board.deploy(image.write(direct_model(learns=True)))
+    board.push(np.full((1, 1), 3000))
+    room = board.status().kept_capacity
+    for k in range(room):
+        assert board.keep(k % 2) == k + 1
+    with pytest.raises(LinkStatusError, match="no room for another kept window"):
+        board.keep(1)
+    assert board.status().kept == room
+    board.fit(1)
+
+
+def test_a_model_that_does_not_learn_keeps_its_alignment_and_refuses_the_rest() -> None:
+    board = Board(Loopback())
+    board.deploy(image.write(direct_model()))
+    board.push(np.full((1, 1), 3000))
+    board.keep(1)
+    alignment = Alignment(1, (5,))
+    board.align(alignment)
+    board.commit()
+    board.align(Alignment(0, (0,)))
+    board.rollback()
+    assert board.alignment() == alignment
+    request = board.link.request
+    for command, payload in (
+        (Command.REHEARSE, b"\0\0"),
+        (Command.LEARN, b"\1"),
+        (Command.PRACTISE, b"\1\0\0\0"),
+        (Command.READ, b"\1\0\x10\0\0\0\0\0"),
+        (Command.WRITE, b"\1\0\0\0\0\0\0\0state"),
+    ):
+        with pytest.raises(ERRORS[lib.EDGE_ERR_MODE]):
+            request(command, payload)
+    assert board.alignment() == alignment

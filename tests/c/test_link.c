@@ -444,6 +444,13 @@ static void test_configurations(void) {
                                      .ring = 2,
                                      .budget = 1};
     edge_link_t l;
+    static const uint8_t greeting[2] = {SPOKEN, 0};
+    uint8_t first[LINE];
+    edge_link_config_t named = good;
+    named.board = "a name that is longer than what the smallest frame has room for is cut, and nothing "
+                  "behind it is written";
+    CHECK(edge_link_init(&l, &named) == 0);
+    CHECK(serve(&l, first, request(first, 1, 0, EDGE_LINK_HELLO, greeting, 2)) == 0);
     CHECK(edge_link_init(&l, &good) == 0);
     CHECK(edge_link_init(NULL, &good) == EDGE_ERR_ARGUMENT && edge_link_init(&l, NULL) == EDGE_ERR_ARGUMENT);
     edge_link_config_t bad[16];
@@ -466,26 +473,27 @@ static void test_configurations(void) {
     bad[14].work++;
     CHECK(edge_link_init(&l, &bad[13]) == EDGE_ERR_ALIGN && edge_link_init(&l, &bad[14]) == EDGE_ERR_ALIGN);
 #ifndef EDGE_LINK_SMALL
-    static const uint8_t hello[2] = {SPOKEN, 0};
-    uint8_t line[LINE];
     bad[12].frames_size += 2 * EDGE_LINK_TAG;
     CHECK(edge_link_init(&l, &bad[12]) == 0);
-    CHECK(serve(&l, line, request(line, 1, 0, EDGE_LINK_HELLO, hello, 2)) == 0);
+    CHECK(serve(&l, first, request(first, 1, 0, EDGE_LINK_HELLO, greeting, 2)) == 0);
     // No room for a tag is no tag.
-    CHECK(serve(&l, line, request(line, 1, 1, EDGE_LINK_STATUS, hello, 0)) == EDGE_LINK_ERR_TAG);
+    CHECK(serve(&l, first, request(first, 1, 1, EDGE_LINK_STATUS, greeting, 0)) == EDGE_LINK_ERR_TAG);
 #endif
 }
 
 int main(void) {
-    bank_t kept = {.room = 7 * 7}, broken = {.room = 7 * 7, .fails = 3}, narrow = {.room = 6};
+    bank_t kept = {.room = 7 * 7}, broken = {.room = 7 * 7, .fails = 3}, narrow = {.room = 6},
+           wide = {.room = UINT32_MAX};
     const edge_bank_port_t port = {&kept, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
     const edge_bank_port_t bad = {&broken, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
     const edge_bank_port_t none = {&narrow, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
+    const edge_bank_port_t all = {&wide, bank_write, bank_confirm, bank_load, bank_facts, bank_wear};
     test_noise(NULL, 2048);
     test_noise(NULL, 900);
     test_noise(&port, 2048);
     test_noise(&bad, 2048);
     test_noise(&none, 2048);
+    test_noise(&all, 2048);
     test_own_image();
     test_image_in_flash();
     test_image_in_broken_flash();
