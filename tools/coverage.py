@@ -1,7 +1,7 @@
 """Branches of the C core that the tests take, and the reason of each that none takes.
 
 The C tests and the fuzzers' corpora run on one instrumented build with the kernels of portable C, tests in
-Python with what other tables add to them; counts are added up. tests/c/coverage/untaken.toml has the reasons:
+Python with what boards' tables add; counts are added up. tests/c/coverage/untaken.toml has the reasons:
 a branch that is not taken and has none there is an error, and so is a reason for a branch that is taken.
 """
 
@@ -32,7 +32,6 @@ TESTS = tuple(
     for name in ("kept", "runtime", "parity", "stream_parity", "link", "store", "versions", "security")
 )
 BUILDS_NOTHING = "not firmware and not power_cuts and not small_server and not sanitizers"
-TOGETHER = "8"  # neurons whose errors are made together, as by AVX2; boards make one
 TEXT = {"error.c", "text.c", "version.c"}
 
 
@@ -95,13 +94,13 @@ def measure(made: Sequence[Path], tests: Sequence[str]) -> Path:
 
 
 def _pytest(file: str) -> None:
-    """Run tests over the instrumented extension, with TOGETHER. Raises RuntimeError with what failed."""
+    """Run tests over the instrumented extension and the boards' table. Raises RuntimeError."""
     start = (
         "import sys, pytest; sys.path.insert(0, sys.argv[1]); import pyedge._edge; "
         "sys.path[0] = '.'; sys.exit(pytest.main(['-q', '-k', sys.argv[2], sys.argv[3]]))"
     )
     call = [sys.executable, "-c", start, str(FOLDER / "package"), BUILDS_NOTHING, file]
-    environment = os.environ | {"EDGE_TOGETHER": TOGETHER}
+    environment = os.environ | {"EDGE_BOARD_TABLE": "1"}
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(done.stdout[-4000:] + done.stderr[-1000:])
