@@ -197,8 +197,8 @@ def test_gradients_are_autograds(name, kind, training):
 
 def test_gains_that_do_not_learn_have_no_gradient_and_change_no_other():
     layers = [conv(3, 3, standardize=True), Spiking(), conv(3, 3, standardize=True, bias=False), *END]
-    net, params, x, grads = check(layers, "spikes")
-    held = replace(net, layers=tuple(layers[:2] + [replace(layers[2], learn_gain=False)] + layers[3:]))
+    net, params, x, _ = check(layers, "spikes")
+    held = replace(net, layers=(*layers[:2], replace(layers[2], learn_gain=False), *layers[3:]))
     record = held.forward(params, x, True, np.random.default_rng(7))
     _, error = TET()(record.outputs, np.zeros(BATCH, int))
     found = held.backward(params, record, error, MPDED())
