@@ -100,10 +100,10 @@ def page(figure: str, found: Found, command: str) -> Page:
         f"![Loss]({figure}-loss.svg)",
         "",
     ]
-    rows = []
+    rows, shares = [], {}
     for text, rs in runs.items():
         total = np.sum([r["confusion"] for r in rs], axis=0)
-        accuracy, _ = pages.of_confusion(total)
+        shares[text], _ = pages.of_confusion(total)
         each = [pages.of_confusion(r["confusion"]) for r in rs]
         early = np.mean([r["history"][min(1, len(r["history"]) - 1)]["validation_accuracy"] for r in rs])
         last = np.mean([r["history"][-1]["validation_accuracy"] for r in rs])
@@ -112,12 +112,12 @@ def page(figure: str, found: Found, command: str) -> Page:
                 text,
                 pages.percent(float(early)),
                 pages.percent(float(last)),
-                pages.percent(accuracy),
+                pages.percent(shares[text]),
                 "; ".join(limits for _, limits in each),
                 len(rs),
             )
         )
-    order = sorted(runs, key=lambda text: -np.trace(np.sum([r["confusion"] for r in runs[text]], axis=0)))
+    order = sorted(runs, key=lambda text: -shares[text])
     header = ("arm", "held out, epoch 2", "held out, last", "test", "95 %, each seed", "seeds")
     lines += [*pages.table(header, rows), "", f"Order on the test: {' > '.join(order)}.", ""]
     if missing:
