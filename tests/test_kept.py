@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from math import gcd
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pyedge import image
 from pyedge._edge import lib
 from pyedge.encode import Alignment, EncoderConfig
 from pyedge.errors import BoardResetError
-from pyedge.link import Board, LinkStatusError, Loopback
+from pyedge.link import Board, Command, LinkStatusError, Loopback
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
 from pyedge.runtime import ERRORS, Model, Net
 from pyedge.runtime_stream import Stream
@@ -167,9 +168,10 @@ def act(wearer: Wearer, twin: Twin | None, operation: tuple[str, int, int]) -> N
             if twin:
                 twin.practise(*policy)
         case "rate":
-            wearer.board.rate(number % 3)
+            decay = (0, 1, 2, 15)[number % 4]
+            wearer.board.rate(decay)
             if twin:
-                twin.net.rate_decay(number % 3)
+                twin.net.rate_decay(decay)
         case "align":
             alignment = Alignment(number % 5 - 2, (label, number % 9 - 4, -label))
             wearer.board.align(alignment)
@@ -415,3 +417,112 @@ def test_wear_is_counted_as_the_flash_has_it() -> None:
     counted = wearer.board.wear().erases
     assert all(n is not None and n >= f for n, f in zip(counted, wearer.flash.erases, strict=True))
     assert wearer.board.bank().sequence == 30
+
+
+def test_wear_of_more_sectors_than_a_frame_holds() -> None:
+    flash = Flash(140, 512, 8)
+    wearer = Wearer(model_of(3), flash)
+    wearer.remember(1, 1)
+    wearer.board.commit()
+    counted = wearer.board.wear().erases
+    assert [n or 0 for n in counted] == flash.erases and sum(flash.erases)
+
+
+def bursting(capacity: int) -> IntegerModel:
+    """Every neuron fires at every step, which is more than the memory for learning takes."""
+    model = model_of(2)
+    hidden = replace(
+        model.layers[0], weights=np.full((CHANNELS, HIDDEN), 9), bias=np.full(HIDDEN, 30_000),
+        theta0=np.zeros(HIDDEN), alpha=np.zeros(HIDDEN), surrogate=Surrogate.LINEAR,
+        gate_width=0, gate_mult=1, capacity=capacity,
+    )  # fmt: skip
+    return replace(model, layers=(hidden, model.layers[1]))
+
+
+def test_windows_too_full_to_be_learned_are_named_and_left_out_of_practice() -> None:
+    wearer = Wearer(bursting(HIDDEN), flash_of(1))
+    board = wearer.board
+    wearer.remember(1, 1)
+    before = board.state()
+    for learn in (lambda: board.learn(0), lambda: board.rehearse([0])):
+        board.replay(0)
+        with pytest.raises(ERRORS[lib.EDGE_ERR_CAPACITY]):
+            learn()
+    board.practise(2)
+    assert board.state() == before and board.status().updates == 0
+
+
+def test_windows_of_a_class_that_was_taken_back_are_left_out_of_practice() -> None:
+    plain = model_of(4)
+    readout = replace(plain.layers[1], weights=np.ones((HIDDEN, CLASSES)))
+    wearer = Wearer(replace(plain, layers=(plain.layers[0], readout), spare=1), flash_of(1))
+    board = wearer.board
+    wearer.remember(1, 1)
+    assert board.add_class() == CLASSES - 1
+    wearer.remember(2, CLASSES - 1)
+    board.rollback()
+    assert wearer.kept() == [1, CLASSES - 1]
+    board.practise(3, 0)
+    assert board.status().updates == 3
+
+
+@pytest.mark.parametrize("when", ["loading what is committed", "loading the trial", "confirming it"])
+def test_flash_that_fails_in_a_trial_is_named(when: str) -> None:
+    wearer = Wearer(model_of(1), flash_of(1))
+    board, flash = wearer.board, wearer.flash
+    wearer.remember(1, 1)
+    board.commit()
+    committed = board.state()
+    for number in (2, 3, 4):
+        wearer.remember(number, 0)
+    board.practise(1)
+    wearer.loopback.slices = 1  # in every request two windows are judged, of four and then four
+    board.link.request(Command.TRY)
+    if when != "loading what is committed":
+        board.status()
+    flash.power_for = 0 if when == "confirming it" else -1
+    with pytest.raises(ERRORS[lib.EDGE_ERR_FLASH]):
+        board.wait()
+    assert board.bank().verdict == "none"
+    wearer.restart()
+    assert board.state() == committed
+
+
+class Fading(Flash):
+    """Flash that cannot be read any more after some reads; reads None: it can."""
+
+    reads: int | None = None
+
+    def _read(self, *call: Any) -> int:
+        if self.reads is not None:
+            self.reads -= 1
+            if self.reads < 0:
+                return -1
+        return super()._read(*call)
+
+
+def test_flash_that_fails_at_any_read_leaves_what_was_committed_or_the_image() -> None:
+    """A start with room for fewer windows than were committed, cut short at every read."""
+    model, flash, labels = model_of(1), Fading(3, 512, 8), [0, 1, 2, 1, 0]
+    wearer = Wearer(model, flash)
+    fresh = wearer.board.state()
+    for number, label in enumerate(labels):
+        wearer.remember(number, label)
+    wearer.board.practise(1)
+    wearer.board.commit()
+    committed = wearer.board.state()
+    small = Wearer(model, flash, work=2384)
+    assert 0 < small.board.status().kept_capacity < len(labels)
+    seen = set()
+    for reads in range(1000):
+        flash.reads = reads
+        small.restart()
+        left, flash.reads = flash.reads, None
+        assert small.board.state() in (fresh, committed)
+        kept = small.kept()
+        assert kept == (labels[-len(kept) :] if kept else [])
+        assert small.board.state() == committed or not kept
+        seen.add(bool(kept))
+        if left >= 0:
+            break
+    assert left >= 0 and seen == {False, True}

@@ -701,3 +701,23 @@ def test_a_model_that_does_not_learn_keeps_its_alignment_and_refuses_the_rest() 
         with pytest.raises(ERRORS[lib.EDGE_ERR_MODE]):
             request(command, payload)
     assert board.alignment() == alignment
+
+
+def test_scores_of_more_classes_than_a_frame_holds() -> None:
+    rng = np.random.default_rng(3)
+    readout = IntegerLayer(NeuronKind.LINEAR, rng.integers(-99, 100, (4, 70)), 0, 0, 0)
+    model = IntegerModel(2, InputKind.SPIKES, (readout,))
+    board, net = Board(Loopback(payload=136)), Net(Model.open(model))
+    board.deploy(image.write(model))
+    window = np.ones((2, 4), int)
+    assert tuple(board.infer(window)) == tuple(net.run_window(window))
+    np.testing.assert_array_equal(board.scores(), net.scores())
+
+
+def test_memory_for_the_model_alone_leaves_none_for_commits() -> None:
+    blob = image.write(direct_model(learns=True))
+    needed = Board(Loopback(ring=16)).deploy(blob).needed
+    board = Board(Loopback(work_bytes=needed, ring=16))
+    board.deploy(blob)
+    with pytest.raises(LinkStatusError, match="no room for a committed bank"):
+        board.commit()

@@ -22,6 +22,7 @@ from strategies import (
     windows,
 )
 
+from pyedge._edge import ffi, lib
 from pyedge.datasets import catalog
 from pyedge.datasets.frames import Binning
 from pyedge.errors import CapacityError, LabelError, ModeError
@@ -404,6 +405,73 @@ def dense(*shape: int, surrogate: Surrogate = Surrogate.RECTANGULAR, window: int
             )
         )
     return IntegerModel(window, InputKind.SPIKES, tuple(layers), score_mult=1, score_shift=8, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "window"),
+    [({}, {}, 70), ({"down_shift": 31}, {"input_down": 1}, 39), ({"rate_shift": 31}, {}, 39)],
+)
+def test_at_the_ends_of_what_is_made_together(
+    tally: Tally, first: dict[str, int], last: dict[str, int], window: int
+) -> None:
+    """Histories of nine bytes, errors shifted by 32, a rate of 2^-31."""
+    model = dense(16, 20, 5, window=window)
+    hidden, readout = model.layers
+    model = replace(model, layers=(replace(hidden, **first), replace(readout, **last)))
+    net, state = net_of(model), reference.fresh(model)
+    for label in range(2):
+        everything = np.ones((window, model.inputs), np.int64)
+        state = compare_update(model, net, state, everything, label, tally)
+
+
+def test_a_wide_convolution_is_learned_tile_by_tile(tally: Tally) -> None:
+    rng = np.random.default_rng(6)
+    wide = IntegerLayer(
+        NeuronKind.LIF, rng.integers(-20, 21, (8, 70)), 0, 256 * 30, 256, learns=True, down_shift=4,
+        rate_shift=-4, surrogate=Surrogate.RECTANGULAR, gate_width=900, height=3, width=3, kernel=2, stride=1,
+    )  # fmt: skip
+    readout = IntegerLayer(NeuronKind.LINEAR, rng.integers(-20, 21, (280, 3)), 0, 0, 0, learns=True)
+    model = IntegerModel(8, InputKind.SPIKES, (wide, readout), score_mult=1, score_shift=8, seed=3)
+    net, state = net_of(model), reference.fresh(model)
+    window = (rng.random((8, 18)) < 0.3).astype(np.int64)
+    for label in range(3):
+        state = compare_update(model, net, state, window, label, tally)
+    assert tally.moved > 0
+
+
+def test_currents_taken_as_values_beside_what_learns(tally: Tally) -> None:
+    """A branch above the lowest layer that learns, through which no error passes."""
+    rng = np.random.default_rng(8)
+    conv = IntegerLayer(
+        NeuronKind.LIF, rng.integers(-20, 60, (2, 2)), 0, 256 * 9, 256, height=2, width=3, kernel=1, stride=1
+    )
+    learns = replace(conv, learns=True, rate_shift=-4, surrogate=Surrogate.RECTANGULAR, gate_width=900)
+    values = replace(conv, source=2, value_pool=1, value_shift=2)
+    readout = IntegerLayer(NeuronKind.LINEAR, rng.integers(-20, 21, (12, 3)), 0, 0, 0, source=1, learns=True)
+    layers = (conv, learns, replace(conv, source=0), values, readout)
+    model = IntegerModel(8, InputKind.SPIKES, layers, score_mult=1, score_shift=8, seed=3)
+    net, state = net_of(model), reference.fresh(model)
+    window = (rng.random((8, 12)) < 0.5).astype(np.int64)
+    for label in range(3):
+        state = compare_update(model, net, state, window, label, tally)
+    assert tally.moved > 0
+
+
+@settings(max_examples=GRAPHS, suppress_health_check=SLOW)
+@given(st.one_of(models(learning=True), graphs(learning=True), tangles(learning=True)), st.data())
+def test_a_net_that_does_not_count_computes_the_same(model: IntegerModel, data: st.DataObject) -> None:
+    counting, quiet = net_of(model), net_of(model)
+    assert lib.edge_net_count(quiet.c, ffi.NULL) == 0
+    for window, label in data.draw(lessons(model, most=2)):
+        assert counting.run_window(window) == quiet.run_window(window)
+        if model.lowest_learning is None:
+            continue
+        try:
+            counting.learn(label)
+        except CapacityError:
+            continue
+        quiet.learn(label)
+        assert counting.save() == quiet.save()
 
 
 @pytest.mark.parametrize("shape", [(1024, 512, 10), (300, 200, 129, 65, 17), (64, 1000, 70)])

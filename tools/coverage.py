@@ -20,18 +20,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "coverage"
 RUNTIME = ROOT / "runtime_c"
-FLAGS = ["-std=c99", "-O1", "-g", "-DEDGE_PORTABLE", "-fprofile-instr-generate", "-fcoverage-mapping",
+FLAGS = ["-std=c99", "-O1", "-g", "-DEDGE_PORTABLE", "-DEDGE_ANY_TABLE",
+         "-fprofile-instr-generate", "-fcoverage-mapping",
          f"-I{RUNTIME}/include", f"-I{RUNTIME}/src"]  # fmt: skip
 KERNELS = ("errors", "portable", "spikes")  # the others are for other processors
 PROGRAMS = ("test_runtime", "test_refusals", "test_link", "test_store", "test_version")
 TARGETS = ("image", "link", "store")
 CHOOSE = ROOT / "tests" / "c" / "coverage" / "kernels.c"
 REASONS = ROOT / "tests" / "c" / "coverage" / "untaken.toml"
-TESTS = tuple(
-    f"tests/test_{name}.py"
-    for name in ("kept", "runtime", "parity", "stream_parity", "link", "store", "versions", "security")
-)
+PYTHON = ("kept", "runtime", "parity", "stream_parity", "forged", "link", "store", "versions", "security")
+TESTS = tuple(f"tests/test_{name}.py" for name in PYTHON)
 BUILDS_NOTHING = "not firmware and not power_cuts and not small_server and not sanitizers"
+GRAPHS = "1500"  # random networks of each sort; fewer leave out what is rare
 TEXT = {"error.c", "text.c", "version.c"}
 
 
@@ -100,7 +100,7 @@ def _pytest(file: str) -> None:
         "sys.path[0] = '.'; sys.exit(pytest.main(['-q', '-k', sys.argv[2], sys.argv[3]]))"
     )
     call = [sys.executable, "-c", start, str(FOLDER / "package"), BUILDS_NOTHING, file]
-    environment = os.environ | {"EDGE_BOARD_TABLE": "1"}
+    environment = os.environ | {"EDGE_BOARD_TABLE": "1", "PYEDGE_PARITY": GRAPHS}
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(done.stdout[-4000:] + done.stderr[-1000:])

@@ -103,7 +103,7 @@ static void add_levels(edge_fit_t *f) {
         } else {
             level =
                 edge_floor32((int32_t)edge_log2((uint32_t)(sum[c] + n)) - (int32_t)edge_log2((uint32_t)n), 3);
-            level = level > 127 ? 127 : level < -128 ? -128 : level;
+            if (level > 127) level = 127;  // and not below 0: sum + n >= n
         }
         f->delta[c] += edge_signed_byte(profile[c]) - level;
     }

@@ -326,9 +326,8 @@ static uint32_t together(const edge_lesson_t *s) {
     const edge_kernels_t *kernels = edge_kernels();
     const bool fits = EDGE_TOGETHER && kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
                       !edge_lesson_is_flat(s) && y->neuron == EDGE_LIF && !y->last && !y->sums &&
-                      s->from_above && edge_layer_positions(y) == 1 && !edge_layer_spikes(&s->above) &&
-                      s->readout_shift < 32 && s->above.bits == 8 && s->history_bytes <= 8 &&
-                      s->n->model.window >= 8;
+                      s->from_above && !edge_layer_spikes(&s->above) && s->readout_shift < 32 &&
+                      s->above.bits == 8 && s->history_bytes <= 8 && s->n->model.window >= 8;
     return fits ? kernels->together : 0;
 }
 
@@ -622,7 +621,7 @@ static void enter_layer(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
             finish(n);
             return;
         }
-        layer = layer > n->model.lowest ? layer - 1 : n->model.layers - 1u;
+        layer--;  // the lowest learns: it is above that
     }
     if (s->y.last) return;
     if (s->y.capacity && edge_lesson_is_plain(s)) start_cursor(s, 0, &s->y, &s->seat);

@@ -132,13 +132,13 @@ static void add_window(map_step_t *s, uint32_t py, uint32_t px) {
         for (uint32_t k = 0; k < s->in.height; k++)
             add_places(s, k * s->in.width * s->in.channels, k, 0, s->in.width);
     }
-    // Rows and columns beyond the map are left out.
+    // Rows and columns beyond the map are left out. The padding is below the kernel: some column is in it.
     const uint32_t top = py * y->stride, left = px * y->stride;
     const uint32_t from = left < y->padding ? y->padding - left : 0;
     const uint32_t room = s->in.width + y->padding - left, to = room < y->kernel ? room : y->kernel;
     for (uint32_t ky = 0; ky < y->kernel; ky++) {
         const uint32_t place_y = top + ky - y->padding;  // wraps above the map
-        if (place_y >= s->in.height || from >= to) continue;
+        if (place_y >= s->in.height) continue;
         add_places(s, (ky * y->kernel + from) * s->in.channels, place_y, left + from - y->padding, to - from);
     }
     if (s->count || s->leak) add_listed(s, s->count);

@@ -112,7 +112,7 @@ uint32_t edge_maps_expand_added(const edge_lesson_t *s, bool update_unit) {
     // From the last of the layers that add up to this one.
     uint32_t top = s->l, levels = 1;
     for (uint32_t l = top + 1; l < m->layers; l++) {
-        if (edge_model_layer(m, l).current != top + 1 || !edge_model_is(m, EDGE_PASSES, l)) continue;
+        if (edge_model_layer(m, l).current != top + 1) continue;
         top = l;
         levels++;
     }
@@ -338,7 +338,7 @@ static uint32_t add_input(const edge_lesson_t *s, uint32_t place_y, uint32_t pla
     const int16_t *tile = edge_lesson_tile(s);
     const bool flat = edge_lesson_is_flat(s);
     uint32_t added = 0;
-    int32_t x = 0;  // the sum of the input over the window
+    int32_t x = 0;  // the sum of the input over the window: what a flat tile takes, which sees no frames
     if (s->y.source) {
         for (uint32_t k = 0; k < s->origins; k++) {
             added += add_block(s, &s->origin[k], place_y, place_x, channel, sums);
@@ -346,17 +346,14 @@ static uint32_t add_input(const edge_lesson_t *s, uint32_t place_y, uint32_t pla
         x = (int32_t)added;
     } else if (m->input_kind == EDGE_INPUT_SPIKES) {
         const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->at.inputs) + j * bytes;
-        for (uint32_t t = next_spike(history, bytes, 0); t; t = next_spike(history, bytes, t), added++) {
-            if (!flat) add_eps(sums, tile + (size_t)(t - 1) * m->tile_width, 1, columns);
-        }
-        x = (int32_t)added;
+        for (uint32_t t = next_spike(history, bytes, 0); t; t = next_spike(history, bytes, t), added++)
+            add_eps(sums, tile + (size_t)(t - 1) * m->tile_width, 1, columns);
     } else if (m->input_kind == EDGE_INPUT_STATIC) {
         x = ((const int8_t *)edge_lesson_area(s, s->at.inputs))[j];
     } else {
         const int8_t *values = (const int8_t *)edge_lesson_area(s, s->at.inputs) + j * window;
         for (uint32_t t = 0; t < window; t++) {
-            x += values[t];
-            if (flat || values[t] == 0) continue;
+            if (values[t] == 0) continue;
             add_eps(sums, tile + (size_t)t * m->tile_width, values[t], columns);
             added++;
         }

@@ -250,15 +250,14 @@ static bool ways_are_simple(const edge_model_t *m, uint32_t l) {
     if (added > ADDS_LIMIT) return false;
     if (!y.passes) return true;
     if (y.value_pool || y.neuron == EDGE_CURRENTS) return false;
-    uint32_t adders = 0, currents = 0, adder = m->layers;
+    uint32_t currents = 0, adder = m->layers;
     for (uint32_t k = l + 1; k < m->layers; k++) {
         const edge_layer_t z = edge_model_layer(m, k);
         if (k > adder && takes_outputs(m, k, l)) return false;
         if (z.add == l + 1) adder = k;
-        adders += z.add == l + 1;
         currents += z.current == l + 1;
     }
-    return adders <= 1 && currents <= 1;
+    return currents <= 1;
 }
 #endif
 

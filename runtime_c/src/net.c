@@ -264,10 +264,9 @@ static void record_values(edge_net_t *n, const edge_learning_t *at, const int8_t
 }
 
 #ifndef EDGE_NO_CONV
-// Whether layer l is a dense layer whose currents go into its own neurons only.
+// Whether layer l is a dense layer whose currents go into its own neurons only. One of currents only is kept.
 static bool is_plain(const edge_layer_t *y, uint32_t l) {
-    return !y->kernel && y->source == l && !y->value_pool && !y->add && !y->current && !y->kept &&
-           y->neuron != EDGE_CURRENTS;
+    return !y->kernel && y->source == l && !y->value_pool && !y->add && !y->current && !y->kept;
 }
 #endif
 

@@ -158,13 +158,13 @@ uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_thres
                         uint32_t first, uint32_t n);
 #endif
 
-// Kernels that may be NULL: whether any table of this machine has them.
-#ifdef EDGE_AVX2
+// Kernels that may be NULL: whether any table of this machine has them. EDGE_ANY_TABLE: the table is another's, and may.
+#if defined(EDGE_AVX2) || defined(EDGE_ANY_TABLE)
 #define EDGE_WIDE 1  // list_spikes, record
 #else
 #define EDGE_WIDE 0
 #endif
-#if defined(EDGE_AVX2) || defined(EDGE_ARM_THUMB2) || defined(EDGE_ARM_V6M) || defined(EDGE_RV32)
+#if EDGE_WIDE || defined(EDGE_ARM_THUMB2) || defined(EDGE_ARM_V6M) || defined(EDGE_RV32)
 #define EDGE_TOGETHER 1  // errors
 #else
 #define EDGE_TOGETHER 0

@@ -68,7 +68,7 @@ uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fir
 
 void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved) {
     uint32_t magnitude = (uint32_t)(e < 0 ? -e : e);
-    if (halved && magnitude < (uint32_t)1 << steps) steps = magnitude ? edge_highest_bit(magnitude) + 1 : 0;
+    if (halved && magnitude < (uint32_t)1 << steps) steps = edge_highest_bit(magnitude) + 1;
     const uint32_t shift = halved;
     if (e < 0) {
         for (; steps; steps--, eps -= stride, magnitude >>= shift) *eps = (int16_t) - (int32_t)magnitude;

@@ -18,7 +18,7 @@ void edge_mark_lines(uint8_t *history, uint32_t bytes, uint8_t bit, const uint16
 // Neurons `first` + the bits of `fired` start again at 0; what learning needs of them is kept. Returns how many.
 uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fired);
 
-// Writes e to *eps and back in time, `stride` apart: `steps` times as it is, or halved towards 0 from step to step
+// Writes e, not 0, to *eps and back in time, `stride` apart: `steps` times as it is, or halved towards 0 from step to step
 // until nothing is left.
 void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved);
 

@@ -1,0 +1,165 @@
+"""Images of networks that no library writes, well sealed: C and Python refuse each (about 5 s)."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyedge import errors, image
+from pyedge.encode import EncoderConfig
+from pyedge.quant import model as integers
+from pyedge.quant.model import (
+    InputKind,
+    IntegerLayer,
+    IntegerModel,
+    Loss,
+    Map,
+    NeuronKind,
+    Pooling,
+    Surrogate,
+)
+from pyedge.runtime import Model
+
+LIF, CURRENTS = NeuronKind.LIF, NeuronKind.CURRENTS
+
+
+def dense(fan_in: int, fan_out: int, neuron: NeuronKind = LIF, **fields: Any) -> IntegerLayer:
+    return IntegerLayer(neuron, np.ones((fan_in, fan_out)), 0, 0, 0, **fields)
+
+
+def conv(given: Map, neuron: NeuronKind = LIF, **fields: Any) -> IntegerLayer:
+    """One channel out, a kernel of one unless told otherwise."""
+    kernel = fields.setdefault("kernel", 1)
+    shape = {"stride": 1, "height": given.height, "width": given.width} | fields
+    return dense(kernel**2 * given.channels, 1, neuron, **shape)
+
+
+def readout(fan_in: int, **fields: Any) -> IntegerLayer:
+    return dense(fan_in, 2, NeuronKind.LINEAR, **fields)
+
+
+TEACH = {"learns": True, "surrogate": Surrogate.RECTANGULAR, "gate_width": 9, "capacity": 6 * 4}
+GRID, ROW = Map(2, 3, 1), Map(1, 4, 1)
+WIDE = Map(16, 16, 1)
+
+NETWORKS: dict[str, tuple[IntegerLayer, ...]] = {
+    "a convolution as readout": (
+        conv(GRID), readout(1, kernel=1, stride=1, height=2, width=3),
+    ),
+    "a pool of the readout": (conv(GRID), readout(6, pooling=Pooling.MAX, pool_size=2)),
+    "spikes of currents": (
+        conv(GRID), conv(GRID, CURRENTS), conv(GRID, source=0, current=1, add=1), readout(6),
+    ),
+    "an add of another width": (
+        conv(GRID), conv(GRID, kernel=2, padding=1, stride=2, add=0), readout(4),
+    ),
+    "currents of another width": (
+        conv(ROW), conv(ROW, kernel=5, padding=4, stride=4, current=0), readout(4),
+    ),
+    "ten outputs in one sum": (
+        dense(2, 2), *(dense(2, 2, add=l) for l in range(9)), readout(2),
+    ),
+    "counts above 255": (conv(WIDE, pooling=Pooling.SUM, pool_size=16), readout(1)),
+    "currents that learn": (
+        conv(GRID), conv(GRID, CURRENTS, learns=True), conv(GRID, source=0, current=1), readout(6),
+    ),
+    "currents that nobody takes": (conv(GRID), conv(GRID, CURRENTS), readout(6, source=0)),
+    "outputs taken after they were added": (
+        conv(GRID, **TEACH), conv(GRID, add=0), conv(GRID, source=0), readout(6),
+    ),
+    "currents added twice": (
+        conv(GRID, **TEACH), conv(GRID, current=0), conv(GRID, current=0), readout(6),
+    ),
+    "sums of inputs beyond a membrane": (readout(16400, bits=10),),
+    "an added current that is scaled beyond a membrane": (
+        replace(conv(GRID), bias=np.array([1 << 20])), conv(GRID, current=0, current_shift=-15), readout(6),
+    ),
+    "a sum of currents beyond 31 bits": (
+        replace(conv(Map(3, 3, 1)), bias=np.array([300_000_000])),
+        conv(Map(1, 1, 1), value_pool=3), readout(1),
+    ),
+    "a threshold beyond its range": (replace(dense(2, 2), theta0=np.array([2**31 - 1] * 2)), readout(2)),
+}  # fmt: skip
+
+
+def forged(layers: tuple[IntegerLayer, ...], kind: InputKind = InputKind.SPIKES, **fields: Any) -> bytes:
+    """The image of a network, whatever it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integers, "_check_model", lambda _: None)
+        return image.write(IntegerModel(4, kind, layers, **fields))
+
+
+def resealed(blob: bytes, change: Callable[[bytearray], None]) -> bytes:
+    """A changed image with its length and checksum right again."""
+    changed = bytearray(blob)
+    change(changed)
+    struct.pack_into("<I", changed, image.HEADER["image size"][0], len(changed))
+    struct.pack_into("<I", changed, image.HEADER["checksum"][0], zlib.crc32(changed[image.CHECKED_FROM :]))
+    return bytes(changed)
+
+
+def refused(blob: bytes, *named: type[Exception]) -> None:
+    """C and Python refuse it."""
+    with pytest.raises(named or (errors.ImageError,)):
+        Model(blob)
+    with pytest.raises(errors.PyEdgeError):
+        image.read(blob)
+
+
+def plain(**fields: Any) -> bytes:
+    return forged((dense(2, 2), readout(2)), **fields)
+
+
+def test_what_is_forged_from_is_sound() -> None:
+    """Else every test here could pass for another reason."""
+    for blob in (plain(), forged((conv(GRID), conv(GRID, add=0), readout(6))), encoded(InputKind.FRAMES)):
+        assert Model(resealed(blob, lambda _: None)).window == 4
+        image.read(blob)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_beyond_the_format_is_refused(name: str) -> None:
+    layers = NETWORKS[name]
+    kind = InputKind.FRAMES if layers[0].fan_in == 16400 else InputKind.SPIKES
+    refused(forged(layers, kind))
+
+
+def encoded(kind: InputKind) -> bytes:
+    """An encoder of frames, whatever the network takes."""
+    return forged((readout(2),), kind, encoder=EncoderConfig("direct", channels=2, shift=6, stride=4))
+
+
+def test_an_encoder_of_another_kind_of_input_is_refused() -> None:
+    refused(encoded(InputKind.SPIKES))
+
+
+def test_spikes_that_a_readout_cannot_count_are_refused() -> None:
+    refused(plain(loss=Loss.SPIKE_COUNT, count_mult=1))
+
+
+def test_a_name_without_an_end_and_a_length_that_is_no_multiple_of_eight_are_refused() -> None:
+    name = image.HEADER["model name"][0]
+
+    def fill(blob: bytearray) -> None:
+        blob[name : name + 32] = b"n" * 32
+
+    refused(resealed(plain(), fill))
+    refused(resealed(plain(), lambda blob: blob.extend(b"\0")))
+
+
+def test_a_network_whose_memory_no_word_counts_is_refused() -> None:
+    """A million neurons that may spike a thousand times each."""
+    grid = Map(1024, 1024, 1)
+    first = conv(grid, pooling=Pooling.MAX, pool_size=8, **TEACH | {"capacity": 1 << 30})
+    first = replace(first, surrogate=Surrogate.LINEAR, gate_width=0, gate_mult=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integers, "_check_model", lambda _: None)
+        model = IntegerModel(1024, InputKind.SPIKES, (first, readout(128 * 128)))
+        stated = replace(image.plan(model), learning=2**32 - 8)
+        patch.setattr(image, "plan", lambda _: stated)
+        blob = image.write(model)
+    refused(blob)
