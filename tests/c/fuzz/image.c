@@ -194,7 +194,7 @@ static uint32_t row_size(const uint8_t *image) {
 
 static uint8_t *table_row(uint8_t *image, size_t size, uint32_t l) {
     const uint64_t at = (uint64_t)get(image + 40, 4) + (uint64_t)row_size(image) * l;
-    return at >= HEADER && at + row_size(image) <= size ? image + at : NULL;
+    return at >= HEADER && at % 8 == 0 && at + row_size(image) <= size ? image + at : NULL;
 }
 
 // A number that a field is likely to be wrong with.
