@@ -40,26 +40,28 @@ void edge_mark_lines(uint8_t *history, uint32_t bytes, uint8_t bit, const uint16
 
 uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fired) {
     // Copies: bytes may be written anywhere, and the compiler would read everything again.
+    const uint32_t t = f->t;
+#ifndef EDGE_NO_LEARN
     const edge_threshold_t th = *f->threshold;
-    const uint32_t bytes = f->bytes, t = f->t;
+    const uint32_t bytes = f->bytes;
     const uint8_t bit = f->bit;
     const int32_t width = f->gate_width, decayed = th.theta0 - th.alpha * ((int32_t)t - 1 + th.ahead);
+    uint8_t *const history = f->history, *const gates = f->gates;
+#endif
     int32_t *const u = f->u + first;
     uint16_t *const last = f->last + first;
-#ifndef EDGE_NO_LEARN
-    uint8_t *const history = f->history, *const gates = f->gates;
-#else
-    uint8_t *const history = NULL, *const gates = NULL;
-#endif
     uint32_t spikes = 0;
     for (; fired; fired &= fired - 1, spikes++) {
-        const uint32_t k = edge_lowest_bit(fired), at = (first + k) * bytes;
+        const uint32_t k = edge_lowest_bit(fired);
+#ifndef EDGE_NO_LEARN
+        const uint32_t at = (first + k) * bytes;
         if (history) history[at] |= bit;
         if (gates) {
             int32_t theta = decayed + th.alpha * last[k];
             if (th.theta0s) theta = edge_theta(&th, first + k, t - last[k]);
             if (u[k] - edge_ceiling(theta > 0 ? theta : 0) < width) gates[at] |= bit;
         }
+#endif
         u[k] = 0;
         last[k] = (uint16_t)t;
     }
