@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import numpy as np
-
 from pyedge import methods
 from pyedge.architectures import Style
 from pyedge.architectures import build as build_network
@@ -327,7 +325,7 @@ def initial(recipe: VisionRecipe, network: Network, x: Any) -> Params:
 
 def _started_from(file: str, network: Network) -> Params:
     _, params, _ = load_model(file)
-    wanted = network.init(np.random.default_rng(0))
+    wanted = network.init(0)
     differing = [
         f"{name}: {params[name].shape if name in params else 'absent'}, here {p.shape}"
         for name, p in wanted.items()

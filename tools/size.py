@@ -369,12 +369,12 @@ def measure(name: str) -> dict[str, Any]:
         def part(phase: str, switches: frozenset[str]) -> Part:
             return link(name, PHASES[phase], objects.of(switches), folder)[1]
 
-        def added(switch: str, phase: str) -> int:
-            return part(phase, LEFT_OUT[phase] - {switch}).own - part(phase, LEFT_OUT[phase]).own
-
-        smallest = {phase: _figures(part(phase, switches)) for phase, switches in LEFT_OUT.items()}
+        bare = {phase: part(phase, switches) for phase, switches in LEFT_OUT.items()}
+        smallest = {phase: _figures(found) for phase, found in bare.items()}
         features = {
-            feature: {phase: added(switch, phase) for phase in phases}
+            feature: {
+                phase: part(phase, LEFT_OUT[phase] - {switch}).own - bare[phase].own for phase in phases
+            }
             for feature, (switch, phases) in ADDED.items()
         }
         whole: dict[str, Any] = {}

@@ -121,12 +121,11 @@ def measured(name: str, quick: bool) -> VisionRecipe | None:
 
 def _quick(recipe: VisionRecipe) -> VisionRecipe:
     network = replace(recipe.network, layers="4C5-P2-8C5-P2")
-    training = replace(recipe.training, start="", epochs=1, batch=10)
     return replace(
         recipe,
         samples=replace(recipe.samples, limit=20),
         network=network,
-        training=training,
+        training=replace(recipe.training, epochs=1, batch=10),
     )
 
 

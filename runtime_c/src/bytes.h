@@ -60,27 +60,6 @@ static inline int16_t edge_signed16(uint16_t v) {
 
 static inline int8_t edge_signed_byte(uint8_t v) { return (int8_t)(v < 128 ? v : v - 256); }
 
-// Element i of a little-endian tensor that starts at a multiple of 8 bytes.
-static inline int32_t edge_tensor32(const uint8_t *tensor, uint32_t i) {
-#ifdef EDGE_LITTLE_ENDIAN
-    uint32_t v;
-    memcpy(&v, EDGE_ALIGNED(tensor + 4 * (size_t)i, 4), sizeof v);
-    return edge_signed32(v);
-#else
-    return edge_signed32(edge_load32(tensor + 4 * (size_t)i));
-#endif
-}
-
-static inline int16_t edge_tensor16(const uint8_t *tensor, size_t i) {
-#ifdef EDGE_LITTLE_ENDIAN
-    uint16_t v;
-    memcpy(&v, EDGE_ALIGNED(tensor + 2 * i, 2), sizeof v);
-    return edge_signed16(v);
-#else
-    return edge_signed16(edge_load16(tensor + 2 * i));
-#endif
-}
-
 // Four bytes that start at a multiple of 4, the first in the low bits.
 static inline uint32_t edge_word(const uint8_t *p) {
 #ifdef EDGE_LITTLE_ENDIAN
@@ -103,6 +82,15 @@ static inline uint16_t edge_half(const uint8_t *p) {
 #endif
 }
 
+// Element i of a little-endian tensor that starts at a multiple of 8 bytes.
+static inline int32_t edge_tensor32(const uint8_t *tensor, uint32_t i) {
+    return edge_signed32(edge_word(tensor + 4 * (size_t)i));
+}
+
+static inline int16_t edge_tensor16(const uint8_t *tensor, size_t i) {
+    return edge_signed16(edge_half(tensor + 2 * i));
+}
+
 // floor(x / 2^n), n 0 .. 31, for either sign.
 static inline int32_t edge_floor32(int32_t x, uint32_t n) { return x >= 0 ? x >> n : -1 - ((-1 - x) >> n); }
 
@@ -121,6 +109,11 @@ static inline int32_t edge_round32(int32_t x, uint32_t n) {
 
 static inline int32_t edge_sat32(int32_t x, int32_t bound) {
     return x > bound ? bound : x < -bound ? -bound : x;
+}
+
+// x / 2^n, rounded for n > 0, exact for n <= 0, saturated; |x| <= 32767, n -15 .. 31.
+static inline int32_t edge_shifted(int32_t x, int32_t n, int32_t limit) {
+    return edge_sat32(n >= 0 ? edge_round32(x, (uint32_t)n) : x * ((int32_t)1 << -n), limit);
 }
 
 static inline int32_t edge_sat(int64_t x, int32_t bound) {

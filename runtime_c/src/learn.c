@@ -141,7 +141,7 @@ static int32_t after_reset(const edge_layer_t *y, int32_t d, int32_t theta, int3
 
 int32_t edge_lesson_update_unit(const edge_lesson_t *s, int32_t e) {
     const int32_t r = s->y.rate_shift + s->n->rate_decay;
-    return edge_lesson_shifted(e, r < 31 ? r : 31, s->update_limit);
+    return edge_shifted(e, r < 31 ? r : 31, s->update_limit);
 }
 
 // Section 3.4: writes e back in time from step t to the step after `before`, into one column of eps (row 0 is
@@ -466,7 +466,7 @@ static uint32_t weight_sums(const edge_lesson_t *s, uint32_t j, const int16_t *t
             for (uint32_t bits = history[b]; bits; bits &= bits - 1, added++) {
                 if (edge_lesson_is_flat(s)) continue;
                 const int16_t *eps = tile + (size_t)(8 * b + edge_lowest_bit(bits)) * tw;
-                for (uint32_t i = 0; i < columns; i++) sums[i] += eps[i];
+                edge_add_eps(sums, eps, 1, columns);
             }
         }
         if (!edge_lesson_is_flat(s)) return added;
@@ -488,7 +488,7 @@ static uint32_t weight_sums(const edge_lesson_t *s, uint32_t j, const int16_t *t
             const int32_t x = values[(size_t)j * window + t];
             if (x == 0) continue;
             const int16_t *eps = tile + (size_t)t * tw;
-            for (uint32_t i = 0; i < columns; i++) sums[i] += x * eps[i];
+            edge_add_eps(sums, eps, x, columns);
             added++;
         }
     }

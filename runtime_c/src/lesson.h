@@ -114,11 +114,6 @@ static inline int32_t edge_lesson_term(int32_t inter, uint32_t shift) {
     return shift < 32 ? edge_sat32(edge_round32(inter, shift), 32767) : 0;
 }
 
-// x / 2^n, rounded for n > 0, exact for n <= 0, saturated; |x| <= 32767, n -15 .. 31.
-static inline int32_t edge_lesson_shifted(int32_t x, int32_t n, int32_t limit) {
-    return edge_sat32(n >= 0 ? edge_round32(x, (uint32_t)n) : x * ((int32_t)1 << -n), limit);
-}
-
 #ifndef EDGE_NO_CONV
 /// Through maps (maps_learn.c) ///
 

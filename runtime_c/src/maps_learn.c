@@ -131,7 +131,7 @@ uint32_t edge_maps_expand_added(const edge_lesson_t *s, bool update_unit) {
                 edge_maps_start(&level, n->position, n->base + k, cursor);
             }
             for (uint32_t t = 0; l < top && t < window; t++)
-                column[t * tw] = (int16_t)edge_lesson_shifted(column[t * tw], down, 32767);
+                column[t * tw] = (int16_t)edge_shifted(column[t * tw], down, 32767);
             edge_lesson_neuron(&level, i, 0, cursor, &to);
             for (uint32_t t = 0; t < window; t++) column[t * tw] = (int16_t)edge_sat32(column[t * tw], limit);
         }
@@ -263,20 +263,12 @@ void edge_maps_pass_on(edge_lesson_t *s) {
         const uint32_t *first = (const uint32_t *)edge_lesson_area(s, o->first);
         const uint32_t spikes = first[(size_t)s->n->model.window * o->positions];
         for (uint32_t i = 0; i < spikes; i++)
-            terms[i] = edge_lesson_shifted(edge_sat32(terms[i], 32767), s->y.add_down, 32767);
+            terms[i] = edge_shifted(edge_sat32(terms[i], 32767), s->y.add_down, 32767);
     }
     edge_maps_origins(s, s->plain ? 0 : s->y.source);
 }
 
 /// Sums ///
-
-static void add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t columns) {
-    if (x == 1) {
-        for (uint32_t i = 0; i < columns; i++) sums[i] += eps[i];
-    } else {
-        for (uint32_t i = 0; i < columns; i++) sums[i] += x * eps[i];
-    }
-}
 
 // Eight steps, byte b of their histories, of one channel of a max pool (or one neuron) whose corner is
 // given: adds the eps of
@@ -295,7 +287,7 @@ static uint32_t add_pool(const edge_lesson_t *s, const edge_origin_t *o, const u
     const uint32_t tw = s->n->model.tile_width, columns = edge_lesson_columns(s);
     const int16_t *tile = edge_lesson_tile(s) + (size_t)8 * b * tw;
     for (; bits; bits &= bits - 1, added++)
-        add_eps(sums, tile + (size_t)edge_lowest_bit(bits) * tw, 1, columns);
+        edge_add_eps(sums, tile + (size_t)edge_lowest_bit(bits) * tw, 1, columns);
     return added;
 }
 
@@ -347,19 +339,19 @@ static uint32_t add_input(const edge_lesson_t *s, uint32_t place_y, uint32_t pla
     } else if (m->input_kind == EDGE_INPUT_SPIKES) {
         const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->at.inputs) + j * bytes;
         for (uint32_t t = next_spike(history, bytes, 0); t; t = next_spike(history, bytes, t), added++)
-            add_eps(sums, tile + (size_t)(t - 1) * m->tile_width, 1, columns);
+            edge_add_eps(sums, tile + (size_t)(t - 1) * m->tile_width, 1, columns);
     } else if (m->input_kind == EDGE_INPUT_STATIC) {
         x = ((const int8_t *)edge_lesson_area(s, s->at.inputs))[j];
     } else {
         const int8_t *values = (const int8_t *)edge_lesson_area(s, s->at.inputs) + j * window;
         for (uint32_t t = 0; t < window; t++) {
             if (values[t] == 0) continue;
-            add_eps(sums, tile + (size_t)t * m->tile_width, values[t], columns);
+            edge_add_eps(sums, tile + (size_t)t * m->tile_width, values[t], columns);
             added++;
         }
     }
     if (!flat) return added;
-    if (x) add_eps(sums, tile, x, columns);
+    if (x) edge_add_eps(sums, tile, x, columns);
     return x != 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "edge/link.h"
 #include "small_image.h"
 
@@ -15,14 +16,6 @@
 #else
 #define SPOKEN EDGE_LINK_PROTOCOL
 #endif
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                        \
-        }                                                                   \
-    } while (0)
 
 enum { PAYLOAD = 160, FRAME = PAYLOAD + EDGE_LINK_OVERHEAD, LINE = FRAME + 8, ROUNDS = 40000 };
 
@@ -241,20 +234,26 @@ static void test_noise(const edge_bank_port_t *bank, size_t work_size) {
     free(l);
 }
 
+// A link over the caller's memory, without a bank.
+static edge_link_config_t small_link(const char *board, uint64_t frames[FRAME / 4], void *image,
+                                     size_t image_size, uint64_t work[256]) {
+    const edge_link_config_t config = {.board = board,
+                                       .frames = (uint8_t *)frames,
+                                       .frames_size = 2 * FRAME,
+                                       .image = image,
+                                       .image_size = image_size,
+                                       .work = (uint8_t *)work,
+                                       .work_size = 256 * sizeof *work,
+                                       .ring = 16,
+                                       .budget = 1};
+    return config;
+}
+
 // An image of the firmware's own is used where it lies; one that does not open leaves no model.
 static void test_own_image(void) {
     uint64_t frames[FRAME / 4], image[IMAGE / 8], images[1], work[256];
     edge_link_t l;
-    const edge_link_config_t config = {.board = "own",
-                                       .frames = (uint8_t *)frames,
-                                       .frames_size = 2 * FRAME,
-                                       .image = (uint8_t *)images,
-                                       .image_size = sizeof images,
-                                       .work = (uint8_t *)work,
-                                       .work_size = sizeof work,
-                                       .ring = 16,
-                                       .budget = 1,
-                                       .bank = NULL};
+    const edge_link_config_t config = small_link("own", frames, images, sizeof images, work);
     stream_image((uint8_t *)image);
     CHECK(edge_link_init(&l, &config) == 0);
     CHECK(edge_link_open(&l, image, IMAGE) == 0);
@@ -294,27 +293,24 @@ static int image_erase(void *context, uint32_t address) {
 
 static int image_sync(void *context) { return ((const image_flash_t *)context)->no_sync ? -1 : 0; }
 
+static edge_flash_t image_port(image_flash_t *f) {
+    const edge_flash_t port = {.context = f,
+                               .program = image_program,
+                               .erase = image_erase,
+                               .sectors = IMAGE_SECTORS,
+                               .sector_size = IMAGE_SECTOR,
+                               .unit = IMAGE_UNIT};
+    return port;
+}
+
 // An image arrives in flash in chunks of any size; where the flash fails, the next transfer begins anew.
 static void test_image_in_flash(void) {
     static image_flash_t f;
     uint64_t frames[FRAME / 4], image[IMAGE / 8], work[256];
-    const edge_flash_t flash = {.context = &f,
-                                .program = image_program,
-                                .erase = image_erase,
-                                .sectors = IMAGE_SECTORS,
-                                .sector_size = IMAGE_SECTOR,
-                                .unit = IMAGE_UNIT};
+    const edge_flash_t flash = image_port(&f);
     edge_link_t l;
-    const edge_link_config_t config = {.board = "flash",
-                                       .frames = (uint8_t *)frames,
-                                       .frames_size = 2 * FRAME,
-                                       .image = (uint8_t *)f.bytes,
-                                       .image_size = sizeof f.bytes,
-                                       .image_flash = &flash,
-                                       .work = (uint8_t *)work,
-                                       .work_size = sizeof work,
-                                       .ring = 16,
-                                       .budget = 1};
+    edge_link_config_t config = small_link("flash", frames, f.bytes, sizeof f.bytes, work);
+    config.image_flash = &flash;
     static const uint8_t hello[2] = {SPOKEN, 0};
     uint8_t line[LINE], payload[PAYLOAD];
     uint32_t session = 7, sequence = 0;
@@ -349,24 +345,11 @@ static void test_image_in_flash(void) {
 static void test_image_in_broken_flash(void) {
     static image_flash_t f;
     uint64_t frames[FRAME / 4], image[IMAGE / 8], work[256];
-    const edge_flash_t flash = {.context = &f,
-                                .program = image_program,
-                                .erase = image_erase,
-                                .sync = image_sync,
-                                .sectors = IMAGE_SECTORS,
-                                .sector_size = IMAGE_SECTOR,
-                                .unit = IMAGE_UNIT};
+    edge_flash_t flash = image_port(&f);
+    flash.sync = image_sync;
     edge_link_t l;
-    const edge_link_config_t config = {.board = "broken",
-                                       .frames = (uint8_t *)frames,
-                                       .frames_size = 2 * FRAME,
-                                       .image = (uint8_t *)f.bytes,
-                                       .image_size = sizeof f.bytes,
-                                       .image_flash = &flash,
-                                       .work = (uint8_t *)work,
-                                       .work_size = sizeof work,
-                                       .ring = 16,
-                                       .budget = 1};
+    edge_link_config_t config = small_link("broken", frames, f.bytes, sizeof f.bytes, work);
+    config.image_flash = &flash;
     static const uint8_t hello[2] = {SPOKEN, 0};
     uint8_t line[LINE], payload[PAYLOAD];
     stream_image((uint8_t *)image);
@@ -391,15 +374,7 @@ static void test_image_in_broken_flash(void) {
 static void test_frames_that_are_no_requests(void) {
     uint64_t frames[FRAME / 4], images[IMAGE / 8], work[256];
     edge_link_t l;
-    const edge_link_config_t config = {.board = "",
-                                       .frames = (uint8_t *)frames,
-                                       .frames_size = 2 * FRAME,
-                                       .image = (uint8_t *)images,
-                                       .image_size = sizeof images,
-                                       .work = (uint8_t *)work,
-                                       .work_size = sizeof work,
-                                       .ring = 16,
-                                       .budget = 1};
+    const edge_link_config_t config = small_link("", frames, images, sizeof images, work);
     static const struct {
         uint32_t session;
         uint8_t command, status;

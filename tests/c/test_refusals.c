@@ -3,17 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "edge/kept.h"
 #include "edge/stream.h"
 #include "small_image.h"
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                        \
-        }                                                                   \
-    } while (0)
 
 enum { STEPS = 3, CHANNELS = 2, WINDOW = STEPS * CHANNELS, RING = 4 };
 

@@ -6,16 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "edge/edge.h"
 #include "small_image.h"
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                        \
-        }                                                                   \
-    } while (0)
 
 // Runs and learns a few windows with whatever the image says. Returns the number of weights that moved.
 static uint32_t use(const edge_model_t *model, uint32_t seed) {

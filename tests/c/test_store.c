@@ -533,16 +533,21 @@ static void falls_back(const geometry_t *g) {
     board_stop(&b);
 }
 
+// A board on new flash that has learned.
+static void start_learned(board_t *b, flash_t *f, const geometry_t *g, edge_alignment_t *alignment) {
+    board_start(b, g->buffer);
+    flash_new(f, g, 1);
+    (void)restart(b, &f->port);
+    become(b, 1, alignment);
+}
+
 // A state with weights that no net could have, and right checksums: the net gets its image's own weights.
 static void refuses_forged_weights(void) {
     static const geometry_t g = {4, 2048, 8, 64};
     static flash_t f;
     board_t b;
     edge_alignment_t alignment;
-    board_start(&b, g.buffer);
-    flash_new(&f, &g, 1);
-    (void)restart(&b, &f.port);
-    become(&b, 1, &alignment);
+    start_learned(&b, &f, &g, &alignment);
     b.weights[16 * 12 + 7] = 1;  // pads a row
     CHECK(edge_store_write(&b.store, &b.net, &alignment, kept_of(&b)) == 0 &&
           edge_store_confirm(&b.store) == 0);
@@ -646,10 +651,7 @@ static void refuses_forged_records(void) {
     static flash_t f;
     board_t b;
     edge_alignment_t alignment;
-    board_start(&b, g.buffer);
-    flash_new(&f, &g, 1);
-    (void)restart(&b, &f.port);
-    become(&b, 1, &alignment);
+    start_learned(&b, &f, &g, &alignment);
     b.kept.count = 1;
     b.kept.labels[0] = 5;  // the image has five classes
     CHECK(edge_store_write(&b.store, &b.net, &alignment, &b.kept) == 0 && edge_store_confirm(&b.store) == 0);
@@ -672,10 +674,7 @@ static void refuses_windows_and_trials(void) {
     static flash_t f;
     board_t b;
     edge_alignment_t alignment;
-    board_start(&b, g.buffer);
-    flash_new(&f, &g, 1);
-    (void)restart(&b, &f.port);
-    become(&b, 1, &alignment);
+    start_learned(&b, &f, &g, &alignment);
     edge_kept_t other = b.kept;
     other.count = 1;
     other.window_size--;

@@ -22,11 +22,6 @@ static int32_t come_down(const edge_errors_t *e, const uint8_t *row) {
     return edge_sat32(edge_round32(sum, e->down_shift), 32767);
 }
 
-static int32_t in_update_unit(const edge_errors_t *e, int32_t error) {
-    if (e->rate < 0) return edge_sat32(error * ((int32_t)1 << -e->rate), e->update_limit);
-    return edge_sat32(edge_round32(error, (uint32_t)e->rate), e->update_limit);
-}
-
 // d less the product of docs/arithmetic.md 3.3, rounded; theta is not negative. Half a unit of 2^shift: below 2^62.
 static int32_t after_reset(const edge_errors_t *e, int32_t d, uint32_t theta, int32_t eps) {
     const uint32_t magnitude = (uint32_t)(eps < 0 ? -eps : eps), shift = e->reset_shift;
@@ -95,7 +90,7 @@ uint64_t edge_word_errors(const edge_errors_t *e, uint32_t first, uint32_t n, in
                 if (e->cursor) error = edge_round32(error * (int32_t)(gate + gate / 128), 8);
                 error = edge_sat32(error, e->error_limit);
             }
-            if (error != later) unit = in_update_unit(e, error);
+            if (error != later) unit = edge_shifted(error, e->rate, e->update_limit);
             if (unit) {
                 const uint32_t magnitude = (uint32_t)(unit < 0 ? -unit : unit);
                 if (magnitude > largest[k]) largest[k] = magnitude;

@@ -79,6 +79,17 @@ void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool 
     }
 }
 
+void edge_add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t n) {
+    int32_t *const end = sums + n;
+    for (; end - sums >= 4; sums += 4, eps += 4) {
+        sums[0] += x * eps[0];
+        sums[1] += x * eps[1];
+        sums[2] += x * eps[2];
+        sums[3] += x * eps[3];
+    }
+    while (sums < end) *sums++ += x * *eps++;
+}
+
 void edge_clear(void *p, size_t size) {
     uint32_t *word = (uint32_t *)p;
     uint32_t *const end = word + size / 4;

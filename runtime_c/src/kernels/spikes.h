@@ -22,6 +22,9 @@ uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fir
 // until nothing is left.
 void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool halved);
 
+// sums[i] += x eps[i]; the sums stay within int32 (docs/arithmetic.md 3.5).
+void edge_add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t n);
+
 // Clears words: `size` bytes, a multiple of 4.
 void edge_clear(void *p, size_t size);
 
