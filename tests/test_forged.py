@@ -128,6 +128,29 @@ def test_a_network_beyond_the_format_is_refused(name: str) -> None:
     refused(forged(layers, kind))
 
 
+def with_bias(bias: int, neuron: NeuronKind, theta0: int = 0, alpha: int = 0) -> bytes:
+    """Two inputs of spikes, so that 256 of a current's reach are weights."""
+    layer = IntegerLayer(neuron, np.ones((2, 2)), np.array([0, -bias]), theta0, alpha)
+    return forged((layer,) if neuron == NeuronKind.LINEAR else (layer, readout(2)))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "steps"), [(NeuronKind.LIF, 2), (NeuronKind.IF, 4), (NeuronKind.LINEAR, 4)], ids=str
+)
+def test_a_membrane_may_reach_up_to_its_bound(neuron: NeuronKind, steps: int) -> None:
+    least = 2**30 // steps - 256
+    Model(with_bias(least - 1, neuron))
+    image.read(with_bias(least - 1, neuron))
+    refused(with_bias(least, neuron), errors.ImageRangeError)
+
+
+def test_a_threshold_may_reach_up_to_its_bound() -> None:
+    most = 2**31 - 256 - 5 * 1000  # a window of 4
+    Model(with_bias(0, NeuronKind.IF, most, 1000))
+    image.read(with_bias(0, NeuronKind.IF, most, 1000))
+    refused(with_bias(0, NeuronKind.IF, most + 1, 1000), errors.ImageRangeError)
+
+
 def encoded(kind: InputKind) -> bytes:
     """An encoder of frames, whatever the network takes."""
     return forged((readout(2),), kind, encoder=EncoderConfig("direct", channels=2, shift=6, stride=4))
