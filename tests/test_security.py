@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pyedge import boards, image
 from pyedge._edge import lib
+from pyedge.boards import BUILD_ONLY
 from pyedge.boards.build import configuration, sources, tool
 from pyedge.link import Board, Command, Link, LinkStatusError, Loopback
 from pyedge.link.frame import Frame, Reader, decode, encode
@@ -152,18 +153,10 @@ def test_a_key_of_another_length_is_named() -> None:
         Link(Loopback(), key=b"short")
 
 
-def test_firmware_with_a_key_asks_for_tags_of_the_library_and_never_gives_a_challenge_twice() -> None:
-    """Monocypher on the emulated board, hashlib here."""
-    subprocess.run([ROOT / "tools" / "monocypher"], check=True)
-    spec, folder = boards.board("mps2-an386"), sources() / "build" / "mps2-an386-key"
-    configured = configuration(spec, sources(), folder, tool("cmake"), tool("ninja"))
-    for command in (
-        [*configured, f"-DEDGE_KEY={KEY.hex()}"],
-        [tool("ninja"), "-C", str(folder), "mps2-an386-firmware"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    with boards.start("mps2-an386", folder / "firmware" / "mps2-an386-firmware.elf") as running:
+@pytest.mark.parametrize("name", ["mps2-an386", "microbit"])
+def test_firmware_with_a_key_asks_for_tags_of_the_library_and_never_gives_a_challenge_twice(name: str) -> None:
+    """Monocypher on the emulated board, hashlib here; the micro:bit's challenges are of its random number generator."""
+    with boards.start(name, _built_with_a_key(name)) as running:
         challenges = set()
         for _ in range(3):
             with Board.open(running.port, key=KEY) as board:
@@ -177,3 +170,22 @@ def test_firmware_with_a_key_asks_for_tags_of_the_library_and_never_gives_a_chal
         ):
             stranger.rollback()
         assert len(challenges) == 3
+
+
+@pytest.mark.parametrize("name", BUILD_ONLY)
+def test_firmware_with_a_key_builds_for_parts_that_nobody_emulates(name: str) -> None:
+    """They have a `board_fresh` of their own."""
+    assert _built_with_a_key(name).exists()
+
+
+def _built_with_a_key(name: str) -> Path:
+    subprocess.run([ROOT / "tools" / "monocypher"], check=True)
+    spec, folder = boards.board(name), sources() / "build" / f"{name}-key"
+    configured = configuration(spec, sources(), folder, tool("cmake"), tool("ninja"))
+    for command in (
+        [*configured, f"-DEDGE_KEY={KEY.hex()}"],
+        [tool("ninja"), "-C", str(folder), f"{name}-firmware"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "firmware" / f"{name}-firmware.elf"

@@ -41,7 +41,7 @@ void board_flash(edge_flash_t *flash);
 int board_image_flash(edge_flash_t *flash);
 
 // Firmware with a key (docs/security.md) asks for 16 bytes that this board never gave before, not even before it lost power: of a random number generator, or a
-// count in flash. An emulated board (flash_memory.c) counts in RAM, as long as its emulator runs.
+// count in flash. Boards of flash_memory.c count in RAM, as long as their emulator runs.
 void board_fresh(uint8_t bytes[16]);
 
 /// Sleep and reset ///

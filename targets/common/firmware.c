@@ -11,9 +11,14 @@
 
 enum { IMAGE_MAGIC = 0x45474445, IMAGE_SIZE_AT = 8 };  // docs/image.md section 1
 enum { NAME_SIZE = 65 };
+#ifdef EDGE_KEY
+enum { TAG = EDGE_LINK_TAG };
+#else
+enum { TAG = 0 };
+#endif
 
 static edge_link_t server;
-static uint8_t frames[2 * (BOARD_PAYLOAD + EDGE_LINK_OVERHEAD)] __attribute__((aligned(8)));
+static uint8_t frames[2 * (BOARD_PAYLOAD + TAG + EDGE_LINK_OVERHEAD)] __attribute__((aligned(8)));
 static edge_store_t store;
 static uint8_t store_buffer[EDGE_STORE_MAX_UNIT];
 static edge_bank_port_t bank;
