@@ -154,8 +154,10 @@ def test_a_key_of_another_length_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["mps2-an386", "microbit"])
-def test_firmware_with_a_key_asks_for_tags_of_the_library_and_never_gives_a_challenge_twice(name: str) -> None:
-    """Monocypher on the emulated board, hashlib here; the micro:bit's challenges are of its random number generator."""
+def test_firmware_with_a_key_asks_for_tags_of_the_library_and_never_gives_a_challenge_twice(
+    name: str,
+) -> None:
+    """Monocypher on the board, hashlib here; a micro:bit's challenges come of its random number generator."""
     with boards.start(name, _built_with_a_key(name)) as running:
         challenges = set()
         for _ in range(3):

@@ -12,7 +12,13 @@
 #define RNG_SR REGISTER(0x50060804u)
 #define RNG_DR REGISTER(0x50060808u)
 
-enum { MSI_ON = 1 << 0, MSI_READY = 1 << 1, MSI_BY_RANGE = 1 << 3, MSI_RANGE = 15 << 4, MSI_48_MHZ = 11 << 4 };
+enum {
+    MSI_ON = 1 << 0,
+    MSI_READY = 1 << 1,
+    MSI_BY_RANGE = 1 << 3,
+    MSI_RANGE = 15 << 4,
+    MSI_48_MHZ = 11 << 4
+};
 enum { CLOCK_RNG = 1 << 18 };
 enum { RNG_ON = 1 << 2, RNG_READY = 1 << 0, RNG_FAULTS = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 };
 

@@ -145,7 +145,7 @@ typedef struct edge_link_guard {
 typedef struct edge_link_config {
     const char *board;   // name in the response to hello, at most 64 bytes
     uint8_t *frames;     // two frame buffers: payloads of frames_size / 2 - EDGE_LINK_OVERHEAD bytes
-    size_t frames_size;  // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD), with a guard 2 * EDGE_LINK_TAG more, .. 2 * 65535
+    size_t frames_size;  // 2 * (EDGE_LINK_MIN_PAYLOAD + EDGE_LINK_OVERHEAD) .. 2 * 65535
     uint8_t *image;      // receives images; 8-byte aligned
     size_t image_size;
     const edge_flash_t *image_flash;  // programs the image memory; NULL: it is written as RAM is
@@ -154,7 +154,7 @@ typedef struct edge_link_config {
     uint32_t ring;                   // raw samples that wait while the net learns: a power of two, 2 .. 32768
     uint32_t budget;                 // synapses a slice of learning, see edge_net_learn_run; at least 1
     const edge_bank_port_t *bank;    // NULL: the committed bank is a copy in work memory
-    const edge_link_guard_t *guard;  // NULL: requests need no tag
+    const edge_link_guard_t *guard;  // NULL: requests need no tag; else frames_size is at least 2 * EDGE_LINK_TAG more
 } edge_link_config_t;
 
 typedef struct edge_link {
