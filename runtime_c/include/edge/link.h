@@ -154,7 +154,7 @@ typedef struct edge_link_config {
     uint32_t ring;                   // raw samples that wait while the net learns: a power of two, 2 .. 32768
     uint32_t budget;                 // synapses a slice of learning, see edge_net_learn_run; at least 1
     const edge_bank_port_t *bank;    // NULL: the committed bank is a copy in work memory
-    const edge_link_guard_t *guard;  // NULL: requests need no tag; else frames_size is at least 2 * EDGE_LINK_TAG more
+    const edge_link_guard_t *guard;  // NULL: requests need no tag; else frames_size: + 2 * EDGE_LINK_TAG
 } edge_link_config_t;
 
 typedef struct edge_link {
