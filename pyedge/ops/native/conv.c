@@ -269,7 +269,7 @@ static meet_job meet_layout(const train_conv_gradient *d) {
     const size_t edge = 2 * (size_t)j.padding, events = numbers(j.events) * (size_t)j.steps;
     j.image = ((size_t)j.images.height + edge) * ((size_t)j.images.width + edge) * (size_t)j.images.channels;
     const size_t row = train_sums_row(d->size * j.images.channels);
-    j.part = (size_t)j.events.channels * ((size_t)d->size * row + 1);
+    j.part = (size_t)j.events.channels * (size_t)d->size * row + aligned(4 * (size_t)j.events.channels) / 4;
     j.at = aligned((j.image * (size_t)j.steps + 16) * sizeof(float));
     j.value = j.at + aligned(events * sizeof(int32_t));
     j.begin = j.value + aligned(events * sizeof(float));

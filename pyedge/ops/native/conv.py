@@ -35,10 +35,10 @@ def _input(x: Any) -> tuple[dict[str, Any], Any]:
 
 def _run(job: dict[str, Any]) -> None:
     struct = ffi.new("train_conv *", job)
-    packed = np.empty(lib.train_conv_packed(struct), np.float32)
+    packed = 4 * lib.train_conv_packed(struct)
     with POOL as pool:
-        scratch = np.empty(pool.threads * lib.train_conv_scratch(struct), np.uint8)
-        struct.packed, struct.scratch = pointer("float *", packed), pointer("uint8_t *", scratch)
+        memory = POOL.memory("uint8_t *", packed + pool.threads * lib.train_conv_scratch(struct))
+        struct.packed, struct.scratch = ffi.cast("float *", memory), memory + packed
         lib.train_conv_run(pool, struct)
 
 
@@ -178,10 +178,10 @@ def weight_gradient(x: Any, error: Any, g: "Geometry") -> Array:
         dense = np.ascontiguousarray(error, np.float32)
         job |= {"values": pointer("float *", x), "epsilon": pointer("float *", dense), "steps": len(x)}
     struct = ffi.new("train_conv_gradient *", job)
-    sums = np.empty(lib.train_conv_sums(struct), np.float32)
+    sums = 4 * lib.train_conv_sums(struct)
     with POOL as pool:
-        scratch = np.empty(pool.threads * lib.train_conv_gradient_scratch(struct), np.uint8)
-        struct.sums, struct.scratch = pointer("float *", sums), pointer("uint8_t *", scratch)
+        memory = POOL.memory("uint8_t *", sums + pool.threads * lib.train_conv_gradient_scratch(struct))
+        struct.sums, struct.scratch = ffi.cast("float *", memory), memory + sums
         lib.train_conv_gradient_run(pool, struct)
     if by_events:
         error.bias = bias
@@ -192,13 +192,13 @@ def column_sums(x: Array) -> Array:
     """The sum over all but the last axis."""
     x = np.ascontiguousarray(x)
     columns = x.shape[-1]
-    out, scratch = np.empty(columns, np.float32), np.empty(64 * columns, np.float32)
+    out = np.empty(columns, np.float32)
     with POOL as pool:
         lib.train_column_sums(
             pool,
             pointer("float *", x),
             pointer("float *", out),
-            pointer("float *", scratch),
+            POOL.memory("float *", 4 * 64 * columns),
             x.size // columns,
             columns,
         )

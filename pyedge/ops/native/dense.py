@@ -43,10 +43,9 @@ class DenseCurrents(Lazy):
             **to,
         }
         with POOL as pool:
-            scratch = np.empty(pool.threads * lib.train_forward_scratch(inputs), np.float32)
-            lib.train_forward_run(
-                pool, ffi.new("train_forward *", job | {"scratch": pointer("float *", scratch)})
-            )
+            size = 4 * pool.threads * lib.train_forward_scratch(inputs)
+            job["scratch"] = POOL.memory("float *", size)
+            lib.train_forward_run(pool, ffi.new("train_forward *", job))
 
 
 class _Below(Lazy):
@@ -146,7 +145,6 @@ def readout_gradient(x: Spikes | Multiples, error: Array) -> Array:
     inputs = bits.features
     step, rows = _by_steps(error)
     out = np.empty((inputs, outputs), np.float32)
-    scratch = np.empty(lib.train_readout_scratch(inputs, outputs), np.float32)
     job = {
         "window": window,
         "batch": batch,
@@ -156,8 +154,8 @@ def readout_gradient(x: Spikes | Multiples, error: Array) -> Array:
         "error": pointer("float *", rows),
         "error_step": step,
         "gradient": pointer("float *", out),
-        "scratch": pointer("float *", scratch),
     }
     with POOL as pool:
+        job["scratch"] = POOL.memory("float *", 4 * lib.train_readout_scratch(inputs, outputs))
         lib.train_readout_run(pool, ffi.new("train_readout *", job))
     return out if x.unit == 1 else out * np.float32(x.unit)

@@ -185,8 +185,7 @@ class Counts:
         tally.common_start, tally.rest_start = (pointer("int32_t *", start) for start in starts)
         counts = pointer("uint8_t *", self.counts)
         with POOL as pool:
-            scratch = np.empty(pool.threads * self.row, np.uint8)
-            tally.scratch = pointer("uint8_t *", scratch)
+            tally.scratch = POOL.memory("uint8_t *", pool.threads * self.row)
             lib.train_list_counts(pool, counts, tally, window, batch, self.row)
             index = [np.empty(int(start[-1]) + 1, np.uint16) for start in starts]
             value = [np.empty(int(start[-1]) + 1, np.float32) for start in starts]

@@ -184,7 +184,7 @@ class Epsilon(Lazy):
         begin, at = np.empty(self.features + 1, np.int32), np.empty(count + 1, np.int32)
         value = np.empty(count + 1, np.float32)
         with POOL as pool:
-            scratch = np.empty(pool.threads * lib.train_gradient_scratch(batch, window), np.float32)
+            scratch = 4 * pool.threads * lib.train_gradient_scratch(batch, window)
             job = {
                 "window": window,
                 "batch": batch,
@@ -198,7 +198,7 @@ class Epsilon(Lazy):
                 "begin": pointer("int32_t *", begin),
                 "at": pointer("int32_t *", at),
                 "value": pointer("float *", value),
-                "scratch": pointer("float *", scratch),
+                "scratch": POOL.memory("float *", scratch),
             }
             lib.train_gradient_run(pool, ffi.new("train_gradient *", job))
         return out
@@ -268,8 +268,7 @@ def run_backward(struct: Any) -> None:
     """train_backward_run, with scratch memory."""
     size = lib.train_backward_scratch(struct.inputs if struct.gradient else 0, struct.above, struct.window)
     with POOL as pool:
-        scratch = np.empty(pool.threads * size, np.float32)
-        struct.scratch = pointer("float *", scratch)
+        struct.scratch = POOL.memory("float *", 4 * pool.threads * size)
         lib.train_backward_run(pool, struct)
 
 

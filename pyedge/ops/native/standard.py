@@ -13,11 +13,11 @@ from pyedge.ops.numpy_ops import EPS, Array, Standardized
 def _run(kernel: Any, weight: Array, gain: Array, arrays: dict[str, Array]) -> None:
     columns = weight.shape[-1]
     weight, gain = np.ascontiguousarray(weight), np.ascontiguousarray(gain)
-    scratch = np.empty(lib.train_standard_scratch(columns), np.float32)
-    given = arrays | {"weight": weight, "gain": gain, "scratch": scratch}
+    given = arrays | {"weight": weight, "gain": gain}
     job = {"rows": weight.size // columns, "columns": columns, "eps": EPS}
     job |= {name: pointer("float *", x) for name, x in given.items()}
     with POOL as pool:
+        job["scratch"] = POOL.memory("float *", 4 * lib.train_standard_scratch(columns))
         kernel(pool, ffi.new("train_standard *", job))
 
 

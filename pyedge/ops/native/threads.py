@@ -1,6 +1,7 @@
 """The thread pool of the native kernels: one a process, as many threads as the process may use cores."""
 
 import atexit
+import mmap
 import os
 import threading
 from typing import Any
@@ -16,6 +17,8 @@ class Pool:
         self._process = 0
         self._pool: Any = None
         self._threads = 0
+        self._memory: Any = None
+        self._size = 0
         atexit.register(self.stop)
 
     def __enter__(self) -> Any:
@@ -29,6 +32,16 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def memory(self, kind: str, size: int) -> Any:
+        """`size` bytes of scratch memory, from the border of a cache line on, for whoever holds the pool."""
+        if size > self._size:
+            self._size = max(size, 1 << 16)
+            buffer = mmap.mmap(-1, self._size)
+            if hasattr(mmap, "MADV_HUGEPAGE"):  # rows of weights are read all over it
+                buffer.madvise(mmap.MADV_HUGEPAGE)
+            self._memory = ffi.from_buffer("uint8_t[]", buffer)
+        return ffi.cast(kind, self._memory)
 
     @property
     def threads(self) -> int:

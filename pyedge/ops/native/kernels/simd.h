@@ -40,29 +40,43 @@ INLINE vf load(const float *p) { return *(const vf_any *)p; }
 INLINE void store(float *p, vf v) { *(vf_any *)p = v; }
 INLINE vf all(float x) { return x - (vf){0}; }
 
-// The first n of WIDTH floats; the rest are 0.
-INLINE vf load_first(const float *p, int n) {
-    if (n >= WIDTH) {
-        return load(p);
-    }
-    vf v = {0};
-    memcpy(&v, p, sizeof(float) * (size_t)(n > 0 ? n : 0));
-    return v;
-}
-
-INLINE void store_first(float *p, vf v, int n) {
-    if (n >= WIDTH) {
-        store(p, v);
-    } else if (n > 0) {
-        memcpy(p, &v, sizeof(float) * (size_t)n);
-    }
-}
-
 // Masks are one bit a lane, the first lane lowest.
 typedef uint32_t mask;
 
 INLINE mask first_lanes(int n) {
     return n >= WIDTH ? (mask)((1U << WIDTH) - 1U) : n <= 0 ? 0 : (1U << n) - 1U;
+}
+
+// The first n of WIDTH floats; the rest are 0, and not looked at.
+INLINE vf load_first(const float *p, int n) {
+    if (n >= WIDTH) {
+        return load(p);
+    }
+#if WIDTH == 16
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)first_lanes(n), p);
+#elif defined(__AVX2__)
+    const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (vf)_mm256_maskload_ps(p, (__m256i)(lane < n));
+#else
+    vf v = {0};
+    memcpy(&v, p, sizeof(float) * (size_t)(n > 0 ? n : 0));
+    return v;
+#endif
+}
+
+INLINE void store_first(float *p, vf v, int n) {
+    if (n >= WIDTH) {
+        store(p, v);
+        return;
+    }
+#if WIDTH == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)first_lanes(n), (__m512)v);
+#elif defined(__AVX2__)
+    const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    _mm256_maskstore_ps(p, (__m256i)(lane < n), (__m256)v);
+#else
+    memcpy(p, &v, sizeof(float) * (size_t)(n > 0 ? n : 0));
+#endif
 }
 
 #if WIDTH == 16
