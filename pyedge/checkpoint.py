@@ -71,13 +71,25 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
 
 
+def check_writable(path: Path) -> None:
+    """Raises StorageError if a file cannot be written there; makes its folder."""
+    if path.is_dir():
+        raise StorageError(f"could not write {path}: it is a folder; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def write_atomically(path: Path, save: Any) -> None:
     """Calls save(file) on a file beside `path`, then puts it in its place; on failure `path` is as before.
 
     Raises StorageError.
     """
+    check_writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, prefix=path.name + ".", delete=False) as file:
             try:
                 save(file)
@@ -89,14 +101,18 @@ def write_atomically(path: Path, save: Any) -> None:
                 os.unlink(file.name)
                 raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        cause = (
-            "the disk is full; free some space"
-            if full
-            else f"{error.strerror or error}; choose another place"
-        )
-        kept = ", and the file that was there is untouched" if path.exists() else ""
-        raise StorageError(f"could not write {path}: {cause}{kept}") from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> StorageError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        cause = f"{next(p for p in path.parents if p.exists())} is not a folder; choose another place"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        cause = "the disk is full; free some space"
+    else:
+        cause = f"{error.strerror or error}; choose another place"
+    kept = ", and the file that was there is untouched" if path.is_file() else ""
+    return StorageError(f"could not write {path}: {cause}{kept}")
 
 
 def write(path: str | os.PathLike[str], meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:

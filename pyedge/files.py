@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pyedge import image
-from pyedge.errors import DataError, ImageError
+from pyedge.errors import CheckpointError, ConfigError, DataError, ImageError
 from pyedge.quant.model import IntegerModel
 
 
@@ -25,3 +25,31 @@ def read_image(path: Path) -> tuple[IntegerModel, bytes]:
     except ImageError as error:
         error.args = (f"{path}: {error}",)
         raise
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path names a model image: by its ending, or by its first bytes."""
+    if path.suffix == ".edge" or not path.is_file():
+        return path.suffix == ".edge"
+    with path.open("rb") as file:
+        return file.read(len(image.MAGIC)) == image.MAGIC
+
+
+def trained_file(path: Path) -> Path:
+    """The float model a user named: a file, or the model.npz of a run's folder.
+
+    Raises ConfigError for an image, and CheckpointError, saying why, for a folder without one.
+    """
+    if is_image(path):
+        raise ConfigError(f"{path} is an image: it holds integers; the model.npz of its run is float")
+    if not path.is_dir():
+        return path
+    file = path / "model.npz"
+    if file.exists():
+        return file
+    if (path / "recipe.json").exists():
+        raise CheckpointError(
+            f"{path} has no model.npz: its training has not ended; "
+            f"pyedge train RECIPE --out {path} --resume goes on"
+        )
+    raise CheckpointError(f"{path} holds no run: there is no model.npz; pyedge train writes one")

@@ -6,6 +6,7 @@ that names the field and its offset.
 
 import json
 import struct
+import textwrap
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -699,7 +700,34 @@ def text(model: IntegerModel, input_rate: float = 0.05, hidden_rate: float = 0.1
         shown = ", ".join(
             f"{k} {v}" for k, v in d["encoder"].items() if k not in ("gains", "profile") and v is not None
         )
-        lines += ["", f"encoder    {shown}"]
-    if d["metadata"]:
-        lines += ["", "metadata   " + json.dumps(d["metadata"], sort_keys=True)]
+        lines += ["", *_wrapped("encoder", shown, 11)]
+    tables = _tables(d["metadata"] or {}, "")
+    width = max((len(name) for name, _ in tables), default=0) + 2
+    lines += [""] if tables else []
+    for name, values in tables:
+        shown = ", ".join(
+            f"{k} {v if isinstance(v, str) and v else json.dumps(v)}" for k, v in values.items()
+        )
+        lines += _wrapped(name, shown, width)
     return "\n".join(lines)
+
+
+def _tables(value: dict[str, Any], name: str, depth: int = 3) -> list[tuple[str, dict[str, Any]]]:
+    """Every table of nested JSON objects by its path, and its values; below the depth tables are values."""
+    plain: dict[str, Any] = {}
+    inner: list[tuple[str, dict[str, Any]]] = []
+    for key, v in sorted(value.items()):
+        many = v if isinstance(v, list) and v and all(isinstance(e, dict) for e in v) else None
+        if depth and (isinstance(v, dict) or many):
+            parts = enumerate(many) if many else ((None, v),)
+            for n, part in parts:
+                at = key if n is None else f"{key}[{n}]"
+                inner += _tables(part, f"{name}.{at}" if name else at, depth - 1)
+        else:
+            plain[key] = v
+    return ([(name or "metadata", plain)] if plain else []) + inner
+
+
+def _wrapped(title: str, text: str, width: int) -> list[str]:
+    """A title and its text, in lines of at most 110 columns."""
+    return textwrap.wrap(text, 110, initial_indent=title.ljust(width), subsequent_indent=" " * width)

@@ -33,9 +33,13 @@ def figure_of(rows: int, width: float, height: float, columns: int = 1) -> tuple
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes the picture in the format of the path's ending. Raises StorageError."""
+    """Writes the picture in the format of the path's ending. Raises StorageError or ConfigError."""
+    kind = path.suffix.lstrip(".").lower() or "png"
+    known = figure.canvas.get_supported_filetypes()
+    if kind not in known:
+        raise ConfigError(f"{path}: pictures cannot be {kind}; choose .png, .svg or .pdf")
     data = io.BytesIO()
-    figure.savefig(data, format=path.suffix.lstrip(".") or "png", dpi=130)
+    figure.savefig(data, format=kind, dpi=130)
     write_atomically(path, lambda file: file.write(data.getvalue()))
 
 

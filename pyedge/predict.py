@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyedge.encode import Alignment, EncoderConfig, Rows, encode
 from pyedge.errors import ConfigError
-from pyedge.files import read_image
+from pyedge.files import is_image, read_image
 from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel
 from pyedge.recipe import Recipe, parse
@@ -74,13 +74,15 @@ class Opened:
     def whole_image(self) -> tuple[IntegerModel, bytes]:
         """The image, as a model and as bytes. Raises ConfigError for a float model."""
         if self.integers is None or self.image is None:
-            raise ConfigError(f"{self.path} is not an image; write one first: pyedge quantize {self.path}")
+            beside = (self.path if self.path.is_dir() else self.path.parent) / "model.edge"
+            what = f"give {beside}" if beside.exists() else f"write one first: pyedge quantize {self.path}"
+            raise ConfigError(f"{self.path} is not an image; {what}")
         return self.integers, self.image
 
 
 def open_any(path: Path) -> Opened:
     """A run's folder, model.npz or image. Raises ImageError, CheckpointError, DataError or ConfigError."""
-    if path.suffix == ".edge":
+    if is_image(path):
         integers, blob = read_image(path)
         return Opened(path, None, blob, integers)
     return Opened(path, open_trained(path), None, None)

@@ -36,7 +36,7 @@ class Data:
 
     set: str = key("myo_wrist_embedded", "data set; `pyedge data` lists them")
     wearer: str = key("", "the person who will wear the band; empty: the first of the set")
-    old_sessions: tuple[int, ...] = key((1, 2), "sessions that were recorded before the new one")
+    old_sessions: tuple[int, ...] = key((1, 2), "sessions that were recorded before the new one", low=1)
     new_session: int = key(3, "session that nothing is trained on offline", low=1)
     repetitions: int = key(
         1,
@@ -105,7 +105,7 @@ class Net:
     """The network."""
 
     steps: int = key(10, "T, time steps of a window", low=1, high=1024)
-    hidden: tuple[int, ...] = key((128,), "neurons of each hidden layer")
+    hidden: tuple[int, ...] = key((128,), "neurons of each hidden layer", low=1)
     readout: str = key("linear", "linear readout, or spiking output neurons", choices=("linear", "spiking"))
     neuron: str = key("LIF", "leaky (Eq. 15-17) or not (Eq. 6-9)", choices=("LIF", "IF"))
     tau: float = key(0.5, "leak factor of LIF; boards have 0.5", low=0, high=1)
@@ -194,7 +194,9 @@ class Stage:
 
     name: str = key("train", "name in logs and files")
     people: str = key("all", "whose recordings", choices=("all", "others", "wearer"))
-    sessions: tuple[int, ...] = key((), "which sessions; empty: old_sessions for the wearer, all for others")
+    sessions: tuple[int, ...] = key(
+        (), "which sessions; empty: old_sessions for the wearer, all for others", low=1
+    )
     epochs: int = key(10, "passes over the windows", low=1)
     batch: int = key(64, "windows an update", low=1)
     lr: float | None = key(None, "learning rate; absent: the one of [training]", low=0)
@@ -253,8 +255,12 @@ def read_table(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{file} does not exist; examples/recipes/ has some to start from") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file} is not TOML: byte {error.start} is not UTF-8") from error
+    except OSError as error:
+        raise RecipeError(
+            f"{file} cannot be read: {error.strerror or error}; give a recipe's file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{file} is not TOML: {error}") from error
 

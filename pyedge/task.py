@@ -26,7 +26,8 @@ from pyedge.datasets import (
     whole_trials,
 )
 from pyedge.encode import Alignment, EncoderConfig, Rows, encode, window_rows
-from pyedge.errors import ConfigError, DataError
+from pyedge.errors import CheckpointError, ConfigError, DataError
+from pyedge.files import read_bytes, trained_file
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Activity, Input, Network, Params, dense_network, load_model, save_model
 from pyedge.neuron import IF, LIF
@@ -122,9 +123,10 @@ def stage_recordings(recipe: Recipe, wearer: str, data: EmgData, stage: Stage) -
 
     found = select(data.recordings, lambda r, _: wanted(r))
     if not found:
+        there = sorted({r.session for r in data.recordings})
         raise RecipeError(
             f"stage {stage.name!r}: {recipe.data.set} has no recordings of {stage.people} "
-            f"in sessions {list(sessions) or 'any'}"
+            f"in sessions {list(sessions) or 'any'}; it has sessions {', '.join(map(str, there))}"
         )
     return found
 
@@ -173,6 +175,8 @@ def network_of(recipe: Recipe, encoder: EncoderConfig, classes: int) -> Network:
     n = recipe.network
     if n.neuron == "IF" and n.tau != 0.5:
         raise ConfigError("network.tau: an IF neuron has no leak; leave it out")
+    if encoder.spikes and n.input_scale != 1:
+        raise RecipeError(f"network.input_scale: is 1 for the spikes of {encoder.kind}, not {n.input_scale}")
     source = Input("spikes" if encoder.spikes else "frames", (encoder.inputs,), n.input_scale)
     neuron = IF(n.theta0, n.alpha) if n.neuron == "IF" else LIF(n.tau, n.theta0, n.alpha)
     return dense_network(source, n.hidden, classes, n.steps, cast(Any, n.readout), neuron, n.bias, n.gain)
@@ -258,7 +262,7 @@ def train(
     resume : go on from the checkpoints in `out`; the result is that of an uninterrupted run, bit for bit.
     Raises ConfigError where `out` holds a run and resume is false, and what loading and training raise.
     """
-    _check_folder(out, recipe, resume)
+    check_folder(out, recipe, resume)
     task = open_task(recipe)
     network = network_of(recipe, task.encoder, len(task.classes))
     _write_json(out / "recipe.json", plain(recipe))
@@ -287,15 +291,22 @@ def train(
     return trained
 
 
-def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
+def check_folder(out: Path, recipe: Any, resume: bool) -> None:
+    """Raises ConfigError where `out` holds a run that this one would destroy or cannot go on from.
+
+    A run that ended before its first checkpoint (no data, a diverged loss) has left nothing to protect.
+    """
     stated = out / "recipe.json"
-    if not stated.exists():
+    if not stated.exists() or not any(out.glob("*.npz")):
         return
     if not resume:
         raise ConfigError(
             f"{out} holds a run already; go on with --resume, or choose another folder with --out"
         )
-    changed = differences(json.loads(stated.read_text()), plain(recipe))
+    try:
+        changed = differences(json.loads(read_bytes(stated)), plain(recipe))
+    except ValueError as error:
+        raise CheckpointError(f"{stated} is damaged ({error}); choose another folder with --out") from error
     if changed:
         raise ConfigError(
             f"{out} was begun with another recipe ({'; '.join(changed)}): change it back, or choose "
@@ -337,13 +348,16 @@ def save(path: Path, trained: Trained) -> None:
 
 def open_trained(path: Path) -> Trained:
     """What `save` wrote; `path` is the file, or the run's folder. Raises CheckpointError or ConfigError."""
-    file = path / "model.npz" if path.is_dir() else path
+    file = trained_file(path)
     network, params, extra = load_model(file)
     if "samples" in extra.get("recipe", {}):
         raise ConfigError(f"{file} is a model of images or events; this takes models of EMG")
     missing = {"encoder", "recipe", "wearer", "classes"} - extra.keys()
     if missing:
-        raise ConfigError(f"{file} was not written by `pyedge train`: it lacks {', '.join(sorted(missing))}")
+        raise ConfigError(
+            f"{file} holds a network alone, without {', '.join(sorted(missing))}: a checkpoint of a stage, "
+            "or from elsewhere; give the model.npz that `pyedge train` wrote at its end"
+        )
     return Trained(
         network,
         params,

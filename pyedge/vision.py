@@ -10,10 +10,9 @@ from pyedge import methods
 from pyedge.architectures import Style
 from pyedge.architectures import build as build_network
 from pyedge.augment import NDA, Chain, Cutout, RandomCrop, RandomFlip, dvs_gesture_augment
-from pyedge.checkpoint import differences, write_atomically
+from pyedge.checkpoint import write_atomically
 from pyedge.datasets.catalog import Samples, SampleSet, describe, load
 from pyedge.datasets.frames import Binning
-from pyedge.errors import ConfigError
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Activity, Input, Network, Params, load_model, save_model
 from pyedge.neuron import IF, LIF, SRM
@@ -23,6 +22,7 @@ from pyedge.rate_init import scale_to_rate
 from pyedge.recipe import RecipeError, build, key, plain, read_table
 from pyedge.rules import MPDED, STDED, AlphaED, Surrogate
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
+from pyedge.task import check_folder
 from pyedge.trainer import (
     Augment,
     Evaluation,
@@ -356,18 +356,13 @@ def train(
     Raises ConfigError where `out` holds another run, or any and resume is false; and what loading and
     training raise.
     """
-    stated = out / "recipe.json"
-    if stated.exists():
-        changed = differences(json.loads(stated.read_text()), plain(recipe))
-        if not resume or changed:
-            how = (
-                f"was begun with another recipe ({'; '.join(changed)})" if changed else "holds a run already"
-            )
-            raise ConfigError(f"{out} {how}; go on with --resume, or choose another folder with --out")
+    check_folder(out, recipe, resume)
     network, config, samples = network_of(recipe), config_of(recipe), samples_of(recipe)
     held = samples.validation
     params = initial(recipe, network, samples.train.x)
-    write_atomically(stated, lambda file: file.write(json.dumps(plain(recipe), indent=1).encode()))
+    write_atomically(
+        out / "recipe.json", lambda file: file.write(json.dumps(plain(recipe), indent=1).encode())
+    )
     fitted = fit(
         network,
         config,

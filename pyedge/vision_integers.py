@@ -10,7 +10,7 @@ import numpy as np
 from pyedge import image, runtime
 from pyedge.errors import CheckpointError, ConfigError
 from pyedge.evaluation import Outcome
-from pyedge.files import read_image
+from pyedge.files import is_image, read_image, trained_file
 from pyedge.model import Network, Params, load_model
 from pyedge.ops import Array, backend
 from pyedge.quant import reference
@@ -49,19 +49,15 @@ class TestReport:
 
 def is_trained_vision(path: Path) -> bool:
     """Whether a run's folder, model.npz or image is of a recipe for images or events."""
-    if path.suffix == ".edge":
+    if is_image(path):
         return "samples" in ((read_image(path)[0].metadata or {}).get("recipe") or {})
-    _, _, extra = load_model(model_file(path))
+    _, _, extra = load_model(trained_file(path))
     return "samples" in extra.get("recipe", {})
-
-
-def model_file(path: Path) -> Path:
-    return path / "model.npz" if path.is_dir() else path
 
 
 def open_trained(path: Path) -> TrainedVision:
     """What `pyedge.vision.train` wrote. Raises CheckpointError."""
-    file = model_file(path)
+    file = trained_file(path)
     network, params, extra = load_model(file)
     if "samples" not in extra.get("recipe", {}):
         raise CheckpointError(f"{file} was not written by `pyedge train` from a recipe with [samples]")
@@ -165,9 +161,9 @@ def tested(
 
     limit : at most so many samples, evenly spread. Raises ConfigError where it does not run, and data errors.
     """
-    if where not in (("reference", "host") if path.suffix == ".edge" else ("float",)):
+    if where not in (("reference", "host") if is_image(path) else ("float",)):
         raise ConfigError(f"{path} does not run on {where}: runs do on float, images on reference and host")
-    model = read_image(path)[0] if path.suffix == ".edge" else None
+    model = read_image(path)[0] if is_image(path) else None
     if model is None:
         trained = open_trained(path)
         recipe, network = trained.recipe, trained.network

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyedge import task
+from pyedge import datasets, task
 from pyedge.cli import app, main
+from pyedge.datasets import catalog
+from pyedge.errors import PyEdgeError
 from pyedge.model import load_model
 from pyedge.recipe import parse, plain
 
@@ -93,6 +95,18 @@ def test_data_names_missing_files_and_their_place(capsys: pytest.CaptureFixture[
     found = answer(capsys, "data", "myo_rsp4", "--root", tmp_path)
     assert found["missing"] == ["one_person.npz"]
     assert found["folder"] == str(tmp_path / "myo_rsp4")
+
+
+def test_data_knows_every_set_a_recipe_can_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = answer(capsys, "data")
+    assert [s["name"] for s in found["sets"]] == list(datasets.names())
+    assert [s["name"] for s in found["sample_sets"]] == list(catalog.names())
+    for name in catalog.names():
+        status, out, _ = call(capsys, "data", name, "--root", tmp_path, "--check")
+        info = catalog.describe(name)
+        assert status == 0
+        assert info.title in out and info.origin in out
+        assert f"MissingDataError: {tmp_path / info.folder}" in out  # what to get, and where it goes
 
 
 def test_a_run_holds_model_logs_picture_and_report(run: Path) -> None:
@@ -262,3 +276,114 @@ def test_an_image_carries_its_recipe(run: Path) -> None:
         plain(opened.recipe())["network"]
         == plain(parse({"network": {"hidden": [8], "input_scale": 64}}))["network"]
     )
+
+
+@pytest.mark.parametrize("option", ["--board", "--port"])
+@pytest.mark.parametrize("command", ["eval", "adapt"])
+def test_a_board_that_is_named_is_used(
+    run: Path, capsys: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    """Both once ran on the host and left the board out in silence."""
+    status, _, err = call(capsys, command, run / "model.edge", option, "nothing")
+    assert status == 1
+    assert "nothing" in err
+    status, _, err = call(capsys, command, run / "model.edge", option, "nothing", "--on", "host")
+    assert status == 1
+    assert f"leave {option} out" in err
+
+
+def test_what_cannot_be_written_is_refused_before_it_is_learned(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def study(*_: Any) -> None:
+        raise AssertionError("learned in vain")
+
+    monkeypatch.setattr("pyedge.wearer.study", study)
+    image = run / "model.edge"
+    alone = tmp_path / "alone.edge"
+    alone.write_bytes(image.read_bytes())
+    for arguments, reason in (
+        ([image, "--state", tmp_path], "is a folder"),
+        ([image, "--floats", tmp_path / "alone.edge" / "x.npz"], "is not a folder"),
+        ([alone, "--floats", tmp_path / "x.npz"], "holds no run"),
+    ):
+        status, _, err = call(capsys, "adapt", *arguments)
+        assert status == 1
+        assert reason in err
+
+
+def test_a_run_that_trained_nothing_leaves_its_folder_free(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, out = tmp_path / "small.toml", tmp_path / "run"
+    recipe.write_text(SMALL.replace("[network]", "[training]\nlr = 1e9\n[network]"))
+    status, _, err = call(capsys, "train", recipe, "--out", out)
+    assert status == 1
+    assert "learning rate" in err
+    recipe.write_text(SMALL)
+    assert call(capsys, "train", recipe, "--out", out)[0] == 0  # once: "holds a run already"
+
+
+def test_an_image_is_known_by_its_bytes(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain_name = tmp_path / "image.bin"
+    plain_name.write_bytes((run / "model.edge").read_bytes())
+    for command in (["describe"], ["eval", "--limit", 8], ["onnx", "export", "--form", "step"]):
+        answer(capsys, *command, plain_name)
+    status, _, err = call(capsys, "quantize", plain_name)
+    assert status == 1
+    assert "is an image already" in err
+
+
+def test_a_model_that_is_not_there_says_why(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "recipe.json").write_text("{}")
+    for path, reason in (
+        (tmp_path, "holds no run"),
+        (unfinished, "--resume goes on"),
+        (run / "1-first.npz", "a checkpoint of a stage"),
+    ):
+        status, _, err = call(capsys, "quantize", path)
+        assert status == 1
+        assert reason in err
+    status, _, err = call(capsys, "adapt", run)
+    assert status == 1
+    assert f"give {run / 'model.edge'}" in err
+
+
+def test_describe_reads_every_float_network(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parameters = 16 * 8 + 8 + 8 * 8 + 8
+    for path in (run, run / "model.npz", run / "1-first.npz"):
+        assert answer(capsys, "describe", path)["parameters"] == parameters
+        assert f"{parameters} parameters" in call(capsys, "describe", path)[1]
+
+
+def test_what_describe_prints_fits_a_screen(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The recipe in an image was once one line of two thousand columns."""
+    _, out, _ = call(capsys, "describe", run / "model.edge")
+    assert max(map(len, out.splitlines())) <= 110
+    assert re.search(r"^recipe.network +bias true, .*hidden \[8\]", out, re.MULTILINE)
+
+
+def test_a_picture_of_no_known_format_is_refused_by_name(tmp_path: Path) -> None:
+    """It was once called a defect of pyedge."""
+    from pyedge.plots import training_curve
+
+    with pytest.raises(PyEdgeError, match=r"picture\.xyz: pictures cannot be xyz"):
+        training_curve([{"loss": 1.0, "accuracy": 0.5}], tmp_path / "picture.xyz")
+
+
+def test_too_many_repetitions_say_how_many_there_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call(capsys, "adapt", run / "model.edge", "--repetitions", 6)
+    assert status == 1
+    assert "take at most 5" in err
+
+
+def test_facts_of_a_board_are_words(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(capsys, "boards", "mps2-an386")
+    assert status == 0
+    assert "{" not in out

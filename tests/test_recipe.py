@@ -85,3 +85,22 @@ def test_the_page_lists_every_key() -> None:
     assert markdown().rstrip() in page, "docs/recipes.md is behind pyedge.recipe.markdown()"
     assert all(f"`{f.name}`" in page for _, f in KEYS)
     assert recipe.markdown.__doc__
+
+
+def test_a_scale_for_spikes_is_named_by_its_key() -> None:
+    """The network's own text spoke of an "input scale" that no recipe has."""
+    from pyedge.encode import EncoderConfig
+    from pyedge.task import network_of
+
+    wanted = parse({"encoder": {"kind": "delta"}, "network": {"input_scale": 64}})
+    with pytest.raises(RecipeError, match=r"network\.input_scale: is 1 for the spikes of delta, not 64"):
+        network_of(wanted, EncoderConfig("delta", hop=5, threshold=9), 5)
+
+
+def test_what_is_no_recipe_file_is_named_once(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"name = '\xff'")
+    with pytest.raises(RecipeError, match=r"binary.toml is not TOML: byte 8 is not UTF-8"):
+        read(binary)
+    with pytest.raises(RecipeError, match=f"{tmp_path} cannot be read: Is a directory; give a recipe's file"):
+        read(tmp_path)

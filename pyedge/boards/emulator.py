@@ -131,7 +131,9 @@ class Board:
 def command(spec: BoardSpec, elf: Path) -> list[str]:
     """How the emulator is called, without the UART."""
     if not spec.emulator:
-        raise UnknownBoardError(f"{spec.name} has no emulator; give the serial port of a real one")
+        raise UnknownBoardError(
+            f"{spec.name} has no emulator and cannot run here; `pyedge boards` lists those that have one"
+        )
     if not spec.machine:
         return [tool(spec.emulator), str(elf)]
     machine = ["-machine", spec.machine, "-bios", "none", "-display", "none", "-monitor", "none"]

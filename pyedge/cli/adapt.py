@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pyedge.cli.connect import BoardName, Port, connected
+from pyedge.cli.connect import BoardName, Port, connected, runs_on
 from pyedge.cli.console import Json, bar, emit, table
 
 
@@ -33,7 +33,12 @@ def register(app: typer.Typer) -> None:
 
 def adapt(
     model: Annotated[Path, typer.Argument(help="A model image (.edge) that `pyedge quantize` wrote.")],
-    on: Annotated[On, typer.Option(help="Where it learns: the same bits everywhere.")] = On.host,
+    on: Annotated[
+        On | None,
+        typer.Option(
+            help="Where it learns: the same bits everywhere. Default: board where one is named, else host."
+        ),
+    ] = None,
     board: BoardName = None,
     port: Port = None,
     repetitions: Annotated[
@@ -66,12 +71,15 @@ def adapt(
 
     Example: `pyedge adapt runs/wrist/model.edge --on board --board mps2-an386 --passes 5`.
     """
+    from pyedge import task
     from pyedge.adapt import Policy
-    from pyedge.checkpoint import write_atomically
+    from pyedge.checkpoint import check_writable, write_atomically
     from pyedge.errors import ConfigError
     from pyedge.predict import open_any
+    from pyedge.quant.quantizer import dequantize
     from pyedge.wearer import lessons_of, study
 
+    on = On(runs_on(on, board, port, On.host))
     if state is not None and on == On.reference:
         raise ConfigError("--state is written on host or board; the reference keeps arrays only")
     if commit and on != On.board:
@@ -85,6 +93,10 @@ def adapt(
     policy = Policy(**{k: v for k, v in given.items() if v is not None})
     opened = open_any(model)
     integers, blob = opened.whole_image()
+    trained = None if floats is None else task.open_trained(model.absolute().parent)
+    for file in (state, floats):  # before minutes of learning that could not be written
+        if file is not None:
+            check_writable(file)
     lessons = lessons_of(opened.task(), policy, repetitions)
     with student(on, integers, blob, board, port) as learner, bar(learner.name, 1) as tick:
         found = study(learner, lessons, policy, lambda what, share: tick(share, what))
@@ -113,7 +125,9 @@ def adapt(
             write_atomically(state, lambda file: file.write(saved))
             result["state"] = str(state)
         if floats is not None:
-            _save_floats(floats, model, integers, learner.weights())
+            assert trained is not None
+            params = dequantize(trained.network, trained.params, integers, learner.weights())
+            task.save(floats, trained._replace(params=params))
             result["floats"] = str(floats)
         if commit:
             result["committed"] = learner.board.commit()
@@ -129,16 +143,6 @@ def adapt(
     if "weights_hash" in result:
         print(f"learned weights {result['weights_hash']}")
     return None
-
-
-def _save_floats(file: Path, image: Path, integers: Any, weights: Any) -> None:
-    """The trained model beside the image, its learning layers' weights replaced by the learned integers'."""
-    from pyedge import task
-    from pyedge.quant.quantizer import dequantize
-
-    trained = task.open_trained(image.parent / "model.npz")
-    params = dequantize(trained.network, trained.params, integers, weights)
-    task.save(file, trained._replace(params=params))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pyedge.cli.console import Json, emit, say, table
+from pyedge.cli.console import Json, cell, emit, say, table
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +76,8 @@ def _report(facts: dict[str, Any], json: bool) -> None:
     if json:
         emit(facts)
     else:
-        print("\n".join(f"{key:<12} {value}" for key, value in facts.items()), flush=True)
+        shown = {k: _here(v) if isinstance(v, dict) else cell(v) for k, v in facts.items()}
+        print("\n".join(f"{key:<12} {value}" for key, value in shown.items()), flush=True)
 
 
 def _wait(running: Any, seconds: float | None) -> None:

@@ -34,6 +34,15 @@ def key_of_environment() -> bytes | None:
     return key
 
 
+def runs_on(on: str | None, board: str | None, port: str | None, otherwise: str) -> str:
+    """Where a model runs: on the board that is named, else as asked. Raises ConfigError where both are."""
+    if board is None and port is None:
+        return on or otherwise
+    if on not in (None, "board"):
+        raise ConfigError(f"--on {on} uses no board; leave {'--board' if port is None else '--port'} out")
+    return "board"
+
+
 @contextmanager
 def connected(board: str | None, port: str | None) -> Iterator[Any]:
     """A board (pyedge.link.Board). Without a name and a port: the first board there is, emulated.

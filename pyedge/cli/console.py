@@ -53,7 +53,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Columns aligned with spaces: the first and other texts to the left, numbers to the right."""
-    lines = [list(map(str, header)), *([_cell(c) for c in row] for row in rows)]
+    lines = [list(map(str, header)), *([cell(c) for c in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     right = [i > 0 and all(_number(line[i]) for line in lines[1:]) for i in range(len(header))]
     return "\n".join(
@@ -64,7 +64,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as people read it."""
     return (
         f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )

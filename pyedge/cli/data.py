@@ -1,11 +1,13 @@
 """`pyedge data`: which data sets there are, whether their files are whole, and where missing ones go."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from pyedge.cli.console import Json, bar, emit, table
+
+PARTS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
 def register(app: typer.Typer) -> None:
@@ -25,31 +27,38 @@ def data(
     The embedded set needs no files. The others lie in the folder that `$PYEDGE_DATA` names, one folder a set;
     where a file is missing, its origin and its place are told.
 
-    Examples: `pyedge data`, `pyedge data myo_fingers`, `pyedge data myo_wrist_embedded --check`.
+    Examples: `pyedge data`, `pyedge data myo_fingers`, `pyedge data nmnist_1000 --check`.
     """
-    from pyedge.datasets import describe, names
+    from pyedge.datasets import catalog, names
 
     if name is None:
-        sets = [_summary(describe(n).name, root) for n in names()]
+        sets = [_summary(n, root) for n in names()]
+        samples = [_samples(n, root) for n in catalog.names()]
         if json:
-            return emit({"sets": sets})
+            return emit({"sets": sets, "sample_sets": samples})
+        heads = ("classes", "files here", "licence")
+        print(table(("EMG", "people", *heads), [_row(s, len(s["people"])) for s in sets]))
+        print()
         print(
             table(
-                ("set", "people", "classes", "files here", "licence"),
-                [
-                    (
-                        s["name"],
-                        len(s["people"]),
-                        len(s["classes"]),
-                        f"{s['files_here']} of {s['files']}",
-                        s["licence"],
-                    )
-                    for s in sets
-                ],
+                ("images, events, touch", "samples", *heads),
+                [_row(s, f"{s['train']} + {s['test']}") for s in samples],
             )
         )
         print("\npyedge data NAME tells more about one.")
         return None
+    if name in catalog.names():
+        info = _samples(name, root)
+        if check:
+            info["checked"] = _checked(name, root)
+        if json:
+            return emit(info)
+        print(_samples_text(info))
+        return None
+    if name not in names():
+        from pyedge.errors import DataError
+
+        raise DataError(f"no data set {name!r}; there are {', '.join((*names(), *catalog.names()))}")
     info = _summary(name, root)
     if check:
         info["recordings"] = _check(name, root)
@@ -57,6 +66,83 @@ def data(
         return emit(info)
     print(_text(info))
     return None
+
+
+def _row(info: dict[str, Any], size: Any) -> tuple[Any, ...]:
+    here = f"{info['files_here']} of {info['files']}"
+    return info["name"], size, len(info["classes"]), here, info["licence"]
+
+
+def _samples(name: str, root: Path | None) -> dict[str, Any]:
+    """A set of images, events or touch."""
+    from pyedge.datasets.catalog import describe
+    from pyedge.datasets.published import missing_text
+
+    info = describe(name)
+    files, missing = info.files(root), info.missing(root)
+    return {
+        "name": name,
+        "title": info.title,
+        "kind": info.kind,
+        "train": info.counts[0],
+        "test": info.counts[1],
+        "shape": list(info.shape),
+        "classes": list(info.classes),
+        "licence": info.licence,
+        "cite": info.cite,
+        "origin": info.origin,
+        "note": info.note,
+        "folder": str(info.path(root)),
+        "files": len(files),
+        "files_here": len(files) - len(missing),
+        "missing": list(missing),
+        "get": missing_text(files, info.path(root), info.origin) if missing else "",
+    }
+
+
+def _checked(name: str, root: Path | None) -> list[dict[str, Any]]:
+    """Each file's state, and each part as its reader finds it."""
+    from pyedge.datasets.catalog import describe, read
+    from pyedge.errors import DataError
+
+    found: list[dict[str, Any]] = []
+    with bar("reading", 3) as tick:
+        for path, state in describe(name).check(root):
+            found.append({"file": path, "state": state})
+        for number, part in enumerate(PARTS, 1):
+            tick(number, part)
+            try:
+                read_part = read(name, part, root)
+            except DataError as error:
+                found.append({"part": part, "error": type(error).__name__, "message": str(error)})
+            else:
+                labels = read_part[1] if isinstance(read_part, tuple) else read_part.labels
+                found.append({"part": part, "samples": len(labels)})
+    return found
+
+
+def _samples_text(info: dict[str, Any]) -> str:
+    lines = [
+        f"{info['name']}: {info['title']}",
+        f"samples    {info['train']:,} to train, {info['test']:,} to test, "
+        f"{' x '.join(map(str, info['shape']))} each ({info['kind']})",
+        f"classes    {len(info['classes'])}: {', '.join(info['classes'])}",
+        f"licence    {info['licence']}",
+        f"cite       {info['cite']}",
+        f"origin     {info['origin']}",
+        f"folder     {info['folder']}",
+        f"files      {info['files_here']} of {info['files']} are here",
+    ]
+    lines += [f"note       {info['note']}"] if info["note"] else []
+    lines += ["", info["get"]] if info["missing"] else []
+    lines += [""] if "checked" in info else []
+    for row in info.get("checked", ()):
+        if "file" in row:
+            lines.append(f"{row['file']}: {row['state']}")
+        else:
+            what = f"{row['samples']:,} samples" if "samples" in row else f"{row['error']}: {row['message']}"
+            lines.append(f"{row['part']}: {what}")
+    return "\n".join(lines)
 
 
 def _summary(name: str, root: Path | None) -> dict[str, Any]:

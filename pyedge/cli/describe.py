@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyedge.cli.console import Json, emit
+from pyedge.cli.console import Json, emit, table
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,9 @@ def describe(
 
     Example: `pyedge describe runs/wrist/model.edge --hidden-rate 0.08`.
     """
-    if model.suffix == ".edge":
+    from pyedge.files import is_image
+
+    if is_image(model):
         from pyedge import image
         from pyedge.files import read_image
 
@@ -38,32 +40,35 @@ def describe(
         print(image.text(integers, input_rate, hidden_rate))
         return None
     from pyedge.checkpoint import describe as plain
-    from pyedge.task import open_trained
+    from pyedge.files import trained_file
+    from pyedge.model import load_model
 
-    trained = open_trained(model)
-    weights = sum(p.size for p in trained.params.values())
+    file = trained_file(model)
+    network, params, extra = load_model(file)
+    parameters = sum(p.size for p in params.values())
+    told = {k: extra[k] for k in ("encoder", "wearer") if k in extra}
     if json:
         return emit(
             {
-                "network": plain(trained.network),
-                "encoder": plain(trained.encoder),
-                "parameters": weights,
-                "wearer": trained.wearer,
-                "class_names": list(trained.classes),
+                "network": plain(network),
+                **told,
+                "parameters": parameters,
+                "class_names": extra.get("classes", []),
             }
         )
-    sizes = [
-        trained.network.shapes[0],
-        *(
-            s
-            for n, s in zip(trained.network.names, trained.network.shapes[1:], strict=True)
-            if n.startswith("dense")
-        ),
+    sizes = (sum(p.size for n, p in params.items() if n.startswith(f"{name}.")) for name in network.names)
+    rows = [
+        (name, " x ".join(map(str, shape)), size)
+        for name, shape, size in zip(network.names, network.shapes[1:], sizes, strict=True)
     ]
-    print(
-        f"{trained.recipe.name}: {'-'.join(str(s[0]) for s in sizes)}, T = {trained.network.window}, float, "
-        f"{weights:,} parameters\nclasses    {', '.join(trained.classes)}\nwearer     {trained.wearer}\n"
-        f"encoder    {trained.encoder.kind}, hop {trained.encoder.hop}, {trained.encoder.hops} hops\n"
-        f"\npyedge quantize {model} makes an image for a board of it."
-    )
+    name = extra.get("recipe", {}).get("name", file.stem)
+    lines = [f"{name}: T = {network.window}, float, {parameters:,} parameters"]
+    lines += [f"input      {network.input.kind}, {' x '.join(map(str, network.input.shape))}"]
+    lines += [f"classes    {', '.join(extra['classes'])}"] if "classes" in extra else []
+    lines += [f"wearer     {told['wearer']}"] if "wearer" in told else []
+    if "encoder" in told:
+        lines += ["encoder    {kind}, hop {hop}, {hops} hops".format(**told["encoder"])]
+    lines += ["", table(("layer", "outputs", "parameters"), rows)]
+    lines += ["", f"pyedge quantize {model} makes an image for a board of it."] if "recipe" in extra else []
+    print("\n".join(lines))
     return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pyedge.cli.connect import BoardName, Port, connected
+from pyedge.cli.connect import BoardName, Port, connected, runs_on
 from pyedge.cli.console import Json, bar, emit, table
 
 
@@ -34,7 +34,10 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run's folder, model.npz, or an image (.edge).")],
     on: Annotated[
-        On | None, typer.Option(help="Default: float for a trained model, host for an image.")
+        On | None,
+        typer.Option(
+            help="Default: board where one is named, else float for a trained model, host for an image."
+        ),
     ] = None,
     windows: Annotated[
         Windows,
@@ -57,13 +60,15 @@ def evaluate(
     Example: `pyedge eval runs/wrist`, `pyedge eval runs/wrist/model.edge --on reference --json`.
     """
     from pyedge.evaluation import Outcome
+    from pyedge.files import is_image
     from pyedge.predict import c_predictor, open_any
     from pyedge.vision_integers import is_trained_vision
 
+    otherwise = On.host if is_image(model) else On.float
+    where = On(runs_on(on, board, port, otherwise))
     if is_trained_vision(model):
-        return _evaluate_vision(model, on, windows, limit, json)
+        return _evaluate_vision(model, where, windows, limit, json)
     opened = open_any(model)
-    where = on or (On.float if opened.image is None else On.host)
     task = opened.task()
     side = task.old() if windows == Windows.old else task.new()[0 if windows == Windows.new else 1]
     side = spread(side, limit)
@@ -81,13 +86,12 @@ def evaluate(
     return _say(model, where, windows, outcome, people, json)
 
 
-def _evaluate_vision(model: Path, on: On | None, windows: Windows, limit: int | None, json: bool) -> None:
+def _evaluate_vision(model: Path, where: On, windows: Windows, limit: int | None, json: bool) -> None:
     from pyedge.errors import ConfigError
     from pyedge.vision_integers import tested
 
     if windows != Windows.test:
         raise ConfigError(f"--windows {windows.value} is for recordings; images and events have `test`")
-    where = on or (On.host if model.suffix == ".edge" else On.float)
     with bar("test data", 1.0) as tick:
         outcome = tested(model, where.value, limit, tick)
     return _say(model, where, windows, outcome, [], json)

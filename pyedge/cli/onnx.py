@@ -16,7 +16,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command("export")
 def export(
-    model: Annotated[Path, typer.Argument(help="A model.npz (float), or a model.edge (integers).")],
+    model: Annotated[Path, typer.Argument(help="A run or model.npz (float), or a model.edge (integers).")],
     out: Annotated[Path | None, typer.Option(help="The file; default MODEL.onnx beside the model.")] = None,
     form: Annotated[
         str, typer.Option(help="window: a whole window; step: one step, its state as inputs and outputs.")
@@ -30,10 +30,12 @@ def export(
     """
     import pyedge.interop.onnx
     from pyedge.checkpoint import write_atomically
-    from pyedge.files import read_image
+    from pyedge.files import is_image, read_image, trained_file
     from pyedge.model import load_model
 
-    if model.suffix == ".npz":
+    kind = "integer" if is_image(model) else "float"
+    if kind == "float":
+        model = trained_file(model)
         network, params, _ = load_model(model)
         proto = pyedge.interop.onnx.export(network, params, form=form, spikes=spikes, name=model.stem)
     else:
@@ -41,7 +43,6 @@ def export(
     file = out or model.with_suffix(".onnx")
     blob = proto.SerializeToString()
     write_atomically(file, lambda f: f.write(blob))
-    kind = "float" if model.suffix == ".npz" else "integer"
     if json:
         return emit({"file": str(file), "kind": kind, "form": form, "bytes": len(blob)})
     print(f"{file}: {kind} model, {form} form, {len(blob):,} bytes")

@@ -94,7 +94,8 @@ def train(
         return emit(report)
     print(
         f"{folder / 'model.npz'}: accuracy {report['train_accuracy']:.3f} in training, "
-        f"{report['test_accuracy']:.3f} on the unseen session, without any learning on it"
+        f"{report['test_accuracy']:.3f} on the unseen session, without any learning on it\n"
+        f"\npyedge quantize {folder} makes an image for a board of it."
     )
     return None
 
@@ -151,6 +152,7 @@ def _vision(
         return emit(report)
     print(
         f"{folder / 'model.npz'}: accuracy {report['train_accuracy']:.4f} in the last epoch's training, "
-        f"{report['test_accuracy']:.4f} on {report['test_samples']:,} test samples"
+        f"{report['test_accuracy']:.4f} on {report['test_samples']:,} test samples\n"
+        f"\npyedge quantize {folder} makes an image for a board of it."
     )
     return None

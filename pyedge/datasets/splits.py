@@ -83,7 +83,15 @@ def session_and_k(
     test = select(recordings, lambda r, t: r.session == new_session and t.rep >= k)
     missing = set(train_sessions) - {r.session for r in old}
     if missing or not test:
-        raise SplitError(f"session {sorted(missing)[0] if missing else new_session} has no trials left")
+        there = ", ".join(map(str, sorted({r.session for r in recordings})))
+        if missing or not new:
+            absent = min(missing, default=new_session)
+            raise SplitError(f"there is no session {absent}; there are {there}")
+        most = max(t.rep for r in new for t in r.trials) + 1
+        raise SplitError(
+            f"session {new_session} has {most} repetitions of a gesture, and {k} to adapt with leave none to "
+            f"test; take at most {most - 1}"
+        )
     labels = {(r.subject, t.label) for r in recordings for t in r.trials}
     for side, what in ((new, "to adapt with"), (test, "to test")) if k else ((test, "to test"),):
         lacking = labels - {(r.subject, t.label) for r in side for t in r.trials}
