@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.progress import track
@@ -26,6 +26,7 @@ from pyedge.datasets import load
 from pyedge.encode import encode
 from pyedge.image import write
 from pyedge.model import Params
+from pyedge.plots import ACCENT, INK, PALE, figure_of, save
 from pyedge.recipe import Recipe, parse, plain, read
 from pyedge.task import Side, Task, Trained, config_of, encoder_of, inputs_of, integers_of, network_of
 from pyedge.trainer import fit
@@ -207,40 +208,85 @@ encoder's rows, which look 100 ms further back than the 250 ms, as the network d
 
 ## Everybody
 
+![Every person's accuracy before and after learning, beside the best classical baseline]({picture})
+
 Network, all layers learn, mean over seeds; beside it each person's best classical baseline, in hindsight.
 
 {everybody}
 """
 
 
-def page(command: str, what: dict[str, Any], lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
+class Person(NamedTuple):
+    """What learning (all layers, mean over seeds) brought; `best`: of the classical ones, in hindsight."""
+
+    name: str
+    before: float
+    after: float
+    best: float
+
+
+def everybody(what: dict[str, Any], rows: Sequence[dict[str, Any]], k: int) -> list[Person]:
+    found = []
+    for person in what["people"]:
+        mine = [r for r in rows if r["person"] == person and r["k"] == k]
+        network = [r for r in mine if r["model"] == "all layers"]
+        before, after = (float(np.mean([r[key] for r in network])) for key in ("before", "after"))
+        best = max((r["after"] for r in mine if "before" not in r), default=float("nan"))
+        found.append(Person(person, before, after, best))
+    return found
+
+
+def draw(what: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """A line a person from before to after, a panel a k; people in the order of where they started."""
+    figure, axes = figure_of(1, 4.2 * len(what["k"]), 5.2, len(what["k"]))
+    plots = axes[0] if len(what["k"]) > 1 else axes
+    for plot, k in zip(plots, what["k"], strict=True):
+        people = sorted(everybody(what, rows, k), key=lambda p: p.before)
+        height = np.arange(len(people))
+        plot.hlines(height, [p.before for p in people], [p.after for p in people], color=PALE, linewidth=2)
+        plot.plot([p.best for p in people], height, "|", color=INK, markersize=11, label="best classical, in hindsight")
+        plot.plot([p.before for p in people], height, "o", color=PALE, label="before")
+        plot.plot([p.after for p in people], height, "o", color=ACCENT, label="after learning")
+        plot.set_yticks(height, [p.name for p in people])
+        plot.set(xlabel="share of unseen windows that are right", xlim=(0.3, 1.01))
+        plot.set_title(f"k = {k} labelled repetition{'s' * (k > 1)}", loc="left", fontsize="medium")
+        plot.spines[["top", "right"]].set_visible(False)
+        plot.tick_params(axis="y", length=0)
+    plots[0].legend(frameon=False, loc="upper left")
+    save(figure, path)
+
+
+def page(what: dict[str, Any], lines: list[dict[str, Any]], rows: list[dict[str, Any]], picture: str) -> str:
     """The results as a page of docs/results."""
     ks, keys = what["k"], ("before", "after", "worst", "largest_loss")
     means = []
     for model in dict.fromkeys(line["model"] for line in lines):
         mine = [line for k in ks for line in lines if line["model"] == model and line["k"] == k]
         means.append([model, *(f"{x[key]:.3f}" if key in x else "" for x in mine for key in keys)])
-    everybody = []
-    for person in what["people"]:
-        cells = [person]
-        for k in ks:
-            mine = [r for r in rows if r["person"] == person and r["k"] == k]
-            network = [r for r in mine if r["model"] == "all layers"]
-            best = max((r["after"] for r in mine if "before" not in r), default=float("nan"))
-            cells += [f"{np.mean([r[key] for r in network]):.3f}" for key in ("before", "after")] + [
-                f"{best:.3f}"
-            ]
-        everybody.append(cells)
+    people = [
+        [of_all_k[0].name, *(f"{share:.3f}" for person in of_all_k for share in person[1:])]
+        for of_all_k in zip(*(everybody(what, rows, k) for k in ks), strict=True)
+    ]
     return PAGE.format(
-        command=command,
+        picture=picture,
         count=len(what["people"]),
         means=table(["", *(f"k = {k}: {key.replace('_', ' ')}" for k in ks for key in keys)], means),
         everybody=table(
             ["person", *(f"k = {k}: {key}" for k in ks for key in ("before", "after", "best baseline"))],
-            everybody,
+            people,
         ),
-        **{key: what[key] for key in ("set", "seeds", "new_session")},
+        **{key: what[key] for key in ("command", "set", "seeds", "new_session")},
     )
+
+
+def write_page(
+    to: Path, what: dict[str, Any], lines: list[dict[str, Any]], rows: list[dict[str, Any]]
+) -> None:
+    """The page, and its picture beside it."""
+    picture = to.with_suffix(".svg")
+    draw(what, rows, picture)
+    text = page(what, lines, rows, picture.name)
+    write_atomically(to, lambda file: file.write(text.encode()))
 
 
 def table(head: list[str], cells: list[list[str]]) -> str:
@@ -265,8 +311,14 @@ def main() -> None:
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs/wrist_adaptation"))
     parser.add_argument("--json", type=Path, help="write every figure there")
-    parser.add_argument("--page", type=Path, help="write the tables there, as Markdown")
+    parser.add_argument("--page", type=Path, help="write the tables there, as Markdown, and a picture")
+    parser.add_argument("--measured", type=Path, help="run nothing: the page of what --json wrote once")
     options = parser.parse_args()
+    if options.measured:
+        found = json.loads(options.measured.read_text(encoding="utf-8"))
+        if options.page:
+            write_page(options.page, found["what"], found["summary"], found["rows"])
+        return
 
     stated = plain(read(options.recipe))
     stated["data"]["set"] = options.set
@@ -297,6 +349,7 @@ def main() -> None:
     for line in lines:
         print(*(f"{key} {value}" for key, value in line.items()), sep="  ")
     what = {
+        "command": f"python tools/wrist_adaptation.py {' '.join(sys.argv[1:])}",
         "set": options.set,
         "people": people,
         "seeds": options.seeds,
@@ -309,8 +362,7 @@ def main() -> None:
         body = json.dumps({"what": what, "summary": lines, "rows": rows}, indent=1)
         write_atomically(options.json, lambda file: file.write(body.encode()))
     if options.page:
-        text = page(f"python tools/wrist_adaptation.py {' '.join(sys.argv[1:])}", what, lines, rows)
-        write_atomically(options.page, lambda file: file.write(text.encode()))
+        write_page(options.page, what, lines, rows)
 
 
 if __name__ == "__main__":
