@@ -244,7 +244,14 @@ def draw(what: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> No
         people = sorted(everybody(what, rows, k), key=lambda p: p.before)
         height = np.arange(len(people))
         plot.hlines(height, [p.before for p in people], [p.after for p in people], color=PALE, linewidth=2)
-        plot.plot([p.best for p in people], height, "|", color=INK, markersize=11, label="best classical, in hindsight")
+        plot.plot(
+            [p.best for p in people],
+            height,
+            "|",
+            color=INK,
+            markersize=11,
+            label="best classical, in hindsight",
+        )
         plot.plot([p.before for p in people], height, "o", color=PALE, label="before")
         plot.plot([p.after for p in people], height, "o", color=ACCENT, label="after learning")
         plot.set_yticks(height, [p.name for p in people])
