@@ -13,6 +13,7 @@ from pyedge import boards, image
 from pyedge._edge import lib
 from pyedge.boards import BUILD_ONLY
 from pyedge.boards.build import configuration, sources, tool
+from pyedge.boards.registry import TEMPLATE
 from pyedge.link import Board, Command, Link, LinkStatusError, Loopback
 from pyedge.link.frame import Frame, Reader, decode, encode
 from tests.test_board import IMAGE
@@ -28,10 +29,10 @@ def test_every_invariant_names_tests_that_exist() -> None:
     invariants = re.split(r"^\d+\. ", page.split("## Invariants")[1], flags=re.MULTILINE)[1:]
     assert len(invariants) >= 12
     for text in invariants:
-        files = [ROOT / name for name in re.findall(r"tests/test_\w+\.py", text)]
+        files = [ROOT / name for name in re.findall(r"tests/(?:c/)?test_\w+\.(?:py|c)\b", text)]
         assert files, text
         code = "".join(file.read_text() for file in files)
-        for name in re.findall(r"\b(test_\w+)(?!\w*\.py)\b", text):
+        for name in re.findall(r"\b(test_\w+)(?!\w*\.(?:py|c)\b)\b", text):
             assert f"def {name}(" in code or any(file.stem == name for file in files), name
 
 
@@ -174,7 +175,7 @@ def test_firmware_with_a_key_asks_for_tags_of_the_library_and_never_gives_a_chal
         assert len(challenges) == 3
 
 
-@pytest.mark.parametrize("name", BUILD_ONLY)
+@pytest.mark.parametrize("name", [*BUILD_ONLY, TEMPLATE.name])
 def test_firmware_with_a_key_builds_for_parts_that_nobody_emulates(name: str) -> None:
     """They have a `board_fresh` of their own."""
     assert _built_with_a_key(name).exists()

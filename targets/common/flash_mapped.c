@@ -11,7 +11,7 @@ static int read_bytes(void *context, uint32_t address, void *bytes, uint32_t siz
     return 0;
 }
 
-static void region(edge_flash_t *flash, uint8_t *start, const uint8_t *end) {
+void flash_region(edge_flash_t *flash, uint8_t *start, const uint8_t *end) {
     memset(flash, 0, sizeof *flash);
     flash_driver(flash);
     flash->context = start;
@@ -19,9 +19,9 @@ static void region(edge_flash_t *flash, uint8_t *start, const uint8_t *end) {
     flash->sectors = (uint32_t)(end - start) / flash->sector_size;
 }
 
-void board_flash(edge_flash_t *flash) { region(flash, store_start, store_end); }
+void board_flash(edge_flash_t *flash) { flash_region(flash, store_start, store_end); }
 
 int board_image_flash(edge_flash_t *flash) {
-    region(flash, bank_start, bank_end);
+    flash_region(flash, bank_start, bank_end);
     return 1;
 }

@@ -10,6 +10,8 @@
 #include "edge/store.h"
 #include "small_image.h"
 
+static char replay[200];  // what the case under way is
+
 #define CHECK(condition)                                                                \
     do {                                                                                \
         if (!(condition)) {                                                             \
@@ -18,134 +20,16 @@
         }                                                                               \
     } while (0)
 
-enum { LARGEST = 64 * 1024, LARGEST_BUFFER = 512, NEVER = -1 };
+#include "flash_sim.h"
 
-static char replay[200];  // what the case under way is
-
-/// Simulated flash ///
-
-// How an operation that power cut short leaves its unit or sector.
-enum torn { NOTHING, SOME_BITS, FIRST_BYTES, ALL_BUT_ONE_BIT, EVERYTHING, TORN };
-
-typedef struct {
-    edge_flash_t port;
-    uint8_t bytes[LARGEST];
-    uint32_t erases[LARGEST / 64];
-    int operations;  // units programmed and sectors erased
-    int cut_at;      // the operation that power cuts short, or NEVER
-    enum torn torn;
-    bool torn_whole;                                // and yet every bit of the unit came right
-    bool off;                                       // no power
-    bool program_fails, erase_fails, program_lies;  // in the sector `bad`
-    uint32_t bad;
-    int sync_fails;  // one sync of so many fails; 0: none
-    int read_lies;   // one read of so many has a wrong bit; 0: none
-    int read_fails;  // one read of so many fails; 0: none
-    uint32_t random;
-} flash_t;
-
-static uint32_t draw(flash_t *f) { return next_random(&f->random) >> 8; }
-
-static bool power_fails(flash_t *f) {
-    if (f->operations++ == f->cut_at) f->off = true;
-    return f->off;
-}
-
-static void tear_program(flash_t *f, uint8_t *to, const uint8_t *from) {
-    const uint32_t unit = f->port.unit, stop = draw(f) % (unit * 8);
-    for (uint32_t k = 0; k < unit; k++) {
-        uint8_t keep = 0;  // bits that stay set
-        if (f->torn == NOTHING) keep = 0xFF;
-        if (f->torn == SOME_BITS) keep = (uint8_t)draw(f);
-        if (f->torn == FIRST_BYTES && k * 8 >= stop) keep = 0xFF;
-        to[k] &= (uint8_t)(from[k] | keep);
-    }
-    if (f->torn != ALL_BUT_ONE_BIT) return;
-    for (uint32_t k = 0; k < unit * 8; k++) {
-        const uint32_t bit = (stop + k) % (unit * 8);
-        if (from[bit / 8] >> bit % 8 & 1) continue;
-        to[bit / 8] |= (uint8_t)(1u << bit % 8);
-        return;
-    }
-}
-
-// An erase clears to zeros first, then sets: whatever bits are there when power goes.
-static void tear_erase(flash_t *f, uint8_t *sector) {
-    const uint32_t size = f->port.sector_size, stop = draw(f) % size;
-    for (uint32_t k = 0; k < size; k++) {
-        if (f->torn == SOME_BITS) sector[k] = (uint8_t)draw(f);
-        if (f->torn == FIRST_BYTES) sector[k] = k < stop ? 0xFF : (uint8_t)(sector[k] | draw(f));
-        if (f->torn == ALL_BUT_ONE_BIT) sector[k] = k == stop ? 0xFE : 0xFF;
-        if (f->torn == EVERYTHING) sector[k] = k < stop ? 0 : sector[k];
-    }
-}
-
-static int flash_read(void *context, uint32_t address, void *bytes, uint32_t size) {
-    flash_t *f = context;
-    CHECK(size && size <= sizeof f->bytes && address <= f->port.sectors * f->port.sector_size - size);
-    if (f->off || (f->read_fails && draw(f) % (uint32_t)f->read_fails == 0)) return -1;
-    memcpy(bytes, f->bytes + address, size);
-    if (f->read_lies && draw(f) % (uint32_t)f->read_lies == 0) *(uint8_t *)bytes ^= 1;
-    return 0;
-}
-
-static int flash_program(void *context, uint32_t address, const void *bytes, uint32_t size) {
-    flash_t *f = context;
-    const uint32_t unit = f->port.unit, sector = address / f->port.sector_size;
-    CHECK(size && address % unit == 0 && size % unit == 0 && sector < f->port.sectors);
-    CHECK((address + size - 1) / f->port.sector_size == sector);
-    if (!f->off && f->program_fails && sector == f->bad) return -1;
-    for (uint32_t at = 0; at < size; at += unit) {
-        if (f->off) return -1;
-        for (uint32_t k = 0; k < unit; k++) CHECK(f->bytes[address + at + k] == 0xFF);
-        if (power_fails(f)) {
-            tear_program(f, f->bytes + address + at, (const uint8_t *)bytes + at);
-            f->torn_whole = memcmp(f->bytes + address + at, (const uint8_t *)bytes + at, unit) == 0;
-            return -1;
-        }
-        memcpy(f->bytes + address + at, (const uint8_t *)bytes + at, unit);
-        // A worn cell that does not clear any more, in every seventh unit.
-        if (f->program_lies && sector == f->bad && (address + at) / unit % 7 == 5)
-            f->bytes[address + at] |= 1;
-    }
-    return 0;
-}
-
-static int flash_erase(void *context, uint32_t address) {
-    flash_t *f = context;
-    CHECK(address % f->port.sector_size == 0 && address / f->port.sector_size < f->port.sectors);
-    if (f->off || (f->erase_fails && address / f->port.sector_size == f->bad)) return -1;
-    if (power_fails(f)) {
-        tear_erase(f, f->bytes + address);
-        return -1;
-    }
-    memset(f->bytes + address, 0xFF, f->port.sector_size);
-    f->erases[address / f->port.sector_size]++;
-    return 0;
-}
-
-static int flash_sync(void *context) {
-    flash_t *f = context;
-    return f->off || (f->sync_fails && draw(f) % (uint32_t)f->sync_fails == 0) ? -1 : 0;
-}
+enum { LARGEST_BUFFER = 512 };
 
 typedef struct {
     uint32_t sectors, sector_size, unit, buffer;
 } geometry_t;
 
-static void flash_new(flash_t *f, const geometry_t *g, uint32_t seed) {
-    memset(f, 0, sizeof *f);
-    f->port = (edge_flash_t){f,          flash_read, flash_program,  flash_erase,
-                             flash_sync, g->sectors, g->sector_size, g->unit};
-    f->cut_at = NEVER;
-    f->random = seed;
-    memset(f->bytes, 0xFF, sizeof f->bytes);
-}
-
-static void power_on(flash_t *f) {
-    f->off = false;
-    f->cut_at = NEVER;
-    f->operations = 0;
+static void flash_of(flash_t *f, const geometry_t *g, uint32_t seed) {
+    flash_new(f, g->sectors, g->sector_size, g->unit, seed);
 }
 
 // small_image with an encoder in front of its 16 spikes: differences of 8 channels.
@@ -319,7 +203,7 @@ static void cut_everywhere(const geometry_t *g, const char *history, const char 
     uint32_t state;
     held_t held;
     board_start(&b, g->buffer);
-    flash_new(&start, g, 1);
+    flash_of(&start, g, 1);
     for (int first = 0;; first += first_stride) {
         bool over = false;
         for (int torn = 0; torn < TORN && !over; torn++) {
@@ -385,7 +269,7 @@ static void long_records_wear_alike(const geometry_t *g) {
     held_t held = {0, 0};
     snprintf(replay, sizeof replay, "long records, %u x %u unit %u", g->sectors, g->sector_size, g->unit);
     board_start(&b, g->buffer);
-    flash_new(&f, g, 7);
+    flash_of(&f, g, 7);
     (void)restart(&b, &f.port);
     CHECK(edge_store_room(&b.store, &b.net) >= MOST_WINDOWS * (WINDOW + 1));
     for (int k = 0; k < 100; k++) {
@@ -409,7 +293,7 @@ static void wear_is_spread(const geometry_t *g) {
     held_t held = {0, 0};
     snprintf(replay, sizeof replay, "wear, %u x %u unit %u", g->sectors, g->sector_size, g->unit);
     board_start(&b, g->buffer);
-    flash_new(&f, g, 7);
+    flash_of(&f, g, 7);
     (void)restart(&b, &f.port);
     for (int k = 0; k < 400; k++) CHECK(run(&b, &f, k % 5 ? "WC" : "WRWC", &state, &held) != NEVER);
     const uint32_t used = b.store.banks * b.store.bank_sectors;
@@ -435,7 +319,7 @@ static void survives_bad_sectors(const geometry_t *g) {
             snprintf(replay, sizeof replay, "bad sector %u of %u x %u, kind %d", bad, g->sectors,
                      g->sector_size, kind);
             board_start(&b, g->buffer);
-            flash_new(&f, g, 7);
+            flash_of(&f, g, 7);
             (void)restart(&b, &f.port);
             CHECK(run(&b, &f, "WCWC", &state, &held) != NEVER);
             f.program_fails = kind == 0;
@@ -467,7 +351,7 @@ static void survives_random_flash(const geometry_t *g, uint32_t rounds) {
     for (uint32_t k = 0; k < rounds; k++) {
         uint32_t state = 0;
         held_t held = {0, 0};
-        flash_new(&f, g, k + 1);
+        flash_of(&f, g, k + 1);
         snprintf(replay, sizeof replay, "random flash %u of %u x %u", k, g->sectors, g->sector_size);
         const uint32_t size = g->sectors * g->sector_size;
         if (k % 4 == 0) {
@@ -516,7 +400,7 @@ static void falls_back(const geometry_t *g) {
         uint32_t state = 0;
         held_t held = {0, 0}, before;
         snprintf(replay, sizeof replay, "bit %u of the newest state, %u x %u", k, g->sectors, g->sector_size);
-        flash_new(&f, g, k + 1);
+        flash_of(&f, g, k + 1);
         (void)restart(&b, &f.port);
         CHECK(run(&b, &f, "WCWC", &state, &held) != NEVER);
         before = held;
@@ -536,7 +420,7 @@ static void falls_back(const geometry_t *g) {
 // A board on new flash that has learned.
 static void start_learned(board_t *b, flash_t *f, const geometry_t *g, edge_alignment_t *alignment) {
     board_start(b, g->buffer);
-    flash_new(f, g, 1);
+    flash_of(f, g, 1);
     (void)restart(b, &f->port);
     become(b, 1, alignment);
 }
@@ -567,7 +451,7 @@ static void refuses_by_name(void) {
     uint32_t erases;
     snprintf(replay, sizeof replay, "wrong use");
     board_start(&b, g.buffer);
-    flash_new(&f, &g, 1);
+    flash_of(&f, &g, 1);
     const edge_flash_t good = f.port;
     edge_flash_t bad[12];
     for (int k = 0; k < 12; k++) bad[k] = good;
@@ -718,7 +602,7 @@ static void keeps_an_alignment_alone(void) {
     edge_alignment_t alignment = {-3, {1, 2}}, found;
     edge_bank_port_t bank;
     board_start(&b, g.buffer);
-    flash_new(&f, &g, 1);
+    flash_of(&f, &g, 1);
     f.port.sync = NULL;
     CHECK(edge_net_init(&b.net, &b.model, NULL, b.arena, edge_model_arena_size(&b.model, EDGE_INFER),
                         EDGE_INFER) == 0);
@@ -743,7 +627,7 @@ static void ends_with_its_sequence(void) {
     static flash_t f;
     board_t b;
     board_start(&b, g.buffer);
-    flash_new(&f, &g, 1);
+    flash_of(&f, &g, 1);
     (void)restart(&b, &f.port);
     b.store.newest = UINT32_MAX - 2;
     memcpy(f.bytes + g.sector_size, "EDGF\1\0\0\0\xFF\xFF\xFF\xFF\0\0\0\0",
