@@ -2,15 +2,18 @@
 
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pyedge import boards
 from pyedge.boards import BUILD_ONLY
-from pyedge.boards.build import tool
+from pyedge.boards.build import configuration, tool
 from pyedge.boards.footprint import firmware_size
 from pyedge.boards.registry import TEMPLATE
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("name", [*BUILD_ONLY, TEMPLATE.name])
@@ -36,3 +39,12 @@ def test_nobody_takes_it_for_a_board_that_was_run(name: str) -> None:
     assert "build-only" in boards.board(name).title
     with pytest.raises(boards.UnknownBoardError, match="no emulator"):
         boards.start(name, boards.firmware(name))
+
+
+def test_a_board_that_no_folder_makes_is_refused(tmp_path: Path) -> None:
+    """A copy of the template that kept its name once built without a word, and without firmware."""
+    spec = replace(TEMPLATE, name="renamed-in-half")
+    command = configuration(spec, ROOT, tmp_path, tool("cmake"), tool("ninja"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode
+    assert "no folder of targets/ makes a board 'renamed-in-half'" in " ".join(done.stderr.split())

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pyedge import image
 from pyedge.c_array import c_array
@@ -83,6 +85,30 @@ def expected_lines(blob: bytes) -> list[str]:
         if n < LEARNED:
             net.learn(1)
     return [*lines, f"{net.updates} updates, 0 samples lost"]
+
+
+def test_the_runtime_builds_by_hand_as_the_readme_says(tmp_path: Path) -> None:
+    """It once named src/*.c alone, which does not link."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    sources = [path for glob in re.findall(r"`(runtime_c/\S+\*\.c)`", readme) for path in ROOT.glob(glob)]
+    includes = re.findall(r"-I(runtime_c/\w+)", readme)
+    (tmp_path / "model.h").write_text(c_array(image.write(small_model()), "model_image"))
+    command = ["gcc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}"]
+    command += [f"-I{ROOT / folder}" for folder in includes]
+    command += [str(path) for path in (ROOT / "examples" / "link_runtime.c", *sources)]
+    done = subprocess.run([*command, "-o", str(tmp_path / "program")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0 samples lost" in subprocess.check_output([str(tmp_path / "program")], text=True)
+
+
+@pytest.mark.parametrize("language", ["c -std=c99", "c -std=c11", "c++ -std=c++11"])
+def test_an_image_as_source_is_of_every_language(tmp_path: Path, language: str) -> None:
+    """-std=c99 -pedantic once warned of a word of C11, and C++ does not know it."""
+    source = tmp_path / "source.txt"
+    source.write_text(c_array(bytes(24), "model_image") + "int main(void) { return model_image[0]; }\n")
+    command = ["gcc", "-x", *language.split(), "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_linked_program_predicts_and_learns_as_the_library_does(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_a_full_ring_reports_what_it_lost_and_keeps_the_rest(data: st.DataObject
     taken = stream.push(samples)
     assert taken == stream.waiting == min(len(samples), ring)
     assert lib.edge_stream_room(stream.c) == ring - taken
+    assert lib.edge_stream_channels(stream.c) == model.encoder.channels
     assert stream.lost == len(samples) - taken
     expected = list(encode.Stream(model.encoder, model.window).push(samples[:taken]))
     np.testing.assert_array_equal([rows for _, rows in windows_due(stream)], expected)

@@ -109,6 +109,8 @@ void edge_stream_reset(edge_stream_t *s) {
 
 uint32_t edge_stream_waiting(const edge_stream_t *s) { return (uint16_t)(s->head - s->tail); }
 
+uint32_t edge_stream_channels(const edge_stream_t *s) { return s->encoder.channels; }
+
 uint32_t edge_stream_room(const edge_stream_t *s) { return s->mask + 1u - edge_stream_waiting(s); }
 
 uint32_t edge_stream_lost(const edge_stream_t *s) { return s->lost; }

@@ -3,7 +3,16 @@
 //
 // Arithmetic: docs/arithmetic.md. Image: docs/image.md. Raw samples, encoders and alignment: edge/stream.h.
 // The caller owns every byte: images, arenas and weights outlive the structs that point to them. No call
-// allocates, blocks or keeps global state; any two nets can run side by side.
+// allocates, blocks or keeps global state; any two nets can run side by side. Calls on the same net are one at a time,
+// and none from an interrupt while another is under way (edge_stream_push is the exception).
+//
+// A program that infers: edge_model_open, edge_net_init, then a window after the other: edge_net_begin, edge_net_step
+// edge_model_window times, edge_net_predict. One that learns, after predict: edge_net_learn_begin with the label, then
+// edge_net_learn_run until it returns 0. Over a restart: edge_net_save, edge_net_load. With raw samples edge/stream.h
+// takes the place of begin and step. examples/link_runtime.c is such a program.
+//
+// Errors are negative, and each call's comment names those it returns: edge/error.h. Pointers that a call takes are
+// not NULL unless it says so.
 #ifndef EDGE_H
 #define EDGE_H
 
@@ -142,9 +151,8 @@ int edge_net_begin(edge_net_t *n);
 // One time step.
 //
 // input: spikes: bit j % 8 of byte j / 8 is input j, ceil(inputs / 8) bytes, further bits ignored;
-// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. A
-// step after a complete
-// window starts the next.
+// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. No alignment.
+// A step after a complete window starts the next, as edge_net_begin would.
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_BUSY.
 int edge_net_step(edge_net_t *n, const void *input);
 
@@ -166,6 +174,7 @@ int edge_net_scores(const edge_net_t *n, int32_t *scores);
 // Log likelihood of a class for the window so far, unit 1/64 bit, <= 0 and at least -65535
 // (docs/arithmetic.md 2.6).
 //
+// label: a class index in [0, edge_net_classes). likelihood: receives it.
 // Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_LABEL, EDGE_ERR_WINDOW or EDGE_ERR_BUSY.
 int edge_net_likelihood(const edge_net_t *n, int32_t label, int32_t *likelihood);
 
@@ -204,8 +213,7 @@ uint32_t edge_net_updates(const edge_net_t *n);
 uint32_t edge_net_classes(const edge_net_t *n);
 
 // Makes the next spare row of the readout a class, which labels may name from now on. It is part of the
-// saved state, and only
-// loading another takes it back. The window under way is dropped.
+// saved state, and only loading another takes it back. The window under way is dropped.
 //
 // Returns the index of the new class, EDGE_ERR_SPARE, EDGE_ERR_MODE or EDGE_ERR_BUSY.
 int edge_net_add_class(edge_net_t *n);
@@ -218,6 +226,7 @@ size_t edge_net_state_size(const edge_net_t *n);
 
 // Writes the state. Same state, same bytes, on every machine.
 //
+// state: size bytes, at least edge_net_state_size, of any alignment.
 // Returns the bytes written, EDGE_ERR_MEMORY, EDGE_ERR_MODE or EDGE_ERR_BUSY.
 int edge_net_save(const edge_net_t *n, void *state, size_t size);
 
@@ -245,7 +254,7 @@ typedef struct edge_stats {
 // Returns 0, or EDGE_ERR_ARGUMENT in a runtime built with EDGE_NO_STATS unless counts is NULL.
 int edge_net_count(edge_net_t *n, edge_stats_t *counts);
 
-// Counts of one layer. Returns 0, or EDGE_ERR_ARGUMENT if the layer is out of range or nothing is counted.
+// Counts of one layer, 0 .. edge_model_layers - 1, into stats. Returns 0, or EDGE_ERR_ARGUMENT if the layer is out of range or nothing is counted.
 int edge_net_stats(const edge_net_t *n, uint32_t layer, edge_stats_t *stats);
 
 // Sets all counts to zero. Returns nothing.

@@ -31,7 +31,8 @@ typedef struct edge_kept {
 
 // Prepares an empty memory.
 //
-// size: bytes of memory; most: windows that there may be, at most EDGE_KEPT_MOST. window_size 0: the image has no encoder, and nothing can be kept.
+// memory: size bytes of any alignment; a window takes one more than window_size (edge_stream_window_size) of them, and one window's room is kept for
+// undo: `capacity` says how many fit. most: windows that there may be, at most EDGE_KEPT_MOST. window_size 0: the image has no encoder, nothing can be kept.
 // Returns nothing.
 void edge_kept_init(edge_kept_t *k, void *memory, size_t size, size_t window_size, uint32_t most);
 

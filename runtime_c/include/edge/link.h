@@ -120,6 +120,7 @@ typedef struct edge_bank_port {
     // none, or an error code.
     int (*load)(void *context, edge_net_t *net, edge_alignment_t *alignment, edge_kept_t *kept, int trial);
 
+    // Fills in what there is for the net's image.
     void (*facts)(void *context, const edge_net_t *net, edge_bank_facts_t *facts);
 
     // Erases of a sector. Returns 0, or an error code where it is not known.

@@ -92,7 +92,7 @@ int edge_store_peek(edge_store_t *s, edge_store_which_t which, edge_net_t *n, ed
 
 /// What is there ///
 
-// Sequence of the confirmed state: 1 for the first write of an image, higher by at least one for each later. Returns it, or 0 for none.
+// Sequence of the confirmed state, 1 .. 2^32 - 2: 1 for the first write of an image, higher by at least one for each later. Returns it, or 0 for none.
 uint32_t edge_store_sequence(const edge_store_t *s);
 
 // Sequence of the state on trial. Returns it, or 0 for none.

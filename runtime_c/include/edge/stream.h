@@ -18,7 +18,7 @@ extern "C" {
 
 typedef struct edge_alignment {
     int8_t rotation;                 // quarter electrodes
-    int8_t gain[EDGE_MAX_CHANNELS];  // 1/32 octave
+    int8_t gain[EDGE_MAX_CHANNELS];  // of each channel, 1/32 octave
 } edge_alignment_t;
 
 /// Stream ///
@@ -72,15 +72,19 @@ size_t edge_stream_size(const edge_model_t *m, uint32_t samples);
 // Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_MEMORY or EDGE_ERR_ENCODER.
 int edge_stream_init(edge_stream_t *s, edge_net_t *n, void *memory, size_t size, uint32_t samples);
 
+// Channels of a sample: those of the image's encoder. Firmware that takes images over the link compares them with its
+// sensor's before it pushes. Returns 1 .. EDGE_MAX_CHANNELS.
+uint32_t edge_stream_channels(const edge_stream_t *s);
+
 // Puts one raw sample into the ring. Safe from an interrupt.
 //
-// sample: int16[channels], in the sensor's units.
+// sample: int16[edge_stream_channels], in the units and at the rate of the recordings that the image was trained on.
 // Returns 0, or EDGE_ERR_OVERRUN if the ring was full: the sample is lost and counted.
 int edge_stream_push(edge_stream_t *s, const int16_t *sample);
 
 // Encodes what is in the ring and, when a window is due, runs it through the net.
 //
-// Windows of T steps, a new one every `stride` steps, each from its own start. The first is due after T steps. After 1, the net holds a complete window:
+// Windows of T steps (edge_model_window), a new one every `stride` steps (of the image), each from its own start. The first is due after T steps. After 1, the net holds a complete window:
 // edge_net_predict and edge_net_learn_begin apply to it. While the net learns, samples wait in the ring.
 // Returns 1 (a window is complete), 0 (not yet), or EDGE_ERR_BUSY (the net is learning; nothing was consumed).
 int edge_stream_poll(edge_stream_t *s);
@@ -90,10 +94,10 @@ int edge_stream_poll(edge_stream_t *s);
 // Returns nothing.
 void edge_stream_reset(edge_stream_t *s);
 
-// Samples in the ring. Returns the number.
+// Samples in the ring. Returns 0 .. the ring's size.
 uint32_t edge_stream_waiting(const edge_stream_t *s);
 
-// Samples that the ring still takes. Returns the number.
+// Samples that the ring still takes. Returns 0 .. the ring's size.
 uint32_t edge_stream_room(const edge_stream_t *s);
 
 // Samples lost since edge_stream_init, modulo 2^32. Returns the number.
@@ -101,7 +105,7 @@ uint32_t edge_stream_lost(const edge_stream_t *s);
 
 /// Kept windows ///
 
-// Bytes of a kept window: its T steps of rows, before alignment. Returns the size.
+// Bytes of a kept window: its T steps of rows, before alignment. Returns the size, or 0 if the image has no encoder.
 size_t edge_stream_window_size(const edge_model_t *m);
 
 // Copies the rows of the window that edge_stream_poll just completed.
