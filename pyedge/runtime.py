@@ -96,6 +96,20 @@ class Model:
         """From an image's bytes, or a model that is written to an image first."""
         return cls(image.write(source) if isinstance(source, IntegerModel) else source)
 
+    def step_bytes(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The bytes of encoded steps, (steps, bytes). x : (steps, inputs), integers. Raises DataError."""
+        if x.ndim != 2 or x.shape[1] != self.inputs:
+            raise errors.DataError(f"a step has {self.inputs} inputs, this one shape {x.shape[1:]}")
+        if x.dtype.kind not in "biu":
+            raise errors.DataError(f"inputs are integers, these {x.dtype}; encode them first")
+        spikes = self.input_kind == InputKind.SPIKES
+        low, high = (0, 1) if spikes else (-128, 127)
+        if x.min() < low or x.max() > high:
+            raise errors.DataError(f"inputs lie in {low} .. {high}, these in {x.min()} .. {x.max()}")
+        if spikes:
+            return np.packbits(x.astype(bool), axis=1, bitorder="little")
+        return np.ascontiguousarray(x, np.int8)
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """One a class; empty where the image has none."""
@@ -166,7 +180,7 @@ class Net:
         if x is None:
             check(lib.edge_net_step(self.c, ffi.NULL))
         else:
-            rows = self._rows(np.asarray(x)[None])
+            rows = self.model.step_bytes(np.asarray(x)[None])
             check(lib.edge_net_step(self.c, ffi.from_buffer(rows)))
 
     def run_window(self, window: ArrayLike) -> Prediction:
@@ -177,26 +191,12 @@ class Net:
         if x.shape != shape:
             kind = self.model.input_kind.name.lower()
             raise errors.DataError(f"a window of {kind} has shape {shape}, this one {x.shape}")
-        rows = self._rows(x[None] if static else x)
+        rows = self.model.step_bytes(x[None] if static else x)
         at, stride = ffi.from_buffer("char[]", rows), 0 if static else rows.shape[1]
         self.begin()
         for t in range(self.model.window):
             check(lib.edge_net_step(self.c, at + t * stride))
         return self.predict()
-
-    def _rows(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The bytes of steps: (steps, bytes)."""
-        if x.ndim != 2 or x.shape[1] != self.model.inputs:
-            raise errors.DataError(f"a step has {self.model.inputs} inputs, this one shape {x.shape[1:]}")
-        if x.dtype.kind not in "biu":
-            raise errors.DataError(f"inputs are integers, these {x.dtype}; encode them first")
-        spikes = self.model.input_kind == InputKind.SPIKES
-        low, high = (0, 1) if spikes else (-128, 127)
-        if x.min() < low or x.max() > high:
-            raise errors.DataError(f"inputs lie in {low} .. {high}, these in {x.min()} .. {x.max()}")
-        if spikes:
-            return np.packbits(x.astype(bool), axis=1, bitorder="little")
-        return np.ascontiguousarray(x, np.int8)
 
     @property
     def steps(self) -> int:

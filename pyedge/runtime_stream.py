@@ -16,8 +16,10 @@ from pyedge.runtime import ERRORS, Net, Prediction, check, memory
 def raw_samples(samples: ArrayLike, channels: int) -> NDArray[np.int16]:
     """Samples as the runtime takes them, (n, channels). Raises DataError for another shape, type or range."""
     x = np.asarray(samples)
-    if x.ndim != 2 or x.shape[1] != channels or x.dtype.kind not in "iu":
-        raise DataError(f"samples of shape {x.shape} and type {x.dtype}; integers (n, {channels}) are needed")
+    if x.ndim != 2 or x.shape[1] != channels:
+        raise DataError(f"samples have shape {x.shape}; (n, {channels}) is needed, one row a sample")
+    if x.dtype.kind not in "iu":
+        raise DataError(f"samples are {x.dtype}; integers are needed, in the sensor's units")
     if len(x) and (x.min() < -32768 or x.max() > 32767):
         raise DataError(f"samples from {x.min()} to {x.max()}; 16 bits are -32768 .. 32767")
     return np.ascontiguousarray(x, np.int16)

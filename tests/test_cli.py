@@ -2,6 +2,8 @@
 
 import json
 import re
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 from pyedge import datasets, task
 from pyedge.cli import app, main
 from pyedge.datasets import catalog
-from pyedge.errors import PyEdgeError
+from pyedge.errors import PortLostError, PyEdgeError
+from pyedge.image import read, write
+from pyedge.link import Board, Loopback
 from pyedge.model import load_model
 from pyedge.recipe import parse, plain
 
@@ -387,3 +391,40 @@ def test_facts_of_a_board_are_words(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(capsys, "boards", "mps2-an386")
     assert status == 0
     assert "{" not in out
+
+
+def test_monitor_names_a_board_that_has_another_model(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`reset: no model is loaded` and `set image to its bytes` were all that it said."""
+    board = Board(Loopback())
+    monkeypatch.setattr("pyedge.cli.monitor.connected", lambda *_: nullcontext(board))
+    command = ("monitor", run / "model.edge", "--no-deploy", "--seconds", 1, "--speed", 0)
+    for what in ("no model", "another model"):
+        status, _, err = call(capsys, *command)
+        assert status == 1
+        assert f"has {what}; leave --no-deploy out" in err
+        board.deploy(write(replace(read((run / "model.edge").read_bytes()), name="another")))
+    board.deploy((run / "model.edge").read_bytes())
+    assert call(capsys, *command)[0] == 0
+
+
+def test_what_monitor_has_seen_is_told_though_the_line_breaks(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = Board(Loopback())
+    monkeypatch.setattr("pyedge.cli.monitor.connected", lambda *_: nullcontext(board))
+    command = ("monitor", run / "model.edge", "--seconds", 3, "--speed", 0)
+    for reason, ended in ((PortLostError("gone"), 1), (KeyboardInterrupt(), 0)):
+        pieces = board.stream
+
+        def stream(samples: Any, whole: Any = pieces, reason: BaseException = reason) -> Any:
+            yield from whole(samples)
+            if board.status().windows >= 5:
+                raise reason
+
+        monkeypatch.setattr(board, "stream", stream)
+        status, out, err = call(capsys, *command)
+        assert status == ended
+        assert "5 windows" in out + err or "4 windows" in out + err
+        monkeypatch.setattr(board, "stream", pieces)

@@ -8,6 +8,7 @@ import threading
 import time
 import tty
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from pyedge import errors, image
 from pyedge._edge import ffi, lib
 from pyedge.encode import Alignment, EncoderConfig
-from pyedge.link import Board, Command, Link, LinkStatusError, Loopback
+from pyedge.link import Board, Command, Link, LinkStatusError, Loopback, SerialTransport
 from pyedge.link.frame import Frame, Reader, decode, encode
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind
 from pyedge.runtime import ERRORS, Model, Net
@@ -485,8 +486,9 @@ def test_images_that_do_not_fit_or_are_bad_are_refused_with_figures_and_the_boar
     with pytest.raises(errors.ImageTooLargeError, match="has 2048"):
         board.deploy(good, ring=4096)
     assert not board.hello().has_model
+    board.link.request(Command.IMAGE_BEGIN, struct.pack("<II", len(good), zlib.crc32(good)))
     with pytest.raises(ERRORS[lib.EDGE_ERR_ARGUMENT]):
-        board.deploy(good, ring=3)
+        board.link.request(Command.IMAGE_END, struct.pack("<H", 3))
     with pytest.raises(errors.ImageMagicError):
         board.deploy(b"not an image" + bytes(200))
     with pytest.raises(errors.ImageChecksumError):
@@ -563,7 +565,7 @@ def test_wrong_use_is_named_before_it_reaches_the_line() -> None:
         with pytest.raises(errors.DataError, match="deploy it"):
             ask()
     board.deploy(image.write(direct_model()))
-    with pytest.raises(errors.DataError, match=r"\(n, 1\) are needed"):
+    with pytest.raises(errors.DataError, match=r"\(n, 1\) is needed"):
         board.push(np.zeros((2, 3), np.int16))
     with pytest.raises(errors.DataError, match="16 bits"):
         board.push([[70000]])
@@ -721,3 +723,119 @@ def test_memory_for_the_model_alone_leaves_none_for_commits() -> None:
     board.deploy(blob)
     with pytest.raises(LinkStatusError, match="no room for a committed bank"):
         board.commit()
+
+
+def test_encoded_inputs_out_of_range_are_refused_as_on_the_host() -> None:
+    """300 and NaN were once taken for other int8 values in silence."""
+    board = Board(Loopback())
+    model = direct_model()
+    board.deploy(image.write(model))
+    net = Net(Model.open(model))
+    good = np.zeros((1, 1), np.int8)
+    assert board.infer(good) == net.run_window(good)
+    for bad in (np.full((1, 1), 300), np.full((1, 1), np.nan), np.zeros((2, 1), np.int8)):
+        with pytest.raises(errors.DataError) as of_board:
+            board.infer(bad)
+        with pytest.raises(errors.DataError) as of_host:
+            net.run_window(bad)
+        assert str(of_board.value) == str(of_host.value)
+
+
+@pytest.mark.parametrize("ring", [-1, 1, 3, 65536, 1 << 20, 2.5])
+def test_a_ring_that_cannot_be_leaves_the_model_where_it_is(ring: Any) -> None:
+    """The board forgot its model before it refused, or the host failed in packing the number."""
+    board = Board(Loopback())
+    blob = image.write(direct_model())
+    board.deploy(blob)
+    with pytest.raises(errors.DataError, match="ring is"):
+        board.deploy(blob, ring=ring)
+    assert board.hello().has_model
+    assert board.deploy(blob, ring=np.int64(16)).needed  # numbers of NumPy count
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda b: b.keep(-1),
+        lambda b: b.keep(256),
+        lambda b: b.learn("rest"),
+        lambda b: b.replay(-1),
+        lambda b: b.rehearse([0, 65536]),
+        lambda b: b.practise(0),
+        lambda b: b.practise(1, 17),
+        lambda b: b.practise(1, 4, 16),
+        lambda b: b.fit(0),
+        lambda b: b.rate(16),
+        lambda b: b.reset("everything"),
+        lambda b: b.push(np.zeros((3, 2), int)),
+        lambda b: b.push(np.zeros((3, 1))),
+        lambda b: b.deploy(b""),
+    ],
+)
+def test_an_argument_out_of_range_is_named_before_it_is_sent(call: Callable[[Board], Any]) -> None:
+    board = Board(Loopback())
+    board.deploy(image.write(direct_model(learns=True)))
+    before = board.link._sequence
+    with pytest.raises(errors.DataError):
+        call(board)
+    assert board.link._sequence == before
+
+
+def test_samples_without_a_model_say_deploy_first() -> None:
+    with pytest.raises(errors.DataError, match="deploy a model first"):
+        Board(Loopback()).push(np.zeros((3, 1), np.int16))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda b: b.undo(), "undo: there is nothing to take back"),
+        (lambda b: b.learn(0), "learn: no window is complete"),
+        (lambda b: b.keep(0), "keep: push has completed no window"),
+        (lambda b: b.remember(0), "remember: push has completed no window"),
+        (lambda b: b.replay(7), "replay: there is no such kept window"),
+        (lambda b: b.rehearse([7]), "rehearse: there is no such kept window"),
+        (lambda b: b.practise(1), "practise: no window is kept"),
+        (lambda b: b.try_out(), "try: a trial needs flash"),
+        (lambda b: b.wear(), "wear: this board's commits are a copy in RAM"),
+    ],
+)
+def test_a_refusal_speaks_to_the_host_and_not_to_firmware(call: Callable[[Board], Any], text: str) -> None:
+    """The runtime's texts name C calls and headers."""
+    board = Board(Loopback())
+    board.deploy(image.write(direct_model(learns=True)))
+    with pytest.raises(errors.PyEdgeError, match=text):
+        call(board)
+
+
+def test_a_state_of_another_size_is_refused_before_half_of_it_is_written() -> None:
+    """A short one once left the board waiting for the rest, and refusing all else."""
+    board = Board(Loopback())
+    board.deploy(image.write(direct_model(learns=True)))
+    state = board.state()
+    for wrong in (b"", state[:-8], state + bytes(8)):
+        with pytest.raises(errors.PyEdgeError, match=f"a state of {len(wrong)} bytes, not {len(state)}"):
+            board.load(wrong)
+        assert board.status().activity == "ready"
+    board.load(state)
+    board.link.request(Command.WRITE, struct.pack("<B3xI", 1, 0) + state[:8])
+    assert board.status().activity == "half written"
+    board.load(state)
+    assert board.status().activity == "ready"
+
+
+def test_two_programs_cannot_hold_one_port() -> None:
+    """The second once ended the first one's session."""
+    host, device = os.openpty()
+    first = SerialTransport(os.ttyname(device))
+    with pytest.raises(errors.PortUnavailableError, match="in use by another program"):
+        SerialTransport(os.ttyname(device))
+    first.close()
+    SerialTransport(os.ttyname(device)).close()
+    os.close(host)
+    os.close(device)
+
+
+def test_a_file_that_is_no_port_is_named() -> None:
+    with pytest.raises(errors.PortUnavailableError, match="/dev/null is not a serial port"):
+        SerialTransport("/dev/null")

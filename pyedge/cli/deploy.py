@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,13 +51,14 @@ def deploy(
             "seconds": round(time.perf_counter() - began, 3),
             "memory": asdict(memory),
         }
+        commits = f"committed copy {memory.bank:,}" if memory.bank else commits_of(found)
         if json:
             emit(result)
         else:
             print(
                 f"{model} is on {found.info.name}: {len(blob):,} bytes in {result['seconds']:.1f} s\n"
                 f"work memory {memory.needed:,} of {memory.work:,} bytes: weights {memory.state:,}, arena "
-                f"{memory.arena:,}, samples {memory.ring:,}; committed copy {memory.bank:,}; "
+                f"{memory.arena:,}, samples {memory.ring:,}; {commits}; "
                 f"room for {memory.kept_capacity:,} kept windows",
                 flush=True,
             )
@@ -69,3 +70,14 @@ def deploy(
                     found.status()
             except KeyboardInterrupt:
                 say("ended")
+
+
+def commits_of(board: Any) -> str:
+    """Where the commits of a board go that keeps no copy in its work memory."""
+    from pyedge.link import LinkStatusError
+
+    try:
+        flash = board.bank().flash
+    except LinkStatusError:  # firmware of version 1 of the link does not say
+        return "no copy of commits in it"
+    return "commits go to flash" if flash else "no room for commits"

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
+from zlib import crc32
 
 import typer
 
 from pyedge.cli.connect import BoardName, Port, connected
-from pyedge.cli.console import Json, emit, errors
+from pyedge.cli.console import Json, emit, errors, say
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +57,7 @@ def monitor(
     """
     from rich.live import Live
 
+    from pyedge.errors import ConfigError, LinkError
     from pyedge.predict import open_any
 
     opened = open_any(model)
@@ -65,13 +67,21 @@ def monitor(
     with connected(board, port) as found:
         if deploy:
             found.deploy(blob)
-        else:
-            found.image = blob
+        elif found.info.image_crc != crc32(blob):
+            what = "another model" if found.info.has_model else "no model"
+            raise ConfigError(f"{found.info.name} has {what}; leave --no-deploy out, and it gets {model}")
+        found.image = blob
         found.reset("stream", "statistics")
         before = found.status().samples_lost
-        with Live(console=errors, refresh_per_second=4, transient=True, auto_refresh=False) as live:
-            for _ in replay(found, task, view, seconds, speed):
-                live.update(picture(view, found, integers.window), refresh=True)
+        try:
+            with Live(console=errors, refresh_per_second=4, transient=True, auto_refresh=False) as live:
+                for _ in replay(found, task, view, seconds, speed):
+                    live.update(picture(view, found, integers.window), refresh=True)
+        except KeyboardInterrupt:
+            say("ended")
+        except LinkError:
+            say(f"until then: {seen(view)}")
+            raise
         layers = [asdict(s) for s in found.stats()]
         result = {
             "board": found.info.name,
@@ -85,10 +95,14 @@ def monitor(
         }
     if json:
         return emit(result)
-    share = f"{view.accuracy:.3f} of {view.judged} right" if view.judged else "none of them inside a trial"
-    lost = result["samples_lost"]
-    print(f"{view.seconds:.1f} s of EMG, {view.windows} windows, {share}; {lost} samples lost")
+    print(f"{seen(view)}; {result['samples_lost']} samples lost")
     return None
+
+
+def seen(view: View) -> str:
+    """What was seen, in a line."""
+    share = f"{view.accuracy:.3f} of {view.judged} right" if view.judged else "none of them inside a trial"
+    return f"{view.seconds:.1f} s of EMG, {view.windows} windows, {share}"
 
 
 def replay(board: Any, task: Any, view: View, seconds: float, speed: float) -> Iterator[None]:

@@ -43,6 +43,8 @@ def store(
         if rollback:
             found.rollback()
         result = facts(found) | ({"undone": undone} if undo else {})
+        if rollback and not json:
+            print("gone back to the " + ("image" if result["committed"] is None else "last commit"))
     if json:
         return emit(result)
     print(text(result))

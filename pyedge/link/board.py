@@ -6,8 +6,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import index
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyedge._edge import lib
 from pyedge.encode import Alignment
 from pyedge.errors import DataError, ImageTooLargeError
-from pyedge.link.session import Command, Link, status_error
+from pyedge.link.session import Command, Link, LinkStatusError, status_error
 from pyedge.link.transport import BAUD, SerialTransport, Transport
 from pyedge.quant.model import InputKind
 from pyedge.runtime import LayerStats, Model, Net, Prediction
@@ -221,16 +222,26 @@ class Board:
 
     def reset(self, *parts: Part) -> None:
         """Forget samples ("stream"), kept windows, statistics, or all that was learned ("learning")."""
-        self.link.request(Command.RESET, bytes([sum(PARTS[p] for p in parts)]))
+        unknown = set(parts) - PARTS.keys()
+        if unknown:
+            raise DataError(f"a board does not reset {min(unknown)!r}; it does {', '.join(PARTS)}")
+        self.link.request(Command.RESET, bytes([sum(PARTS[p] for p in set(parts))]))
 
     # Deploy
 
     def deploy(self, image: bytes, ring: int = 0, progress: Progress | None = None) -> BoardMemory:
         """Send an image and open it. What arrived before an interruption is not sent again.
 
-        ring : raw samples that wait while the board learns, a power of two; 0: the board's own choice.
-        Raises ImageTooLargeError; for an image that the board refuses, the runtime's ImageError.
+        ring : raw samples that wait while the board learns, a power of two, 2 .. 32768; 0: its own choice.
+        Raises ImageTooLargeError, DataError before anything is sent, and for an image that the board refuses
+        the runtime's ImageError: then no model is loaded.
         """
+        ring = _integer("ring", ring, 0, 32768)
+        if ring == 1 or ring & (ring - 1):
+            raise DataError(f"ring is {ring}; a power of two, 2 .. 32768, or 0 is possible")
+        image = bytes(memoryview(image))
+        if not image:
+            raise DataError("the image has no bytes; write one with `pyedge quantize`")
         begin = struct.pack("<II", len(image), zlib.crc32(image))
         code, answer = self.link.exchange(Command.IMAGE_BEGIN, begin)
         if code == lib.EDGE_LINK_ERR_SIZE:
@@ -261,7 +272,7 @@ class Board:
             )
         _checked(code, answer, "deploy")
         assert memory is not None
-        self.image = bytes(image)
+        self.image = image
         self.hello()
         return memory
 
@@ -273,6 +284,9 @@ class Board:
 
     def stream(self, samples: ArrayLike) -> Iterator[Window]:
         """As push, one window at a time: until the next is asked for, keep and learn apply to this one."""
+        if not self.info.has_encoder:
+            what = "the model has no encoder; use infer" if self.info.has_model else "deploy a model first"
+            raise DataError(f"{self.info.name} takes no samples: {what}")
         raw = raw_samples(samples, self.info.channels).astype("<i2").tobytes()
         size, at, waiting = 2 * self.info.channels, 0, False
         room = self.info.max_payload // size * size
@@ -294,12 +308,9 @@ class Board:
         static = model.input_kind == InputKind.STATIC
         shape = (model.inputs,) if static else (model.window, model.inputs)
         if x.shape != shape:
-            raise DataError(f"a window has shape {shape}, this one {x.shape}")
-        x = x.reshape(-1, model.inputs)
-        if model.input_kind == InputKind.SPIKES:
-            steps = np.packbits(x.astype(bool), axis=1, bitorder="little")
-        else:
-            steps = x.astype(np.int8)
+            kind = model.input_kind.name.lower()
+            raise DataError(f"a window of {kind} has shape {shape}, this one {x.shape}")
+        steps = model.step_bytes(x.reshape(-1, model.inputs))
         at, begin = 0, True
         while at < model.window:
             n = (
@@ -340,12 +351,13 @@ class Board:
 
     def replay(self, window: int) -> tuple[Prediction, int]:
         """Run a kept window again: what it is taken for now, and its label."""
-        answer = self.link.request(Command.REPLAY, struct.pack("<H", window))
+        answer = self.link.request(Command.REPLAY, struct.pack("<H", _integer("window", window, 0, 65535)))
         predicted, label, confidence = struct.unpack("<BBH", answer)
         return Prediction(predicted, confidence), label
 
     def rehearse(self, windows: Sequence[int]) -> int:
         """Run kept windows again, in this order, and learn each from its label. Returns the updates made."""
+        windows = [_integer("window", w, 0, 65535) for w in windows]
         updates = self.status().updates
         most = min(lib.EDGE_LINK_LESSON, self.info.max_payload // 2)
         for at in range(0, len(windows), most):
@@ -365,11 +377,12 @@ class Board:
     def practise(self, passes: int = 10, share: int = 4, halvings: int = 0) -> int:
         """Learn the windows not practised yet (else all) in `passes` passes. Returns the updates after it.
 
+        passes   : 1 .. 255.
         share    : old windows for each new one, in sixteenths, 0 .. 16.
         halvings : of the learning rate, 0 .. 15, spread over the passes.
         """
-        numbers = (("passes", passes), ("share", share), ("halvings", halvings))
-        self.link.request(Command.PRACTISE, b"".join(_byte(n, v) for n, v in numbers) + b"\0")
+        request = _byte("passes", passes, 1), _byte("share", share, 0, 16), _byte("halvings", halvings, 0, 15)
+        self.link.request(Command.PRACTISE, b"".join(request) + b"\0")
         return self.wait().updates
 
     def undo(self) -> Undone:
@@ -381,14 +394,14 @@ class Board:
         return int(struct.unpack_from("<H", self.link.request(Command.ADD_CLASS))[0])
 
     def fit(self, repetitions: int) -> Alignment:
-        """Fit the alignment to the kept windows, `repetitions` of each class. Returns the alignment."""
-        self.link.request(Command.FIT, _byte("repetitions", repetitions))
+        """Fit the alignment to the kept windows, `repetitions` (1 .. 255) of each class. Returns it."""
+        self.link.request(Command.FIT, _byte("repetitions", repetitions, 1))
         self.wait()
         return self.alignment()
 
     def rate(self, decay: int) -> None:
         """Halve the learning rate `decay` (0 .. 15) times from now on."""
-        self.link.request(Command.RATE, _byte("decay", decay))
+        self.link.request(Command.RATE, _byte("decay", decay, 0, 15))
 
     def commit(self) -> int:
         """Keep what was learned. Returns the updates committed."""
@@ -426,7 +439,15 @@ class Board:
         return self._read(STATE, progress)
 
     def load(self, state: bytes, progress: Progress | None = None) -> None:
-        """Go on from a saved state of the same image."""
+        """Go on from a saved state of the same image. One of another size is refused before it is sent."""
+        try:
+            size = _u32(self.link.request(Command.READ, struct.pack("<BBHI", STATE, 0, 0, 0)))
+        except LinkStatusError as error:
+            if error.code != lib.EDGE_LINK_ERR_LOADING:  # an earlier load broke off: this one begins again
+                raise
+            size = len(state)
+        if len(state) != size:
+            raise status_error(lib.EDGE_ERR_STATE, f"a state of {len(state)} bytes, not {size}")
         at = 0
         while at < len(state):
             part = state[at : at + self.info.max_payload - 8]
@@ -492,7 +513,16 @@ def _u32(answer: bytes) -> int:
     return int(struct.unpack_from("<I", answer)[0])
 
 
-def _byte(name: str, value: int) -> bytes:
-    if not 0 <= value <= 255:
-        raise DataError(f"{name} is {value}; 0 .. 255 is possible")
-    return bytes([value])
+def _integer(name: str, value: SupportsIndex, low: int, high: int) -> int:
+    """A number of any integer type. Raises DataError."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise DataError(f"{name} is {value!r}; an integer is needed") from None
+    if not low <= number <= high:
+        raise DataError(f"{name} is {number}; {low} .. {high} is possible")
+    return number
+
+
+def _byte(name: str, value: SupportsIndex, low: int = 0, high: int = 255) -> bytes:
+    return bytes([_integer(name, value, low, high)])

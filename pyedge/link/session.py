@@ -52,6 +52,24 @@ class Command(IntEnum):
     STATISTICS = lib.EDGE_LINK_STATISTICS
 
 
+# What the runtime's texts, which speak to firmware, mean as the answer to a command.
+MEANINGS = {
+    (Command.UNDO, lib.EDGE_ERR_EMPTY): "there is nothing to take back",
+    (Command.TRY, lib.EDGE_ERR_WINDOW): "no window is kept to judge by; keep or remember some first",
+    (Command.TRY, lib.EDGE_LINK_ERR_BANK): "a trial needs flash; this board's commits are a copy in RAM",
+    (Command.WEAR, lib.EDGE_LINK_ERR_BANK): "this board's commits are a copy in RAM, which does not wear",
+    (Command.PRACTISE, lib.EDGE_ERR_WINDOW): "no window is kept; keep or remember some first",
+    (Command.KEEP, lib.EDGE_ERR_WINDOW): "push has completed no window that could be kept",
+    (Command.REMEMBER, lib.EDGE_ERR_WINDOW): "push has completed no window that could be kept",
+    (
+        Command.LEARN,
+        lib.EDGE_ERR_WINDOW,
+    ): "no window is complete, or it was learned; push or infer one",
+    (Command.REPLAY, lib.EDGE_ERR_ARGUMENT): "there is no such kept window",
+    (Command.REHEARSE, lib.EDGE_ERR_ARGUMENT): "there is no such kept window",
+}
+
+
 class LinkStatusError(LinkError):
     """The board refused a request. `code` and `name` are those of link.h, `payload` what it said besides."""
 
@@ -151,7 +169,11 @@ class Link:
         """
         status, answer = self.exchange(command, payload)
         if status < 0:
-            raise status_error(status, command.name.lower().replace("_", " "), answer)
+            what = command.name.lower().replace("_", " ")
+            error = status_error(status, what, answer)
+            if meaning := MEANINGS.get((command, status)):
+                error.args = (f"{what}: {meaning}",)
+            raise error
         return answer
 
     def exchange(self, command: Command, payload: bytes = b"") -> tuple[int, bytes]:
