@@ -1,6 +1,7 @@
 """Law: the native backend gives NumPy's spikes and gradients on any network and processor (about 10 s)."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, ScoreCross
 from pyedge.model import Activity, Input, Network, dense_network
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import NUMPY, Geometry, backend, native
-from pyedge.ops.native import OPS, lazy
+from pyedge.ops.native import OPS, lazy, memory
 from pyedge.optim import SGD, AdamW
 from pyedge.rules import MPDED, STDED, AlphaED, Surrogate, stbp
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
@@ -421,6 +422,33 @@ def test_adamw_gives_the_very_bits(size, decay, clip, seed):
     assert abs(OPS.norm(grads.values()) / NUMPY.norm(grads.values()) - 1) < 1e-5
     grads["dense1.weight"][size // 2] = np.inf
     assert not np.isfinite(OPS.norm(grads.values())) and not OPS.finite(grads["dense1.weight"])
+
+
+def test_memory_that_is_used_again_is_a_process_own():
+    first = memory.roomy(5, np.float32)
+    first[:] = 1
+    child = os.fork()
+    if not child:
+        first[:] = 2
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (first == 1).all()
+    del first
+    again, other = memory.roomy(5, np.float32), memory.roomy(5, np.float32)
+    again[:], other[:] = 3, 4
+    assert (again == 3).all()
+
+
+def test_a_forked_process_trains():
+    network = dense_network(Input("spikes", (12,)), (24,), 3, 8)
+    rng = np.random.default_rng(0)
+    x, params = rng.random((8, 4, 12)) < 0.3, network.init(0)
+    expected = np.asarray(network.forward(params, x, ops=OPS).outputs)
+    child = os.fork()
+    if not child:
+        same = np.array_equal(np.asarray(network.forward(params, x, ops=OPS).outputs), expected)
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("optimizer", (AdamW(1e-2), SGD(0.5)), ids=("adamw", "sgd"))

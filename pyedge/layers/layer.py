@@ -7,6 +7,7 @@ it over the window. Images are (height, width, channels); `pyedge.ops` says more
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -73,10 +74,16 @@ def numbered(layers: Sequence[Layer]) -> tuple[str, ...]:
     return tuple(names)
 
 
+@lru_cache(maxsize=1024)
+def _within(keys: tuple[str, ...], name: str) -> tuple[tuple[str, str], ...]:
+    """Keys of a layer's parameters, and their local names."""
+    prefix = name + "."
+    return tuple((key, key[len(prefix) :]) for key in keys if key.startswith(prefix))
+
+
 def local(params: Mapping[str, Array], name: str) -> dict[str, Array]:
     """One layer's parameters by their local names."""
-    prefix = name + "."
-    return {key[len(prefix) :]: value for key, value in params.items() if key.startswith(prefix)}
+    return {short: params[key] for key, short in _within(tuple(params), name)}
 
 
 def prefixed(name: str, params: Mapping[str, Array]) -> dict[str, Array]:

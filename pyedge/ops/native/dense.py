@@ -73,6 +73,8 @@ class _Below(Lazy):
 
     def reshape(self, *shape: Any) -> Any:
         full = self._full(shape)
+        if full == self.shape:
+            return self
         if full[:2] != self.shape[:2]:
             return self.array.reshape(full)
         other = copy(self)

@@ -66,6 +66,8 @@ class Lazy(np.lib.mixins.NDArrayOperatorsMixin):
     def _full(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """The shape with its -1, if any, worked out."""
         wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        if wanted[:-1] == self.shape[:-1] and wanted[-1:] in ((-1,), self.shape[-1:]):
+            return self.shape
         known = -int(prod(wanted))
         return tuple(self.size // known if n == -1 and known else int(n) for n in wanted)
 
@@ -117,7 +119,6 @@ class Bits:
                 pointer("uint8_t *", self.bits),
                 pointer("int32_t *", self.start),
                 pointer("uint16_t *", index),
-                ffi.NULL,
                 len(self.start) - 1,
                 self.row,
             )
@@ -291,6 +292,8 @@ class Spikes(Lazy):
 
     def reshape(self, *shape: Any) -> Any:
         full = self._full(shape)
+        if full == self.shape:
+            return self
         return Spikes(self.bits, full, self.run) if full[:2] == self.shape[:2] else self.array.reshape(full)
 
     def take(self, indices: Any, axis: int | None = None, **kwargs: Any) -> Any:

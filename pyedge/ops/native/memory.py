@@ -1,7 +1,7 @@
 """Memory sized for the worst case and mostly never touched: kept and used again, so that it costs no more."""
 
+import mmap
 import weakref
-from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,28 @@ from pyedge.ops.numpy_ops import Array
 
 KEPT = 4  # buffers of one size
 
-_free: dict[int, list[mmap]] = {}
+_free: dict[int, list[mmap.mmap]] = {}
+_watched: dict[int, "_Watch"] = {}
 
 
-def roomy(count: int, dtype: Any) -> Array:
+def pages(size: int, filled: bool = False) -> mmap.mmap:
+    """Memory from the border of a page on; a forked process has its own. filled : all will be written."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size)
+    found = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if filled and hasattr(mmap, "MADV_HUGEPAGE"):  # rows of weights are read all over it
+        found.madvise(mmap.MADV_HUGEPAGE)
+    return found
+
+
+class _Watch(weakref.ref[Array]):
+    """Gives an array's buffer back when the array is gone."""
+
+    __slots__ = ("buffer",)
+    buffer: mmap.mmap
+
+
+def roomy(count: int, dtype: Any, filled: bool = False) -> Array:
     """An array of arbitrary content. The pages of it that are never written never become memory.
 
     When it is no longer used its buffer waits for the next array of that size, which finds the same pages
@@ -21,14 +39,17 @@ def roomy(count: int, dtype: Any) -> Array:
     """
     kind = np.dtype(dtype)
     size = max(count * kind.itemsize, 1)
-    waiting = _free.setdefault(size, [])
-    buffer = waiting.pop() if waiting else mmap(-1, size)
+    waiting = _free.get(size)
+    buffer = waiting.pop() if waiting else pages(size, filled)
     array = np.frombuffer(buffer, kind, count)
-    weakref.finalize(array, _give_back, size, buffer)
+    watch = _Watch(array, _give_back)
+    watch.buffer = buffer
+    _watched[id(watch)] = watch
     return array
 
 
-def _give_back(size: int, buffer: mmap) -> None:
-    waiting = _free[size]
+def _give_back(watch: Any) -> None:
+    del _watched[id(watch)]
+    waiting = _free.setdefault(len(watch.buffer), [])
     if len(waiting) < KEPT:
-        waiting.append(buffer)
+        waiting.append(watch.buffer)

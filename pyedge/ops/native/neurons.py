@@ -1,6 +1,6 @@
 """Layers of neurons in the native backend: a window forward, and the error of MPD-ED or STD-ED backward."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -64,19 +64,26 @@ class Run:
         )
 
 
+@lru_cache(maxsize=64)
+def _thresholds(neuron: "LIF | IF", window: int) -> tuple[float, Array]:
+    """tau, and thresholds by age as the kernels take them."""
+    table = neuron.params(window, np.dtype(np.float32))
+    theta = np.zeros(max(64, window + 1), np.float32)
+    theta[: window + 1] = table.theta
+    return table.tau, theta
+
+
 def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
     """A window from rest, from lazy currents of this backend or from an array (T or 1, batch, ...)."""
     from pyedge.neuron import Spike
 
     shape = (window, *current.shape[1:])
     batch, features = shape[1], int(prod(shape[2:]))
-    table = neuron.params(window, current.dtype)
-    theta = np.zeros(max(64, window + 1), np.float32)
-    theta[: window + 1] = table.theta
+    tau, theta = _thresholds(neuron, window)
     bits = np.zeros((batch, window, row_bytes(features)), np.uint8)
     saved = Saved(window, batch, features)
     to = {
-        "neuron": {"tau": table.tau, "thetas": window + 1, "theta": pointer("float *", theta)},
+        "neuron": {"tau": tau, "theta": pointer("float *", theta)},
         "bits": pointer("uint8_t *", bits),
         "row": bits.shape[2],
         "saved": saved.struct,
@@ -247,6 +254,7 @@ class Epsilon(Lazy):
             self.bias = bias
 
 
+@lru_cache(maxsize=64)
 def constants(rule: "MPDED | STDED") -> dict[str, Any]:
     """What train_rule wants to know of a rule."""
     from pyedge.rules import STDED

@@ -33,6 +33,10 @@ static inline size_t train_sums_row(int run) { return ((size_t)run + 15) / 16 * 
 typedef struct train_kernels {
     const char *name;
     int tile_units;
+    int32_t (*count_bits)(const uint8_t *bits, int32_t *start, int rows, int row);
+    // index has room to `end`, exactly for the rows' events.
+    void (*list_bits)(const uint8_t *bits, uint16_t *index, const uint16_t *end, int rows, int row);
+    // Where the first sample's spikes (errors) are kept is given; the next ones' follow.
     void (*forward)(const train_forward *job, int unit, int units, int first, int last, float *scratch);
     void (*backward)(const train_backward *job, int unit, int units, int first, int last, float *scratch);
     void (*gradient)(const train_gradient *job, int first, float *scratch);
@@ -88,6 +92,9 @@ static inline int train_tiles(int units, int tile_units) {
     return needed > wanted ? needed : wanted > 1 ? wanted : 1;
 }
 static inline int train_tile(int units, int tiles, int k) { return units * k / tiles; }
+
+// Floats in a row of a readout's sums.
+static inline int train_readout_lanes(int outputs) { return outputs <= 8 ? 8 : 16 * train_units(outputs); }
 
 // Floats kept for one unit of a sample: a window of 16 neurons, and room for a whole register beyond.
 static inline size_t train_region(int window) { return 16 * (size_t)window + 16; }

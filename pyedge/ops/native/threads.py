@@ -1,12 +1,12 @@
 """The thread pool of the native kernels: one a process, as many threads as the process may use cores."""
 
 import atexit
-import mmap
 import os
 import threading
 from typing import Any
 
 from pyedge._train import ffi, lib
+from pyedge.ops.native.memory import pages
 
 
 class Pool:
@@ -14,20 +14,25 @@ class Pool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process = 0
-        self._pool: Any = None
+        self._pool: Any = None  # that runs, in this process
         self._threads = 0
         self._memory: Any = None
         self._size = 0
         atexit.register(self.stop)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """Threads stay with the parent, and whatever held the lock."""
+        self._lock = threading.Lock()
+        self._pool = None
 
     def __enter__(self) -> Any:
         """The pool for kernels to use; one caller at a time."""
         self._lock.acquire()
-        if self._process != os.getpid():
+        if self._pool is None:
             self._pool = ffi.new("train_pool *")
             lib.train_pool_start(self._pool, self._threads or default_threads())
-            self._process = os.getpid()
         return self._pool
 
     def __exit__(self, *_: object) -> None:
@@ -37,10 +42,7 @@ class Pool:
         """`size` bytes of scratch memory, from the border of a cache line on, for whoever holds the pool."""
         if size > self._size:
             self._size = max(size, 1 << 16)
-            buffer = mmap.mmap(-1, self._size)
-            if hasattr(mmap, "MADV_HUGEPAGE"):  # rows of weights are read all over it
-                buffer.madvise(mmap.MADV_HUGEPAGE)
-            self._memory = ffi.from_buffer("uint8_t[]", buffer)
+            self._memory = ffi.from_buffer("uint8_t[]", pages(self._size, filled=True))
         return ffi.cast(kind, self._memory)
 
     @property
@@ -55,9 +57,9 @@ class Pool:
 
     def stop(self) -> None:
         with self._lock:
-            if self._process == os.getpid():
+            if self._pool is not None:
                 lib.train_pool_stop(self._pool)
-            self._process = 0
+            self._pool = None
 
 
 def default_threads() -> int:

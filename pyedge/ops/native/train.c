@@ -67,48 +67,31 @@ static uint64_t word(const uint8_t *bytes) {
 }
 
 int32_t train_count_events(const uint8_t *bits, int32_t *start, int rows, int row) {
-    int32_t total = 0;
-    for (int r = 0; r < rows; r++, bits += row) {
-        start[r] = total;
-        for (int n = 0; n < row; n += 8) {
-            total += __builtin_popcountll(word(bits + n));
-        }
-    }
-    start[rows] = total;
-    return total;
+    return train_chosen()->count_bits(bits, start, rows, row);
 }
 
 typedef struct {
     const uint8_t *bits;
     const int32_t *start;
     uint16_t *index;
-    const uint16_t *place;
     int rows, row, chunk;
 } list_job;
 
 static void list_rows(const void *job, int item, int thread) {
     (void)thread;
     const list_job *d = job;
-    const int end = (item + 1) * d->chunk < d->rows ? (item + 1) * d->chunk : d->rows;
-    for (int r = item * d->chunk; r < end; r++) {
-        const uint8_t *bits = d->bits + (size_t)r * (size_t)d->row;
-        uint16_t *out = d->index + d->start[r];
-        for (int n = 0; n < d->row; n += 8) {
-            for (uint64_t w = word(bits + n); w; w &= w - 1) {
-                const int k = n * 8 + __builtin_ctzll(w);
-                *out++ = d->place ? d->place[k] : (uint16_t)k;
-            }
-        }
-    }
+    const int first = item * d->chunk, end = first + d->chunk < d->rows ? first + d->chunk : d->rows;
+    train_chosen()->list_bits(d->bits + (size_t)first * (size_t)d->row, d->index + d->start[first],
+                              d->index + d->start[end], end - first, d->row);
 }
 
 // Enough items to share out, not so many that sharing costs.
 static int chunk_of(int count, int items) { return count > items ? (count + items - 1) / items : 1; }
 
-void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index,
-                       const uint16_t *place, int rows, int row) {
+void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index, int rows,
+                       int row) {
     const int chunk = chunk_of(rows, 8);
-    const list_job job = {bits, start, index, place, rows, row, chunk};
+    const list_job job = {bits, start, index, rows, row, chunk};
     train_pool_run(pool, list_rows, &job, (rows + chunk - 1) / chunk);
 }
 
@@ -232,13 +215,19 @@ size_t train_forward_scratch(int inputs) {
     return (size_t)inputs * 16 * (size_t)train_chosen()->tile_units + 64;
 }
 
-static int64_t room(int units, int sample, int unit, int window) {
-    return ((int64_t)sample * units + unit) * (int64_t)train_region(window);
+// Where the room for all units of a sample begins ...
+static int64_t room_of_sample(int units, int sample, int window) {
+    return (int64_t)sample * units * (int64_t)train_region(window);
+}
+
+// ... or, in work that goes by tiles, that for samples from `first` on in a tile of `wide` units.
+static int64_t room_of_tile(int batch, int unit, int wide, int first, int window) {
+    return ((int64_t)unit * batch + (int64_t)first * wide) * (int64_t)train_region(window);
 }
 
 void train_forward_sample(const train_forward *d, int sample) {
     const int units = train_units(d->outputs), tiles = train_tiles(units, train_chosen()->tile_units);
-    int64_t at = room(units, sample, 0, d->window);
+    int64_t at = room_of_sample(units, sample, d->window);
     for (int k = 0; k < tiles; k++) {
         const int unit = train_tile(units, tiles, k);
         const size_t place = (size_t)sample * (size_t)units + (size_t)unit;
@@ -255,13 +244,14 @@ static void forward_item(const void *job, int item, int thread) {
         return;
     }
     const int units = train_units(d->forward->outputs), tile = item / d->parts, part = item % d->parts;
-    const int unit = train_tile(units, d->tiles, tile), batch = d->forward->batch;
+    const int unit = train_tile(units, d->tiles, tile), wide = train_tile(units, d->tiles, tile + 1) - unit;
+    const int batch = d->forward->batch;
     const int first = batch * part / d->parts, last = batch * (part + 1) / d->parts;
-    for (int b = first; b < last && d->forward->neuron.theta; b++) {
-        d->forward->saved.begin[(size_t)b * (size_t)units + (size_t)unit] =
-            room(units, b, unit, d->forward->window);
+    if (d->forward->neuron.theta) {
+        d->forward->saved.begin[(size_t)first * (size_t)units + (size_t)unit] =
+            room_of_tile(batch, unit, wide, first, d->forward->window);
     }
-    train_chosen()->forward(d->forward, unit, train_tile(units, d->tiles, tile + 1) - unit, first, last,
+    train_chosen()->forward(d->forward, unit, wide, first, last,
                             d->forward->scratch + d->scratch * (size_t)thread);
 }
 
@@ -289,7 +279,7 @@ size_t train_backward_scratch(int inputs, int above, int window) {
 
 void train_backward_sample(const train_backward *d, int sample, float *scratch) {
     const int units = train_units(d->outputs), tiles = train_tiles(units, train_chosen()->tile_units);
-    int64_t at = room(units, sample, 0, d->window);
+    int64_t at = room_of_sample(units, sample, d->window);
     for (int k = 0; k < tiles; k++) {
         const int unit = train_tile(units, tiles, k);
         const size_t place = (size_t)sample * (size_t)units + (size_t)unit;
@@ -311,13 +301,12 @@ static void backward_item(const void *job, int item, int thread) {
         train_backward_sample(d->backward, item, scratch);
         return;
     }
-    const int units = train_units(d->backward->outputs), unit = train_tile(units, d->tiles, item);
-    for (int b = 0; b < d->backward->batch && d->backward->deltas.index; b++) {
-        d->backward->deltas.begin[(size_t)b * (size_t)units + (size_t)unit] =
-            room(units, b, unit, d->backward->window);
+    const int units = train_units(d->backward->outputs), batch = d->backward->batch;
+    const int unit = train_tile(units, d->tiles, item), wide = train_tile(units, d->tiles, item + 1) - unit;
+    if (d->backward->deltas.index) {
+        d->backward->deltas.begin[unit] = room_of_tile(batch, unit, wide, 0, d->backward->window);
     }
-    train_chosen()->backward(d->backward, unit, train_tile(units, d->tiles, item + 1) - unit, 0,
-                             d->backward->batch, scratch);
+    train_chosen()->backward(d->backward, unit, wide, 0, batch, scratch);
 }
 
 void train_backward_run(train_pool *pool, const train_backward *job) {
@@ -432,7 +421,7 @@ typedef struct {
 } readout_job;
 
 static size_t readout_sums(int inputs, int outputs) {
-    return ((size_t)inputs + 1) * 16 * (size_t)train_units(outputs);
+    return ((size_t)inputs + 2) * (size_t)train_readout_lanes(outputs) / 16 * 16;
 }
 
 size_t train_readout_scratch(int inputs, int outputs) { return PARTS * readout_sums(inputs, outputs); }
@@ -450,7 +439,7 @@ static void readout_row(const void *job, int item, int thread) {
     const readout_job *d = job;
     const train_readout *r = d->readout;
     const int last = (item + 1) * 64 < r->inputs + 1 ? (item + 1) * 64 : r->inputs + 1;
-    const size_t lanes = 16 * (size_t)train_units(r->outputs);
+    const size_t lanes = (size_t)train_readout_lanes(r->outputs);
     for (int j = item * 64; j < last; j++) {
         float *out = j < r->inputs ? r->gradient + (size_t)j * (size_t)r->outputs : r->bias_gradient;
         for (int c = 0; out && c < r->outputs; c++) {

@@ -24,9 +24,9 @@ typedef struct train_events {
 // Fills start[rows + 1] from the bits of `rows` rows. Returns the number of spikes.
 int32_t train_count_events(const uint8_t *bits, int32_t *start, int rows, int row);
 
-// Fills index; `place` gives every neuron's number in the list, or is NULL for its own (lists are then not sorted).
-void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index,
-                       const uint16_t *place, int rows, int row);
+// Fills index.
+void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index, int rows,
+                       int row);
 
 // Events of neurons that fire at nearly every step, once a window: common[b] has those that are silent in at most one
 // step, missing their silences, rest all other events; so that events = common + rest - missing. The lists' starts are
@@ -66,13 +66,13 @@ void train_unpack(train_pool *pool, const uint8_t *bits, uint8_t *bytes, int win
 // Adaptive-threshold neurons (Eq. 6-9, 15-17): u <- tau u + current, fires where u >= theta[age].
 typedef struct train_neuron {
     float tau;
-    int32_t thetas;      // entries of theta: window + 1
     const float *theta;  // by age, 64 floats or more
 } train_neuron;
 
 // What the backward pass needs of the neurons that fired: u and theta, of a tile's spikes in the order of steps.
-// Each holds batch * units * (16 * window + 16) floats, units = ceil(outputs / 16); mostly untouched. The spikes of
-// sample b in the tile that starts at unit k are count[b * units + k] from begin[b * units + k] on.
+// Each holds batch * units * (16 * window + 16) floats, units = ceil(outputs / 16); what a thread writes lies together,
+// and most is never touched. The spikes of sample b in the tile that starts at unit k are count[b * units + k] from
+// begin[b * units + k] on.
 typedef struct train_saved {
     float *u, *theta;
     int64_t *begin;

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyedge._train import ffi, lib
-from pyedge.ops.native.lazy import pointer
+from pyedge.ops.native.lazy import UNIT, pointer
+from pyedge.ops.native.memory import roomy
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 def square_sum(arrays: list[Array]) -> float:
     """The sum of all squares in double precision; not finite where a number is not."""
-    arrays = [np.ascontiguousarray(x) for x in arrays]
-    pointers = ffi.new("float *[]", [pointer("float *", x) for x in arrays])
-    counts = ffi.new("int64_t[]", [x.size for x in arrays])
+    arrays = [x if x.flags.c_contiguous else np.ascontiguousarray(x) for x in arrays]
+    pointers = [pointer("float *", x) for x in arrays]
+    counts = [x.size for x in arrays]
     with POOL as pool:
         return float(lib.train_square_sum(pool, pointers, counts, len(arrays)))
 
@@ -36,27 +37,28 @@ def adamw(
 
     o, step = optimizer, int(state["step"]) + 1
     lr, root = o.lr * factor, sqrt(1 - o.beta2**step)
-    new, moved, jobs = dict(params), dict(state), []
-    for name, g in grads.items():
-        p, m, v, g = (
-            np.ascontiguousarray(x) for x in (params[name], state[f"m/{name}"], state[f"v/{name}"], g)
-        )
-        after = np.empty_like(p), g if g.flags.writeable else np.empty_like(p), np.empty_like(p)
-        job = {
-            "count": p.size,
-            **{key: pointer("float *", x) for key, x in zip("pgmv", (p, g, m, v), strict=True)},
-            **{f"new_{key}": pointer("float *", x) for key, x in zip("pmv", after, strict=True)},
-            "scale": clip,
-            "beta1": o.beta1,
-            "rest1": 1 - o.beta1,
-            "beta2": o.beta2,
-            "rest2": 1 - o.beta2,
-            "decay": 1 - lr * o.weight_decay if o.weight_decay and _decays(name) else 1.0,
-            "size": lr * root / (1 - o.beta1**step),
-            "floor": o.eps * root,
-        }
-        jobs.append(job)
-        new[name], moved[f"m/{name}"], moved[f"v/{name}"] = after
+    size, floor = lr * root / (1 - o.beta1**step), o.eps * root
+    rates = clip, o.beta1, 1 - o.beta1, o.beta2, 1 - o.beta2
+    new, moved, jobs, alive = dict(params), dict(state), [], []
+    rooms = [-(-g.size // UNIT) * UNIT for g in grads.values()]
+    new_p, new_v = (roomy(sum(rooms), np.float32, filled=True) for _ in range(2))
+    to_p, to_v, at = pointer("float *", new_p), pointer("float *", new_v), 0
+    for (name, g), room in zip(grads.items(), rooms, strict=True):
+        p, m, v = params[name], state[f"m/{name}"], state[f"v/{name}"]
+        shape, count = p.shape, p.size
+        if not (p.flags.c_contiguous and m.flags.c_contiguous and v.flags.c_contiguous):
+            p, m, v = (np.ascontiguousarray(x) for x in (p, m, v))
+        if not (g.flags.c_contiguous and g.flags.writeable):
+            g = np.array(g, order="C")
+        old = [pointer("float *", x) for x in (p, g, m, v)]
+        decay = 1 - lr * o.weight_decay if o.weight_decay and _decays(name) else 1.0
+        # In the order of train_adamw.
+        jobs.append((count, *old, to_p + at, old[1], to_v + at, *rates, decay, size, floor))
+        alive.append((p, g, m, v))
+        new[name] = new_p[at : at + count].reshape(shape)
+        moved[f"m/{name}"] = g.reshape(shape)
+        moved[f"v/{name}"] = new_v[at : at + count].reshape(shape)
+        at += room
     with POOL as pool:
         lib.train_adamw_run(pool, ffi.new("train_adamw[]", jobs), len(jobs))
     moved["step"] = np.asarray(step, np.int64)

@@ -1,37 +1,53 @@
-// Cross-entropy of a linear readout and its error, row by row; compiled once per instruction set.
+// Cross-entropy of a linear readout and its error, as many rows at a time as a register has lanes; compiled once per
+// instruction set.
 #include "simd.h"
 #include "table.h"
+
+#define MOST_CLASSES 64
 
 void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t last);
 
 void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t last) {
     const int classes = d->classes;
     const vf factor = all(d->factor);
-    for (int64_t r = first; r < last; r++) {
+    float columns[MOST_CLASSES * WIDTH] = {0};  // (classes, rows)
+    int32_t label = (int32_t)(first % d->batch);
+    for (int64_t r = first; r < last; r += WIDTH) {
+        const int rows = last - r < WIDTH ? (int)(last - r) : WIDTH;
         const float *logits = d->logits + r * classes;
-        float *error = d->error + r * classes;
-        float most = logits[0];
-        for (int c = 1; c < classes; c++) {
-            most = logits[c] > most ? logits[c] : most;
-        }
-        float sum = 0;
-        for (int c = 0; c < classes; c += WIDTH) {
-            const int n = classes - c;
-            const vf e = keep(first_lanes(n), exponential(load_first(logits + c, n) - all(most)));
-            store_first(error + c, e, n);
-            float part = 0;
-            for (int k = 0; k < WIDTH; k++) {
-                part += e[k];
+        for (int k = 0; k < rows; k++) {
+            for (int c = 0; c < classes; c++) {
+                columns[c * WIDTH + k] = *logits++;
             }
-            sum += part;
         }
-        const vf scale = factor / all(sum);
-        for (int c = 0; c < classes; c += WIDTH) {
-            store_first(error + c, load_first(error + c, classes - c) * scale, classes - c);
+        vi labels = {0};
+        for (int k = 0; k < rows; k++) {
+            labels[k] = d->labels[label];
+            label = label + 1 < d->batch ? label + 1 : 0;
         }
-        const int label = d->labels[r % d->batch];
-        error[label] -= d->factor;
-        d->sum[r] = sum;
-        d->distance[r] = most - logits[label];
+        vf most = load(columns), wanted = most, sum = all(0);
+        for (int c = 1; c < classes; c++) {
+            const vf x = load(columns + c * WIDTH);
+            most = choose(at_least(x, most), x, most);
+            wanted = (vf)(((vi)x & (labels == c)) | ((vi)wanted & (labels != c)));
+        }
+        for (int c = 0; c < classes; c++) {
+            const vf e = exponential(load(columns + c * WIDTH) - most);
+            store(columns + c * WIDTH, e);
+            sum += e;
+        }
+        store_first(d->sum + r, sum, rows);
+        store_first(d->distance + r, most - wanted, rows);
+        const vf scale = factor / sum;
+        for (int c = 0; c < classes; c++) {
+            const vf right = (vf)((vi)factor & (labels == c));
+            store(columns + c * WIDTH, load(columns + c * WIDTH) * scale - right);
+        }
+        float *error = d->error + r * classes;
+        for (int k = 0; k < rows; k++) {
+            for (int c = 0; c < classes; c++) {
+                *error++ = columns[c * WIDTH + k];
+            }
+        }
     }
 }

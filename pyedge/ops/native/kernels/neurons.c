@@ -42,26 +42,99 @@ static void pack_rows(const float *matrix, int rows, int columns, int lane, int 
 
 /// Forward ///
 
+// Adds the rows of events to sums of nv registers. Where there are few, by several chains of additions at a time.
+INLINE void add_events(vf *sum, const float *weight, const uint16_t *event, const uint16_t *end,
+                       const int nv) {
+    const size_t lanes = (size_t)nv * WIDTH;
+    if (nv <= 2) {
+        vf more[3][2] = {{{0}}};
+        for (; event + 4 <= end; event += 4) {
+            UNROLL for (int k = 0; k < nv; k++) {
+                sum[k] += load(weight + (size_t)event[0] * lanes + k * WIDTH);
+                more[0][k] += load(weight + (size_t)event[1] * lanes + k * WIDTH);
+                more[1][k] += load(weight + (size_t)event[2] * lanes + k * WIDTH);
+                more[2][k] += load(weight + (size_t)event[3] * lanes + k * WIDTH);
+            }
+        }
+        UNROLL for (int k = 0; k < nv; k++) { sum[k] = (sum[k] + more[0][k]) + (more[1][k] + more[2][k]); }
+    }
+    for (; event < end; event++) {
+        const float *row = weight + (size_t)*event * lanes;
+        UNROLL for (int k = 0; k < nv; k++) { sum[k] += load(row + k * WIDTH); }
+    }
+}
+
+// The currents of sample b at step t, for the tile from neuron `lane` on.
+INLINE void currents_of(const train_forward *d, const float *weight, const vf *bias, int lane, int b, int t,
+                        vf *current, const int nv, const int full) {
+    const size_t lanes = (size_t)nv * WIDTH, step = (size_t)b * (size_t)d->window + (size_t)t;
+    UNROLL for (int k = 0; k < nv; k++) { current[k] = bias[k]; }
+    if (!d->in.index) {
+        const float *row = d->currents + t * d->current_step + b * d->current_sample + lane;
+        UNROLL for (int k = 0; k < nv; k++) { current[k] += load_first(row + k * WIDTH, left(k)); }
+        return;
+    }
+    const int32_t *start = d->in.start + step;
+    const uint16_t *event = d->in.index + start[0], *end = d->in.index + start[1];
+    if (d->in.value) {
+        for (const float *value = d->in.value + start[0]; event < end; event++, value++) {
+            const float *row = weight + (size_t)*event * lanes;
+            const vf x = all(*value);
+            UNROLL for (int k = 0; k < nv; k++) {
+                current[k] = multiply_add(x, load(row + k * WIDTH), current[k]);
+            }
+        }
+    }
+    add_events(current, weight, event, end, nv);
+    if (d->missing.index) {
+        start = d->missing.start + step;
+        event = d->missing.index + start[0];
+        for (end = d->missing.index + start[1]; event < end; event++) {
+            const float *row = weight + (size_t)*event * lanes;
+            UNROLL for (int k = 0; k < nv; k++) { current[k] -= load(row + k * WIDTH); }
+        }
+    }
+}
+
+// A tile's neurons between two steps, and how many spikes are kept of them.
+typedef struct {
+    vf u[MOST];
+    vi age[MOST];
+    int count;
+} tile_state;
+
+// Steps [first, last) of one sample; ages stay below `thetas`.
+INLINE void forward_steps(const train_forward *d, const float *weight, const vf *bias, int lane, int b,
+                          int first, int last, const table *thresholds, float *saved_u, float *saved_theta,
+                          tile_state *s, const int thetas, const int nv, const int full) {
+    const vf tau = all(d->neuron.tau);
+    for (int t = first; t < last; t++) {
+        vf current[MOST];
+        currents_of(d, weight, bias, lane, b, t, current, nv, full);
+        uint8_t *bits = d->bits + ((size_t)b * (size_t)d->window + (size_t)t) * (size_t)d->row;
+        UNROLL for (int k = 0; k < nv; k++) {
+            const vf u = tau * s->u[k] + current[k];
+            const vf theta = look_up(thresholds, thetas, s->age[k]);
+            const mask fired = at_least(u, theta) & (full ? ALL_LANES : first_lanes(left(k)));
+            store_bits(bits, lane + k * WIDTH, fired);
+            store_packed(saved_u + s->count, fired, u);
+            store_packed(saved_theta + s->count, fired, theta);
+            s->count += count_bits(fired);
+            s->u[k] = choose(fired, all(0), u);
+            s->age[k] = choose_int(fired, (vi){0}, s->age[k]) + 1;
+        }
+    }
+}
+
 // One sample's window through the tile: `weight` is packed, (inputs, lanes).
 INLINE void forward_sample(const train_forward *job, const float *weight, int unit, int b, const int nv,
-                           const int thetas, const int full) {
+                           const int full) {
     // A copy that no store can reach: its fields stay in registers.
     const train_forward copy = *job, *const d = &copy;
-    const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs);
-    const size_t outputs = (size_t)d->outputs, batch = (size_t)d->batch, sample = (size_t)b;
-    const int64_t region = d->neuron.theta ? d->saved.begin[sample * (size_t)units + (size_t)unit] : 0;
-    vf bias[MOST], u[MOST];
-    vi age[MOST];
+    const int lane = unit * UNIT, lanes = nv * WIDTH, units = train_units(d->outputs), window = d->window;
+    vf bias[MOST];
     UNROLL for (int k = 0; k < nv; k++) {
         bias[k] = d->bias ? load_first(d->bias + lane + k * WIDTH, left(k)) : all(0);
-        u[k] = all(0);
-        age[k] = (vi){0} + 1;
-    }
-    float *saved_u = d->saved.u + region, *saved_theta = d->saved.theta + region;
-    const vf tau = all(d->neuron.tau);
-    table thresholds;
-    if (d->neuron.theta) {
-        thresholds = open_table(d->neuron.theta, thetas);
     }
     if (d->common.index) {
         const int32_t *start = d->common.start + b;
@@ -71,82 +144,52 @@ INLINE void forward_sample(const train_forward *job, const float *weight, int un
             UNROLL for (int k = 0; k < nv; k++) { bias[k] = multiply_add(x, load(row + k * WIDTH), bias[k]); }
         }
     }
-    int count = 0;
-    for (int t = 0; t < d->window; t++) {
-        vf current[MOST];
-        if (d->in.index) {
-            const int32_t *start = d->in.start + (size_t)b * (size_t)d->window + t;
-            const uint16_t *event = d->in.index + start[0], *end = d->in.index + start[1];
-            UNROLL for (int k = 0; k < nv; k++) { current[k] = bias[k]; }
-            if (d->in.value) {
-                const float *value = d->in.value + start[0];
-                for (; event < end; event++, value++) {
-                    const float *row = weight + (size_t)*event * (size_t)lanes;
-                    const vf x = all(*value);
-                    UNROLL for (int k = 0; k < nv; k++) {
-                        current[k] = multiply_add(x, load(row + k * WIDTH), current[k]);
-                    }
-                }
-            }
-            for (; event < end; event++) {
-                const float *row = weight + (size_t)*event * (size_t)lanes;
-                UNROLL for (int k = 0; k < nv; k++) { current[k] += load(row + k * WIDTH); }
-            }
-            if (d->missing.index) {
-                start = d->missing.start + (size_t)b * (size_t)d->window + t;
-                event = d->missing.index + start[0];
-                for (end = d->missing.index + start[1]; event < end; event++) {
-                    const float *row = weight + (size_t)*event * (size_t)lanes;
-                    UNROLL for (int k = 0; k < nv; k++) { current[k] -= load(row + k * WIDTH); }
-                }
-            }
-        } else {
-            const float *row = d->currents + t * d->current_step + b * d->current_sample + lane;
-            UNROLL for (int k = 0; k < nv; k++) {
-                current[k] = load_first(row + k * WIDTH, left(k)) + bias[k];
-            }
-        }
-        if (!d->neuron.theta) {
-            float *row = d->out + ((size_t)t * batch + sample) * outputs + lane;
+    if (!d->neuron.theta) {
+        for (int t = 0; t < window; t++) {
+            vf current[MOST];
+            currents_of(d, weight, bias, lane, b, t, current, nv, full);
+            float *row = d->out + ((size_t)t * (size_t)d->batch + (size_t)b) * (size_t)d->outputs + lane;
             UNROLL for (int k = 0; k < nv; k++) { store_first(row + k * WIDTH, current[k], left(k)); }
-            continue;
         }
-        uint8_t *bits = d->bits + (sample * (size_t)d->window + (size_t)t) * (size_t)d->row;
-        UNROLL for (int k = 0; k < nv; k++) {
-            u[k] = tau * u[k] + current[k];
-            const vf theta = look_up(&thresholds, thetas, age[k]);
-            const mask fired = at_least(u[k], theta) & (full ? ALL_LANES : first_lanes(left(k)));
-            store_bits(bits, lane + k * WIDTH, fired);
-            store_packed(saved_u + count, fired, u[k]);
-            store_packed(saved_theta + count, fired, theta);
-            count += count_bits(fired);
-            u[k] = choose(fired, all(0), u[k]);
-            age[k] = choose_int(fired, (vi){0}, age[k]) + 1;
-        }
+        return;
     }
-    if (d->neuron.theta) {
-        d->saved.count[sample * (size_t)units + (size_t)unit] = count;
+    const size_t place = (size_t)b * (size_t)units + (size_t)unit;
+    float *u = d->saved.u + d->saved.begin[place], *theta = d->saved.theta + d->saved.begin[place];
+    const table thresholds = open_table(d->neuron.theta);
+    tile_state s = {.count = 0};
+    UNROLL for (int k = 0; k < nv; k++) {
+        s.u[k] = all(0);
+        s.age[k] = (vi){0} + 1;
     }
+    // At step t no age is above t + 1: early steps look up in fewer registers.
+    int t = 0;
+#define UNTIL(thetas)                                                                                  \
+    do {                                                                                               \
+        const int last = window < (thetas)-1 ? window : (thetas)-1;                                    \
+        forward_steps(d, weight, bias, lane, b, t, last, &thresholds, u, theta, &s, thetas, nv, full); \
+        t = last;                                                                                      \
+    } while (0)
+    UNTIL(WIDTH);
+    if (WIDTH == 16 && t < window) {
+        UNTIL(32);
+        UNTIL(64);
+    }
+    if (t < window) {
+        forward_steps(d, weight, bias, lane, b, t, window, &thresholds, u, theta, &s, 65, nv, full);
+    }
+#undef UNTIL
+    d->saved.count[place] = s.count;
 }
 
 INLINE void forward_tile(const train_forward *d, const float *weight, int unit, int first, int last,
                          const int nv, const int full) {
-    const int thetas = d->neuron.thetas;
-    if (thetas <= 8) {
-        for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 8, full);
-        }
-    } else if (thetas <= 32) {
-        for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 32, full);
-        }
-    } else if (thetas <= 64) {
-        for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 64, full);
-        }
-    } else {
-        for (int b = first; b < last; b++) {
-            forward_sample(d, weight, unit, b, nv, 65, full);
+    int64_t *begin = d->saved.begin + unit;
+    const int32_t *count = d->saved.count + unit;
+    const size_t units = (size_t)train_units(d->outputs);
+    for (int b = first; b < last; b++) {
+        forward_sample(d, weight, unit, b, nv, full);
+        if (d->neuron.theta && b + 1 < last) {
+            begin[(size_t)(b + 1) * units] = begin[(size_t)b * units] + count[(size_t)b * units];
         }
     }
 }
@@ -173,13 +216,13 @@ static void forward(const train_forward *d, int unit, int units, int first, int 
 /// Backward ///
 
 // Of `count` spikes: the gate g = factor f((u - theta) / width), and the reset's part, tau times u, theta or 0.
-static void gates(const train_rule *rule, const float *u, const float *theta, int count, float *gate,
-                  float *reset) {
+INLINE void gates_of(const train_rule *rule, const float *u, const float *theta, int count, float *gate,
+                     float *reset, const int shape) {
     const vf inverse = all(1.0F / rule->width), factor = all(rule->factor), tau = all(rule->tau);
     for (int n = 0; n < count; n += WIDTH) {
         const vf z = (load(u + n) - load(theta + n)) * inverse;
         vf f;
-        switch (rule->shape) {
+        switch (shape) {
         case TRAIN_CONSTANT: f = all(1.0F); break;
         case TRAIN_RECTANGULAR: f = choose(at_least(z, all(1.0F)), all(0), all(0.5F)); break;
         case TRAIN_LINEAR: f = choose(at_least(z, all(1.0F)), all(0), all(1.0F) - z); break;
@@ -197,6 +240,18 @@ static void gates(const train_rule *rule, const float *u, const float *theta, in
         store(gate + n, f * factor);
         const vf taken = rule->reset == TRAIN_RESET_ON ? load(u + n) : load(theta + n);
         store(reset + n, rule->reset == TRAIN_RESET_OFF ? all(0) : tau * taken);
+    }
+}
+
+static void gates(const train_rule *rule, const float *u, const float *theta, int count, float *gate,
+                  float *reset) {
+    switch (rule->shape) {
+    case TRAIN_CONSTANT: gates_of(rule, u, theta, count, gate, reset, TRAIN_CONSTANT); break;
+    case TRAIN_RECTANGULAR: gates_of(rule, u, theta, count, gate, reset, TRAIN_RECTANGULAR); break;
+    case TRAIN_LINEAR: gates_of(rule, u, theta, count, gate, reset, TRAIN_LINEAR); break;
+    case TRAIN_EXPONENTIAL: gates_of(rule, u, theta, count, gate, reset, TRAIN_EXPONENTIAL); break;
+    case TRAIN_TIMING: gates_of(rule, u, theta, count, gate, reset, TRAIN_TIMING); break;
+    default: gates_of(rule, u, theta, count, gate, reset, TRAIN_SIGMOID);
     }
 }
 
@@ -375,6 +430,9 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
             }
             total[k] += sum[k];
         }
+        if (index && b + 1 < last) {
+            d->deltas.begin[place + (size_t)units] = index - d->deltas.index;
+        }
     }
     UNROLL for (int k = 0; k < nv; k++) {
         const int n = left(k);
@@ -467,7 +525,7 @@ static void gradient(const train_gradient *d, int first, float *scratch) {
     }
 }
 
-// sums: (inputs + 1, units * 16), cleared here; the last row is the bias's.
+// sums: (inputs + 1, lanes), cleared here; the last row is the bias's.
 INLINE void readout_of(const train_readout *d, int first, int last, float *sums, const int nv) {
     const size_t lanes = (size_t)nv * WIDTH;
     memset(sums, 0, sizeof(float) * ((size_t)d->inputs + 1) * lanes);
@@ -491,7 +549,34 @@ INLINE void readout_of(const train_readout *d, int first, int last, float *sums,
     UNROLL for (int k = 0; k < nv; k++) { store(sums + (size_t)d->inputs * lanes + k * WIDTH, total[k]); }
 }
 
+// The same for at most 8 outputs, in rows of 8: half the memory.
+static void readout_of_8(const train_readout *d, int first, int last, float *sums) {
+    typedef float v8 __attribute__((vector_size(32)));
+    typedef float v8_any __attribute__((vector_size(32), aligned(4), may_alias));
+    memset(sums, 0, sizeof(float) * ((size_t)d->inputs + 1) * 8);
+    v8 total = {0};
+    for (int b = first; b < last; b++) {
+        for (int t = 0; t < d->window; t++) {
+            float error[WIDTH];
+            store(error,
+                  load_first(d->error + t * d->error_step + (size_t)b * (size_t)d->outputs, d->outputs));
+            const v8 e = *(const v8_any *)error;
+            total += e;
+            const int32_t *start = d->in.start + (size_t)b * (size_t)d->window + t;
+            for (int32_t n = start[0]; n < start[1]; n++) {
+                v8_any *row = (v8_any *)(sums + (size_t)d->in.index[n] * 8);
+                *row = *row + e;
+            }
+        }
+    }
+    *(v8_any *)(sums + (size_t)d->inputs * 8) = total;
+}
+
 static void readout(const train_readout *d, int first, int last, float *sums) {
+    if (train_readout_lanes(d->outputs) == 8) {
+        readout_of_8(d, first, last, sums);
+        return;
+    }
     switch (train_units(d->outputs)) {
     case 1: readout_of(d, first, last, sums, UNIT / WIDTH); break;
     case 2: readout_of(d, first, last, sums, 2 * UNIT / WIDTH); break;
@@ -544,6 +629,8 @@ static void adamw(const train_adamw *d, int64_t first, int64_t last) {
     }
 }
 
+int32_t ISA(count_bits)(const uint8_t *, int32_t *, int, int);
+void ISA(list_bits)(const uint8_t *, uint16_t *, const uint16_t *, int, int);
 void ISA(conv)(const train_conv *, const train_lists *, const float *, float *, int);
 void ISA(conv_finish)(const train_conv *, const float *, int, int, int, int, float *);
 void ISA(conv_leak)(float *, int64_t, int, int64_t, float);
@@ -566,6 +653,8 @@ const train_kernels ISA(kernels) = {
     "plain",
 #endif
     TILE_UNITS,
+    ISA(count_bits),
+    ISA(list_bits),
     forward,
     backward,
     gradient,

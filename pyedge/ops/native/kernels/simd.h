@@ -100,7 +100,9 @@ INLINE void store_lanes(uint16_t *p, mask m, int first) {
 }
 // The reverse: reads WIDTH floats, and spreads the first ones over the lanes of m.
 INLINE vf load_packed(const float *p, mask m) {
-    return (vf)_mm512_maskz_expand_ps((__mmask16)m, (__m512)load(p));
+    __m512 packed = (__m512)load(p);
+    __asm__("" : "+v"(packed));  // not from memory, which some processors do in many steps
+    return (vf)_mm512_maskz_expand_ps((__mmask16)m, packed);
 }
 
 #else
@@ -185,22 +187,22 @@ INLINE vf load_counts(const uint8_t *p, int n) {
 INLINE vf keep(mask m, vf v) { return choose(m, v, (vf){0}); }
 INLINE int count_bits(mask m) { return __builtin_popcount(m); }
 
-// A table of up to `size` entries, in registers where it fits into 64; the memory then has 64.
+// A table, its first 64 entries in registers.
 typedef struct {
     vf part[64 / WIDTH];
     const float *memory;
 } table;
 
-INLINE table open_table(const float *memory, int size) {
+INLINE table open_table(const float *memory) {
     table t;
     t.memory = memory;
     for (int k = 0; k < 64 / WIDTH; k++) {
-        t.part[k] = size <= 64 ? load(memory + k * WIDTH) : all(0);
+        t.part[k] = load(memory + k * WIDTH);
     }
     return t;
 }
 
-// By lane, 0 <= index < size.
+// By lane, 0 <= index < size: the smaller, the fewer registers are looked at.
 INLINE vf look_up(const table *t, int size, vi index) {
 #if WIDTH == 16
     const __m512i at = (__m512i)index;
