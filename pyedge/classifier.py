@@ -48,18 +48,34 @@ class Classifier:
     def fit(
         self, x: Array, y: Any, validation: tuple[Array, Any] | None = None, progress: bool = False
     ) -> "Classifier":
-        """Trains from fresh parameters."""
-        self._set_classes(np.unique(np.asarray(y)))
-        held = None if validation is None else (validation[0], self._indices(validation[1]))
+        """Trains from fresh parameters.
+
+        x          : as the network's `Input` says, (T, samples, ...) or, if static, (samples, ...); real numbers.
+        y          : labels of any kind that can be sorted, (samples,).
+        validation : x and y of held-out samples, watched every epoch.
+        Raises DataError, ConfigError or TrainingError.
+        """
+        x = _array(x)
+        check_data(self.network, x)
+        self._set_classes(np.unique(_labels(y)))
+        held = None
+        if validation is not None:
+            held = _array(validation[0]), self._indices(validation[1])
         done = trainer_fit(self.network, self.config, (x, self._indices(y)), held, progress=progress)
         self.params_, self.history_ = done.params, done.history
         self._run = None
         return self
 
     def partial_fit(self, x: Array, y: Any, classes: Any = None) -> "Classifier":
-        """One pass over these samples, in random order, at the optimizer's own learning rate."""
+        """One pass over these samples, in random order, at the optimizer's own learning rate.
+
+        classes : all labels that will ever come; the first call fixes them, by default to those in its y.
+        Raises as `fit`.
+        """
+        x = _array(x)
+        check_data(self.network, x)
         if not hasattr(self, "classes_"):
-            self._set_classes(np.unique(np.asarray(y if classes is None else classes)))
+            self._set_classes(np.unique(_labels(y if classes is None else classes)))
         labels = self._indices(y)
         check_config(self.network, self.config)
         check_data(self.network, x, labels)
@@ -72,16 +88,20 @@ class Classifier:
         return self
 
     def decision_function(self, x: Array) -> Array:
-        """Scores, (samples, classes)."""
+        """Scores, (samples, classes of the network): the largest wins."""
         return self._evaluate(x).scores
 
     def predict(self, x: Array) -> Array:
+        """Labels, (samples,), as `fit` was given them. Raises DataError."""
         winners = self.decision_function(x)[:, : len(self.classes_)].argmax(axis=1)
         return self.classes_[winners]
 
     def score(self, x: Array, y: Any) -> float:
-        """Accuracy."""
-        return float((self.predict(x) == np.asarray(y)).mean())
+        """Accuracy: the share of samples whose label is y's, (samples,). Raises DataError."""
+        said, labels = self.predict(x), np.asarray(y)
+        if labels.shape != said.shape:
+            raise DataError(f"labels have shape {labels.shape}; {len(said)} samples need ({len(said)},)")
+        return float((said == labels).mean())
 
     def firing_rates(self, x: Array) -> dict[str, float]:
         """Spikes a neuron and step, by layer."""
@@ -90,6 +110,7 @@ class Classifier:
     def _evaluate(self, x: Array) -> Evaluation:
         if not hasattr(self, "params_"):
             raise ConfigError("this Classifier has not been fitted; call fit or partial_fit first")
+        x = _array(x)
         check_data(self.network, x)
         none = np.zeros(x.shape[sample_axis(self.network)], np.intp)
         return evaluate(self.network, self.params_, x, none)
@@ -102,8 +123,22 @@ class Classifier:
         self.classes_ = classes
 
     def _indices(self, y: Any) -> Array:
-        labels = np.asarray(y)
+        labels = _labels(y)
         unknown = ~np.isin(labels, self.classes_)
         if unknown.any():
-            raise DataError(f"label {labels[unknown][0]!r} is not among the classes {list(self.classes_)}")
+            raise DataError(
+                f"label {labels[unknown].tolist()[0]!r} is not among the classes {self.classes_.tolist()}"
+            )
         return np.searchsorted(self.classes_, labels)
+
+
+def _labels(y: Any) -> Array:
+    labels = np.asarray(y)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise DataError(f"the label of sample {int(np.isnan(labels).argmax())} is NaN")
+    return labels
+
+
+def _array(x: Any) -> Any:
+    """Lists as an array; arrays, and data sets that are not in memory as one, as they are."""
+    return x if hasattr(x, "shape") else np.asarray(x)

@@ -68,8 +68,8 @@ class Input:
     def __post_init__(self) -> None:
         if self.kind not in ("spikes", "frames", "static"):
             raise ConfigError(f"input kind is {self.kind!r}; choose 'spikes', 'frames' or 'static'")
-        if not self.shape or min(self.shape) < 1:
-            raise ConfigError(f"input shape is {self.shape}; every size must be at least 1")
+        if not isinstance(self.shape, tuple) or not self.shape or min(self.shape) < 1:
+            raise ConfigError(f"input shape is {self.shape}; a tuple of sizes, at least 1 each, is needed")
         if not self.scale > 0 or (self.kind == "spikes" and self.scale != 1):
             raise ConfigError(f"input scale is {self.scale}; it must be positive, and 1 for spikes")
         if self.channels not in ("first", "last") or (self.channels == "first" and len(self.shape) != 3):
@@ -188,7 +188,7 @@ class Network:
     def currents(self, x: Array, dtype: np.dtype) -> Array:
         """Inputs as the first layer takes them: time first, channels last, scaled. Raises DataError."""
         static = self.input.kind == "static"
-        want = f"(batch, {self.input.shape})" if static else f"({self.window}, batch, {self.input.shape})"
+        want = f"({', '.join(map(str, (*(() if static else (self.window,)), 'batch', *self.input.shape)))})"
         lead = 1 if static else 2
         if x.shape[lead:] != self.input.shape or (not static and len(x) != self.window):
             raise DataError(f"input has shape {x.shape}; this network takes {want} of {self.input.kind}")

@@ -68,8 +68,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer):
+                raise ConfigError(f"{name} is {value!r}; a whole number is needed")
+            if value < 1:
+                raise ConfigError(f"{name} is {value}; it must be at least 1")
         if self.keep not in ("last", "best"):
             raise ConfigError(f"keep is {self.keep!r}; choose 'last' or 'best'")
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -173,8 +176,10 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy, mean loss, scores and firing rates (spikes a neuron and step, by layer).
 
-    batch : samples at a time; None is `evaluation_batch`.
+    batch : samples at a time; None is `evaluation_batch`. Raises DataError.
     """
+    if y.shape != (x.shape[sample_axis(network)],):
+        raise DataError(f"labels have shape {y.shape}; inputs have shape {x.shape}")
     batch = batch or evaluation_batch(network)
     axis = sample_axis(network)
     count = x.shape[axis]
@@ -205,18 +210,20 @@ def sample_axis(network: Network) -> int:
 
 def check_data(network: Network, x: Array, y: Array | None = None) -> None:
     """Raises DataError, saying what and where, if inputs or labels do not fit the network."""
-    axis = sample_axis(network)
-    want = network.input.shape if axis == 0 else (network.window, None, *network.input.shape)
-    got = x.shape[1:] if axis == 0 else (*x.shape[:1], None, *x.shape[2:])
-    if got != want:
+    for name, value in (("inputs", x), ("labels", y)):
+        if value is not None and not hasattr(value, "shape"):
+            raise DataError(f"{name} are a {type(value).__name__}; an array is needed (numpy.asarray)")
+    axis, each = sample_axis(network), network.input.shape
+    lead = () if axis == 0 else (network.window,)
+    if len(x.shape) != len(lead) + 1 + len(each) or (*x.shape[:axis], *x.shape[axis + 1 :]) != (*lead, *each):
+        want = ", ".join(map(str, (*lead, "samples", *each)))
+        turned = axis == 1 and x.shape[1:] == (network.window, *each)
         raise DataError(
-            f"inputs have shape {x.shape}; the network takes {network.input.kind} of "
-            + (
-                f"(samples, {network.input.shape})"
-                if axis == 0
-                else f"({network.window}, samples, {network.input.shape})"
-            )
+            f"inputs have shape {x.shape}; the network takes {network.input.kind} of ({want})"
+            + (": time comes first, numpy.swapaxes(x, 0, 1) turns them" if turned else "")
         )
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "biuf":
+        raise DataError(f"inputs are of type {x.dtype}; real numbers are needed")
     if x.shape[axis] == 0:
         raise DataError("there are no samples")
     arrays = isinstance(x, np.ndarray)  # data sets kept in bytes or events are sound, and large as arrays

@@ -442,6 +442,72 @@ def test_the_classifier_keeps_the_users_labels():
         model.fit(x, names[y], validation=(held, ["wave"] * 90))
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda x, y: (x.swapaxes(0, 1), y), r"network takes \w+ of \(\d+, samples, \d+\): time comes first"),
+        (lambda x, y: (x[..., :-1], y), r"network takes \w+ of \(\d+, samples, \d+\)$"),
+        (lambda x, y: (x[0], y), "have shape"),
+        (lambda x, y: (x[:, :0], y[:0]), "no samples"),
+        (lambda x, y: (x.astype("U8"), y), "of type <U8; real numbers"),
+        (lambda x, y: (x.astype(object), y), "of type object"),
+        (lambda x, y: (x.astype(complex), y), "of type complex128"),
+        (lambda x, y: (x, y[:-1]), "labels have shape"),
+        (lambda x, y: (x, y[:, None]), "labels have shape"),
+        (lambda x, y: (x, np.where(np.arange(len(y)) == 5, np.nan, y)), "label of sample 5 is NaN"),
+    ],
+)
+def test_the_classifier_names_what_does_not_fit(change, text):
+    """Strings and complex numbers were once converted in silence, and a short y was NumPy's error."""
+    x, y = task()
+    wrong = change(x, y)
+    with pytest.raises(DataError, match=text):
+        Classifier(network(), FAST).fit(*wrong)
+    fresh = Classifier(network(), FAST)
+    if wrong[0] is not x:
+        with pytest.raises(DataError, match=text):
+            fresh.partial_fit(wrong[0], wrong[1] * 0)
+        assert not hasattr(fresh, "classes_")  # a refused call fixes no classes
+    fitted = Classifier(network(), FAST).fit(x, y)
+    with pytest.raises(DataError, match=text):
+        fitted.partial_fit(*wrong)
+    if "NaN" not in text:
+        with pytest.raises(DataError, match=text):
+            fitted.score(*wrong)
+
+
+def test_every_kind_of_array_gives_the_same_answer():
+    x, y = task()
+    model = Classifier(network(), FAST).fit(x, y)
+    scores = model.decision_function(x)
+    frozen = x.copy()
+    frozen.setflags(write=False)
+    kinds = [x.astype(np.float64), np.asfortranarray(x), frozen, x.tolist(), x[:, ::-1][:, ::-1]]
+    for other in kinds:
+        assert np.array_equal(model.decision_function(other), scores)
+    assert model.score(x, y.tolist()) == model.score(x, y)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch", "checkpoint_every"])
+def test_a_count_is_a_whole_number(name):
+    """1.5 epochs were two."""
+    with pytest.raises(ConfigError, match=rf"{name} is 1\.5; a whole number is needed"):
+        TrainConfig(**{name: 1.5})
+    assert getattr(TrainConfig(**{name: np.int64(3)}), name) == 3
+
+
+def test_an_input_shape_that_is_no_tuple_is_named():
+    with pytest.raises(ConfigError, match="input shape is 8"):
+        Input("frames", 8)
+
+
+def test_evaluation_names_labels_of_another_length():
+    x, y = task()
+    net = network()
+    with pytest.raises(DataError, match="labels have shape"):
+        evaluate(net, net.init(np.random.default_rng(0)), x, y[:-1])
+
+
 def test_partial_fit_learns_from_nothing_and_goes_on_after_fit():
     x, y = task()
     model = Classifier(network(), FAST)
