@@ -50,7 +50,7 @@ class Classifier:
     ) -> "Classifier":
         """Trains from fresh parameters.
 
-        x          : as the network's `Input` says, (T, samples, ...) or, if static, (samples, ...); real numbers.
+        x          : as `Input` says, (T, samples, ...), or (samples, ...) if static; real numbers.
         y          : labels of any kind that can be sorted, (samples,).
         validation : x and y of held-out samples, watched every epoch.
         Raises DataError, ConfigError or TrainingError.

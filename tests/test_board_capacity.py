@@ -1,5 +1,7 @@
 """What is said to fit a board fits it, and no more (3 s)."""
 
+from pathlib import Path
+
 import pytest
 
 from pyedge import boards, image
@@ -40,3 +42,15 @@ def test_one_neuron_more_would_not_fit(name: str) -> None:
         if hidden < MOST:
             more = needs(hidden + 4, learns, spec.ring)
             assert more.image > spec.bank or more.work > spec.ram - spec.own
+
+
+def test_the_page_of_boards_says_what_is_worked_out() -> None:
+    """Its figures were once those of firmware that took less."""
+    page = " ".join((Path(__file__).parent.parent / "docs" / "boards.md").read_text("utf-8").split())
+    spec = boards.board("microbit")
+    most = capacity(spec)
+    infer, learn = (needs(512, learns, spec.ring).work for learns in (False, True))
+    assert (
+        f"leave {spec.ram - spec.own:,} bytes for the model: 16-512-5 infers there ({infer:,} bytes; up to "
+        f"16-{most.infers}-5 does), but learning it would take {learn:,}; 16-{most.learns}-5 is what learns"
+    ) in page
