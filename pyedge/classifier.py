@@ -36,9 +36,11 @@ class Classifier:
         self._run: Run | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments, as scikit-learn's `clone` takes them."""
         return {"network": self.network, "config": self.config}
 
     def set_params(self, **params: Any) -> "Classifier":
+        """Other arguments; what was fitted stays. Raises ConfigError for an unknown name."""
         for name, value in params.items():
             if name not in ("network", "config"):
                 raise ConfigError(f"a Classifier has no parameter {name!r}; it has network and config")
