@@ -5,14 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pyedge import image
+from pyedge import boards, errors, image
 from pyedge.c_array import c_array
 from pyedge.encode import EncoderConfig
+from pyedge.link import Board
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
 from pyedge.runtime import Model, Net
 from pyedge.runtime_stream import Stream
@@ -164,3 +167,51 @@ def test_the_notebook_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "reference, host and board agree on every weight" in done.stdout
+
+
+# Pages
+
+
+def blocks(page: str) -> list[str]:
+    """The Python code of a page of docs/."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(("page", "number"), [("training.md", 0), ("data.md", 0), ("boards.md", 0)])
+def test_code_of_the_pages_runs_as_printed(page: str, number: int, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "wrist").mkdir(parents=True)
+    (tmp_path / "runs" / "wrist" / "model.edge").write_bytes(image.write(small_model()))
+    done = subprocess.run(
+        [sys.executable, "-c", blocks(page)[number]], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_app_of_the_page_deploys_learns_and_finds_it_again() -> None:
+    app: dict[str, Any] = {}
+    (code,) = blocks("app.md")
+    exec(code, app)
+    blob, samples = image.write(small_model()), electrodes()[:400]
+    with boards.start("mps2-an386") as running:
+        with app["connect"](running.port, blob) as board:
+            before = app["watch"](board, samples, label=1)
+            assert app["learn"](board) in ("kept", "reverted")
+            next(board.stream(samples))
+            board.learn(2)  # and not committed
+            learned = board.status().committed
+        with app["connect"](running.port, blob) as board:  # not sent again, nothing taken back
+            assert board.status().updates > (learned or 0)
+            assert board.rollback() == (learned or 0)
+            assert len(app["watch"](board, samples)) == len(before)
+        with app["connect"](running.port, image.write(replace(small_model(), seed=4))) as board:
+            assert board.status().updates == 0
+        with app["connect"](running.port, blob) as board:  # sent again: what was committed is back
+            assert board.status().updates == (learned or 0)
+
+
+def test_the_page_of_apps_names_calls_and_errors_that_there_are() -> None:
+    page = (ROOT / "docs" / "app.md").read_text("utf-8")
+    calls = set(re.findall(r"board\.(\w+)\(", page)) | {"remember", "practise", "wear", "keep", "rehearse"}
+    assert [name for name in calls if not hasattr(Board, name)] == []
+    named = set(re.findall(r"`(\w+Error)`", page)) - {"EdgeError", "LinkStatusError"}
+    assert [name for name in named if not hasattr(errors, name)] == []
