@@ -1,7 +1,7 @@
 """Pictures of runs: training curves, spikes of a window, accuracy while a board learns (needs matplotlib)."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,45 @@ from pyedge.errors import ConfigError
 INK, ACCENT, PALE = "#1f2933", "#c2410c", "#9aa5b1"
 
 
+def check(path: Path | None = None) -> None:
+    """Raises ConfigError if pictures cannot be drawn here, or not in the format of the path's ending."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise ConfigError(
+            "pictures need matplotlib: pip install 'pyedge[plot]', or leave them out (--no-plot)"
+        ) from None
+    if path is not None and _format(path) not in FigureCanvasBase.get_supported_filetypes():
+        raise ConfigError(f"{path}: pictures cannot be {_format(path)}; choose .png, .svg or .pdf")
+
+
+def wanted(plot: bool | None, what: str, say: Callable[[str], None]) -> bool:
+    """Whether to draw: as asked, or else where it can be, and said where not. Raises ConfigError."""
+    if plot is None:
+        try:
+            check()
+        except ConfigError:
+            say(f"without {what}: pip install 'pyedge[plot]' draws it")
+            return False
+        return True
+    if plot:
+        check()
+    return plot
+
+
+def _format(path: Path) -> str:
+    return path.suffix.lstrip(".").lower() or "png"
+
+
 def figure_of(rows: int, width: float, height: float, columns: int = 1) -> tuple[Any, Sequence[Any]]:
     """A figure without a window system, and its axes: a list of rows, each a list where there are columns.
 
     Raises ConfigError without matplotlib.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError(
-            "pictures need matplotlib: pip install 'pyedge[plot]', or leave them out (--no-plot)"
-        ) from None
+    check()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure((width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -34,12 +61,9 @@ def figure_of(rows: int, width: float, height: float, columns: int = 1) -> tuple
 
 def save(figure: Any, path: Path) -> None:
     """Writes the picture in the format of the path's ending. Raises StorageError or ConfigError."""
-    kind = path.suffix.lstrip(".").lower() or "png"
-    known = figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise ConfigError(f"{path}: pictures cannot be {kind}; choose .png, .svg or .pdf")
+    check(path)
     data = io.BytesIO()
-    figure.savefig(data, format=kind, dpi=130)
+    figure.savefig(data, format=_format(path), dpi=130)
     write_atomically(path, lambda file: file.write(data.getvalue()))
 
 

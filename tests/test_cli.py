@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -428,3 +429,32 @@ def test_what_monitor_has_seen_is_told_though_the_line_breaks(
         assert status == ended
         assert "5 windows" in out + err or "4 windows" in out + err
         monkeypatch.setattr(board, "stream", pieces)
+
+
+def test_train_without_matplotlib_ends_well_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`pip install .` brings none: the first training ended with status 1, after all its epochs."""
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(SMALL)
+    for name in ("matplotlib", "matplotlib.backend_bases"):
+        monkeypatch.setitem(sys.modules, name, None)
+    status, out, err = call(capsys, "train", recipe, "--out", tmp_path / "run", "--json")
+    assert status == 0
+    assert json.loads(out)["epochs"] == 4
+    assert "without curve.png: pip install 'pyedge[plot]'" in err
+    status, _, err = call(capsys, "train", recipe, "--out", tmp_path / "other", "--plot")
+    assert status == 1
+    assert "pictures need matplotlib" in err
+    assert not (tmp_path / "other").exists()  # said before it trained
+
+
+def test_a_picture_that_cannot_be_is_refused_before_anything_is_measured(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pyedge.boards.profile.profile", lambda *_: pytest.fail("measured in vain"))
+    command = ("profile", run / "model.edge", "--board", "mps2-an386", "--plot")
+    for picture, reason in ((tmp_path / "p.xyz", "pictures cannot be xyz"), (tmp_path, "is a folder")):
+        status, _, err = call(capsys, *command, picture)
+        assert status == 1
+        assert reason in err

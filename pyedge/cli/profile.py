@@ -33,9 +33,14 @@ def profile(
 
     Example: `pyedge profile runs/wrist/model.edge --board mps2-an386 --clock 64 --wait-states 2`.
     """
+    from pyedge import plots
     from pyedge.boards import profile as profiles
+    from pyedge.checkpoint import check_writable
     from pyedge.files import read_image
 
+    if plot:  # before a minute's work that could not be drawn
+        plots.check(plot)
+        check_writable(plot)
     integers, blob = read_image(model)
     inputs = profiles.random_windows(integers, windows, input_rate, seed)
     learns = learn and any(layer.learns for layer in integers.layers)

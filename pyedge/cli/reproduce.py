@@ -41,7 +41,9 @@ def reproduce(
     work: Annotated[
         Path, typer.Option(help="Folder that keeps the results of stages.", show_default=True)
     ] = Path("runs/reproduce"),
-    plot: Annotated[bool, typer.Option(help="Draw the pictures.")] = True,
+    plot: Annotated[
+        bool | None, typer.Option(help="Draw the pictures. Default: where matplotlib is installed.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a table or figure of the paper again, and write a page of it.
@@ -51,10 +53,12 @@ def reproduce(
 
     Example: `pyedge reproduce table3 --quick`, `pyedge reproduce emg --only events`.
     """
+    from pyedge import plots
     from pyedge import reproduce as studies
     from pyedge.reproduce.study import found, run
     from pyedge.reproduce.writing import write
 
+    plot = plots.wanted(plot, "pictures", say)
     study = studies.study(what.value)
     kept = work / "quick" if quick else work
     listed = study.stages(quick)

@@ -28,7 +28,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's checkpoints, to the same bits.")
     ] = False,
-    plot: Annotated[bool, typer.Option(help="Draw loss and accuracy (curve.png).")] = True,
+    plot: Annotated[
+        bool | None,
+        typer.Option(help="Draw loss and accuracy (curve.png). Default: where matplotlib is installed."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a network as a recipe says: EMG of people, or (with a [samples] table) images and events.
@@ -39,9 +42,10 @@ def train(
     Example: `pyedge train examples/recipes/wrist.toml --out runs/wrist --seed 1`.
     """
     import pyedge.recipe
-    from pyedge import task, vision
+    from pyedge import plots, task, vision
     from pyedge.trainer import evaluate
 
+    plot = plots.wanted(plot, "curve.png", say)
     if vision.is_vision(pyedge.recipe.read_table(recipe)):
         if wearer is not None:
             raise ConfigError(f"--wearer: {recipe} is a recipe for images or events, which nobody wears")
