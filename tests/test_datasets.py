@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyedge import datasets
-from pyedge.datasets import Trial, data_root, load, load_published, recording_from_samples
+from pyedge.datasets import Trial, catalog, data_root, load, load_published, recording_from_samples
 from pyedge.datasets.ceolini import _SET
 from pyedge.errors import DataError
 
@@ -267,3 +267,16 @@ def test_bad_published_files_are_refused_by_name(tmp_path):
     published(tmp_path, 1, 1, *session(np.random.default_rng(1), hold=200))
     with pytest.raises(datasets.SamplingRateError, match="median gesture"):
         load_published(tmp_path)
+
+
+def test_a_set_of_another_kind_says_where_it_is() -> None:
+    with pytest.raises(DataError, match=r"fashion_mnist has images.*catalog loads it.*\[samples\], not"):
+        datasets.describe("fashion_mnist")
+    with pytest.raises(DataError, match=r"myo_wrist has EMG: pyedge\.datasets\.load"):
+        catalog.describe("myo_wrist")
+
+
+def test_a_data_folder_that_is_not_there_is_named_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYEDGE_DATA", "/not/there")
+    with pytest.raises(DataError, match=r"^/not/there/nmnist/"):
+        catalog.load("nmnist_1000")

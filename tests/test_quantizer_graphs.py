@@ -173,8 +173,8 @@ def test_learned_weights_of_convolutions_return_to_float():
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ((MaxPool(2), Conv(3, 3), NEURONS), "does not pool"),
-        ((Conv(3, 3), NEURONS, MaxPool(2), MaxPool(2)), "does not pool"),
+        ((MaxPool(2), Conv(3, 3), NEURONS), "max_pool1 pools the input; .* put it behind"),
+        ((Conv(3, 3), NEURONS, MaxPool(2), MaxPool(2)), "max_pool2 pools what is pooled"),
         ((Conv(4, 3), NEURONS, sew(4, 1), MaxPool(2)), "largest of sums"),
         ((Conv(4, 3), NEURONS, Residual((Conv(4, 3),))), "adds what integers cannot"),
     ],

@@ -146,14 +146,12 @@ def _samples_text(info: dict[str, Any]) -> str:
 
 
 def _summary(name: str, root: Path | None) -> dict[str, Any]:
-    from pyedge.datasets import EMBEDDED_NAME, MissingDataError, data_root, describe
+    from pyedge.datasets import EMBEDDED_NAME, describe
     from pyedge.datasets.paths import EMBEDDED
+    from pyedge.datasets.published import set_folder
 
     info = describe(name)
-    try:
-        folder = (EMBEDDED if name == EMBEDDED_NAME else root or data_root()) / info.folder
-    except MissingDataError:
-        folder = Path("$PYEDGE_DATA") / info.folder
+    folder = EMBEDDED / info.folder if name == EMBEDDED_NAME else set_folder(info.folder, root)
     missing = [f"{s}.npz" for s in info.subjects if not (folder / f"{s}.npz").is_file()]
     return {
         "name": info.name,

@@ -116,7 +116,13 @@ def names() -> tuple[str, ...]:
 def describe(name: str) -> SampleSet:
     """What a data set is, without reading it. Raises DataError for an unknown name."""
     if name not in SETS:
-        raise DataError(f"no data set {name!r}; there are {', '.join(SETS)}")
+        from . import emg  # where it is of another kind
+
+        if name in emg.SETS:
+            raise DataError(
+                f"{name} has EMG: pyedge.datasets.load loads it, and its recipes have [data], not [samples]"
+            )
+        raise DataError(f"no set {name!r} of images, events or touch; there are {', '.join(SETS)}")
     return SETS[name]
 
 

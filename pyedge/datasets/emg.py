@@ -76,7 +76,14 @@ def names() -> tuple[str, ...]:
 def describe(name: str) -> EmgSet:
     """What a data set is, without reading it. Raises DataError for an unknown name."""
     if name not in SETS:
-        raise DataError(f"no data set {name!r}; there are {', '.join(SETS)}")
+        from . import catalog  # where it is of another kind
+
+        if name in catalog.SETS:
+            raise DataError(
+                f"{name} has images, events or touch: pyedge.datasets.catalog loads it, and its recipes have "
+                "[samples], not [data]"
+            )
+        raise DataError(f"no EMG set {name!r}; there are {', '.join(SETS)}")
     return SETS[name]
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,13 +71,13 @@ Layout = tuple[File, ...]  # files that together make a data set, or one part of
 
 
 def set_folder(folder: str, root: Path | str | None = None) -> Path:
-    """Where a set's files belong; without a data folder, its place below $PYEDGE_DATA by name."""
+    """Where a set's files belong; without a data folder, its place below $PYEDGE_DATA, or that by name."""
     if root is not None:
         return Path(root) / folder
     try:
         return data_root() / folder
     except MissingDataError:
-        return Path(f"${ENVIRONMENT_VARIABLE}") / folder
+        return Path(os.environ.get(ENVIRONMENT_VARIABLE) or f"${ENVIRONMENT_VARIABLE}") / folder
 
 
 def choose(layouts: Sequence[Layout], folder: Path, origin: str) -> Layout:

@@ -73,16 +73,12 @@ class _Lowered:
         self.layers: list[FloatLayer] = []
         self.taken: set[int] = set()  # layers whose outputs something takes
 
-    def through(
-        self, layers: Sequence[Layer], params: Mapping[str, Array], x: Signal, prefix: str
-    ) -> Signal:
+    def through(self, layers: Sequence[Layer], params: Mapping[str, Array], x: Signal, prefix: str) -> Signal:
         for name, layer in zip(numbered(layers), layers, strict=True):
             x = self.layer(prefix + name, layer, local(params, name), x, prefix.endswith("shortcut."))
         return x
 
-    def layer(
-        self, name: str, layer: Layer, own: Mapping[str, Array], x: Signal, shortcut: bool
-    ) -> Signal:
+    def layer(self, name: str, layer: Layer, own: Mapping[str, Array], x: Signal, shortcut: bool) -> Signal:
         if isinstance(layer, Dense | Conv):
             return self.weights(name, layer, own, x, shortcut)
         if isinstance(layer, Spiking):
@@ -148,7 +144,12 @@ class _Lowered:
             return replace(x, pool=layer.size, shape=shape)
         before = self.layers[x.layer] if x.layer >= 0 and not x.currents else None
         if before is None or before.pooling or x.layer in self.taken:
-            raise ConfigError(f"layer {name} does not pool neurons' outputs that only it takes, once")
+            what = "currents" if x.currents else "what is pooled or taken already"
+            what = what if x.layer >= 0 else "the input"
+            raise ConfigError(
+                f"layer {name} pools {what}; integers pool the spikes of the "
+                "neurons before it, which nothing else takes: put it behind them"
+            )
         if before.add is not None and not mean:
             raise ConfigError(f"layer {name} takes the largest of sums; integers pool those by mean only")
         kind = Pooling.SUM if mean else Pooling.MAX
