@@ -26,21 +26,25 @@ static void find_takers(edge_lesson_t *s, const edge_layer_t *k) {
 
 void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
     const edge_model_t *m = &n->model;
-    memset(s, 0, sizeof *s);
+    edge_clear(s, EDGE_LESSON_CLEARED);
     s->n = n;
     s->l = layer;
     s->at = edge_net_learning(n);
     s->history_bytes = edge_history_bytes(m);
-    s->seat = edge_net_seat(n, layer, &s->y);
+    edge_walk_t walk = edge_net_walk(n);
+    for (uint32_t k = 0; k <= layer; k++) {
+        edge_model_read_layer(m, k, &s->y);
+        s->seat = edge_walk_layer(m, &s->y, &walk);
+    }
     if (s->y.source) s->below_seat = edge_net_seat(n, s->y.source - 1u, &s->below);
     if (!s->y.last) {
-        const edge_seat_t seat = edge_net_seat(n, m->layers - 1u, &s->above);
-        s->above_weights = edge_net_weights(n, &s->above, &seat);
-        for (uint32_t k = layer + 1; k + 1 < m->layers; k++) {
-            const edge_layer_t y = edge_model_layer(m, k);
-            find_takers(s, &y);
+        edge_seat_t seat = {0};
+        for (uint32_t k = layer + 1; k < m->layers; k++) {
+            edge_model_read_layer(m, k, &s->above);
+            seat = edge_walk_layer(m, &s->above, &walk);
+            find_takers(s, &s->above);
         }
-        find_takers(s, &s->above);
+        s->above_weights = edge_net_weights(n, &s->above, &seat);
     }
     s->threshold = edge_layer_threshold(&s->y);
     s->error_limit = edge_layer_error_limit(&s->y);
@@ -88,12 +92,9 @@ static uint32_t spike_up_to(const uint8_t *history, uint32_t t) {
 /// Errors ///
 
 int32_t edge_lesson_dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32_t columns) {
+    if (bits == 8) return edge_dot(row, eps, columns);
     int32_t sum = 0;
-    if (bits == 8) {
-        for (uint32_t i = 0; i < columns; i++) sum += ((int32_t)(row[i] ^ 0x80u) - 128) * eps[i];
-    } else {
-        for (uint32_t i = 0; i < columns; i++) sum += edge_tensor16(row, i) * eps[i];
-    }
+    for (uint32_t i = 0; i < columns; i++) sum += edge_tensor16(row, i) * eps[i];
     return sum;
 }
 

@@ -46,6 +46,13 @@ typedef struct edge_lesson {
 #endif
 } edge_lesson_t;
 
+// Bytes of a lesson before the origins, whole words: what edge_lesson_open clears.
+#ifndef EDGE_NO_CONV
+#define EDGE_LESSON_CLEARED (offsetof(edge_lesson_t, origin) / 4 * 4)
+#else
+#define EDGE_LESSON_CLEARED (sizeof(edge_lesson_t) / 4 * 4)
+#endif
+
 static inline bool edge_lesson_is_plain(const edge_lesson_t *s) { return EDGE_OF_GRAPHS(s, plain, true); }
 
 static inline bool edge_lesson_is_merged(const edge_lesson_t *s) { return EDGE_OF_GRAPHS(s, merged, false); }

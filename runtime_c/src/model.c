@@ -89,47 +89,46 @@ static EDGE_ALONE void read_graph(edge_layer_t *y, const uint8_t *p) {
 }
 #endif
 
-edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
+void edge_model_read_layer(const edge_model_t *m, uint32_t l, edge_layer_t *y) {
     const uint8_t *p = row_of(m, l);
-    edge_layer_t y = {0};
-    y.neuron = p[1];
-    y.bits = p[2];
-    y.last = l + 1 == m->layers;
-    y.source = (uint8_t)l;
-    y.is_static = l == 0 && m->input_kind == EDGE_INPUT_STATIC;
-    y.fan_in = edge_word(p + 20);
-    y.fan_out = edge_word(p + 24);
-    y.m4 = (y.fan_out + 3) & ~(uint32_t)3;
-    y.weights = edge_model_at(m, edge_word(p + 28));
-    y.biases = edge_model_at(m, edge_word(p + 32));
-    y.theta0s = edge_model_at(m, edge_word(p + 36));
-    y.alphas = edge_model_at(m, edge_word(p + 40));
-    y.theta0 = edge_signed32(edge_word(p + 44));
-    y.alpha = edge_signed32(edge_word(p + 48));
+    memset(y, 0, sizeof *y);
+    y->neuron = p[1];
+    y->bits = p[2];
+    y->last = l + 1 == m->layers;
+    y->source = (uint8_t)l;
+    y->is_static = l == 0 && m->input_kind == EDGE_INPUT_STATIC;
+    y->fan_in = edge_word(p + 20);
+    y->fan_out = edge_word(p + 24);
+    y->m4 = (y->fan_out + 3) & ~(uint32_t)3;
+    y->weights = edge_model_at(m, edge_word(p + 28));
+    y->biases = edge_model_at(m, edge_word(p + 32));
+    y->theta0s = edge_model_at(m, edge_word(p + 36));
+    y->alphas = edge_model_at(m, edge_word(p + 40));
+    y->theta0 = edge_signed32(edge_word(p + 44));
+    y->alpha = edge_signed32(edge_word(p + 48));
 #ifndef EDGE_NO_LEARN
-    y.learns = (p[3] & 1) != 0;
-    y.carry = (p[3] & 2) != 0;
-    y.passes = edge_model_is(m, EDGE_PASSES, l);
-    y.sums = edge_model_is(m, EDGE_SUMS, l);
-    y.history = (y.passes && edge_layer_spikes(&y)) || edge_model_is(m, EDGE_RECALLED, l);
-    y.surrogate = p[4];
-    y.down_shift = p[5];
-    y.rate_shift = edge_signed_byte(p[6]);
-    y.input_shift = p[7];
-    y.reset_mult = edge_half(p + 8);
-    y.reset_shift = p[10];
-    y.gate_shift = p[11];
-    y.gate_mult = edge_half(p + 12);
-    y.gate_width = edge_signed32(edge_word(p + 16));
-    y.capacity = edge_word(p + 52);
+    y->learns = (p[3] & 1) != 0;
+    y->carry = (p[3] & 2) != 0;
+    y->passes = edge_model_is(m, EDGE_PASSES, l);
+    y->sums = edge_model_is(m, EDGE_SUMS, l);
+    y->history = (y->passes && edge_layer_spikes(y)) || edge_model_is(m, EDGE_RECALLED, l);
+    y->surrogate = p[4];
+    y->down_shift = p[5];
+    y->rate_shift = edge_signed_byte(p[6]);
+    y->input_shift = p[7];
+    y->reset_mult = edge_half(p + 8);
+    y->reset_shift = p[10];
+    y->gate_shift = p[11];
+    y->gate_mult = edge_half(p + 12);
+    y->gate_width = edge_signed32(edge_word(p + 16));
+    y->capacity = edge_word(p + 52);
 #endif
 #ifndef EDGE_NO_CONV
-    y.terms = edge_model_is(m, EDGE_TERMS, l);
-    y.kept = edge_model_is(m, EDGE_KEPT, l);
-    y.positions = y.width = y.pool = 1;
-    if (m->row_size > LAYER_SIZE) read_graph(&y, p);
+    y->terms = edge_model_is(m, EDGE_TERMS, l);
+    y->kept = edge_model_is(m, EDGE_KEPT, l);
+    y->positions = y->width = y->pool = 1;
+    if (m->row_size > LAYER_SIZE) read_graph(y, p);
 #endif
-    return y;
 }
 
 #ifndef EDGE_NO_CONV

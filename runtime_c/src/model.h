@@ -111,10 +111,15 @@ static inline uint32_t edge_layer_weight_bytes(const edge_layer_t *y) {
     return y->fan_in * y->m4 * (y->bits == 8 ? 1u : 2u);
 }
 
-// The layer at index l < layers.
-//
-// Returns the decoded row.
-edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l);
+// Decodes the row of layer l < layers.
+void edge_model_read_layer(const edge_model_t *m, uint32_t l, edge_layer_t *y);
+
+// Returns it, at the price of a copy.
+static inline edge_layer_t edge_model_layer(const edge_model_t *m, uint32_t l) {
+    edge_layer_t y;
+    edge_model_read_layer(m, l, &y);
+    return y;
+}
 
 // The map that layer l's weights expect, l's row being y; its outputs' or values' shape for a dense layer.
 edge_map_t edge_model_input_map(const edge_model_t *m, const edge_layer_t *y);

@@ -21,7 +21,7 @@ edge_seat_t edge_net_seat(const edge_net_t *n, uint32_t l, edge_layer_t *y) {
     edge_walk_t walk = edge_net_walk(n);
     edge_seat_t seat = {0};
     for (uint32_t k = 0; k <= l; k++) {
-        *y = edge_model_layer(&n->model, k);
+        edge_model_read_layer(&n->model, k, y);
         seat = edge_walk_layer(&n->model, y, &walk);
     }
     return seat;
@@ -214,6 +214,14 @@ void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *se
     *next += spikes;
 }
 
+// Spikes of n neurons, whole words of bits.
+static uint32_t count_spikes(const uint8_t *spikes, uint32_t n) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i += 32)
+        for (uint32_t bits = edge_word(spikes + i / 8); bits; bits &= bits - 1) count++;
+    return count;
+}
+
 // Fires the neurons that are due; spikes, if not NULL, receives them as bits. Returns how many fired.
 static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     edge_net_t *n = s->n;
@@ -235,6 +243,10 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
             *next += spikes_out;
             return spikes_out;
         }
+    }
+    if (EDGE_RESTART && kernels->restart && !next && spikes) {
+        kernels->restart(&f, y->fan_out, spikes);
+        return edge_net_counts(n, 0) ? count_spikes(spikes, y->fan_out) : 0;
     }
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
         const uint32_t left = y->fan_out - i;
@@ -292,7 +304,8 @@ int edge_net_step(edge_net_t *n, const void *input) {
     bool bytes = false;  // whether the layer before gave bytes
 #endif
     for (uint32_t l = 0; l < n->model.layers; l++) {
-        const edge_layer_t y = edge_model_layer(&n->model, l);
+        edge_layer_t y;
+        edge_model_read_layer(&n->model, l, &y);
         const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
         edge_stats_t *counts = edge_net_counts(n, l);
 #ifndef EDGE_NO_CONV

@@ -2,7 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "../../runtime_c/src/kernels/kernels.h"
+#include "../../runtime_c/src/kernels/spikes.h"
 
 // Ends the test. Boards have their own (targets/common/kernels.c), and call test_kernels.
 void failed(const char *condition, int line, int number) __attribute__((noreturn));
@@ -123,8 +123,9 @@ static void compare_errors(const edge_kernels_t *kernels, int number) {
     static uint32_t ours[STEPS * EDGE_MAX_TILE / 2 + 32], theirs[STEPS * EDGE_MAX_TILE / 2 + 32];
     uint32_t our_cursor[STEPS + 32], their_cursor[STEPS + 32], our_largest[NEURONS], their_largest[NEURONS];
     const uint32_t window = 8 + random_below(STEPS - 7), bytes = (window + 7) / 8, rate = random_below(101);
-    const bool linear = random_below(2);
-    const int32_t alpha = (int32_t)random_below(2000), theta0 = (int32_t)random_below(300000);
+    const bool linear = random_below(2), extreme = random_below(2);
+    const int32_t alpha = (int32_t)random_below(extreme ? INT32_MAX / 2 / (STEPS + 1) : 2000);
+    const int32_t theta0 = extreme ? INT32_MAX - 255 - alpha * (STEPS + 1) : (int32_t)random_below(300000);
     const edge_threshold_t th = {NULL, NULL, theta0, alpha, 0};
     uint32_t spikes[STEPS + 1] = {0};
     memset(history, 0, sizeof history);
@@ -140,7 +141,8 @@ static void compare_errors(const edge_kernels_t *kernels, int number) {
     }
     random_bytes(gates, sizeof gates, random_below(4));
     random_bytes(weights, sizeof weights, random_below(4));
-    for (uint32_t c = 0; c < CLASSES; c++) scores[c] = (int16_t)(random_below(65535) - 32767);
+    for (uint32_t c = 0; c < CLASSES; c++)
+        scores[c] = (int16_t)(number % 5 ? (int32_t)random_below(65535) - 32767 : 32767);
     edge_errors_t e = {history,
                        gates,
                        linear ? our_cursor : NULL,
@@ -148,32 +150,111 @@ static void compare_errors(const edge_kernels_t *kernels, int number) {
                        weights,
                        scores,
                        CLASSES,
-                       random_below(16),
+                       random_below(extreme ? 32 : 16),
                        bytes,
                        window,
-                       random_below(3) ? random_below(65536) : 0,
-                       random_below(50),
+                       random_below(3) ? 65535 - random_below(extreme ? 2 : 65535) : 0,
+                       random_below(extreme ? 63 : 50),
                        0,
                        0,
                        0,
                        0};
-    e.error_limit = 1 + (int32_t)random_below(32767);
+    e.error_limit = extreme ? 32767 : 1 + (int32_t)random_below(32767);
     e.update_limit = 32767 / (int32_t)window;
-    e.rate = (int32_t)random_below(20) - 5;
+    e.rate = extreme ? (int32_t)random_below(47) - 15 : (int32_t)random_below(20) - 5;
     e.stride = EDGE_MAX_TILE;
     memset(theirs, 0, sizeof theirs);
-    const uint64_t a = edge_word_errors(&e, 0, NEURONS, (int16_t *)(void *)ours, our_largest);
+    const uint32_t n = kernels->together * (1 + random_below(NEURONS / kernels->together));
+    const uint32_t first = random_below(NEURONS - n + 1);
+    const uint64_t a = edge_word_errors(&e, first, n, (int16_t *)(void *)ours, our_largest);
     if (linear) e.cursor = their_cursor;
-    const uint64_t b = kernels->errors(&e, 0, NEURONS, (int16_t *)(void *)theirs, their_largest);
+    const uint64_t b = kernels->errors(&e, first, n, (int16_t *)(void *)theirs, their_largest);
     CHECK(a == b);
-    CHECK(memcmp(our_largest, their_largest, sizeof our_largest) == 0);
+    CHECK(memcmp(our_largest, their_largest, n * sizeof *our_largest) == 0);
     CHECK(!linear || memcmp(our_cursor, their_cursor, 4 * window) == 0);
     for (uint32_t k = 0; k < window * EDGE_MAX_TILE / 2; k++) {
 #ifndef EDGE_LANES
-        ours[k] += (ours[k] & 0x8000) << 1;
+        if (kernels->lanes) ours[k] += (ours[k] & 0x8000) << 1;
 #endif
         CHECK(ours[k] == theirs[k]);
     }
+}
+
+// Fires, keeps and restarts, as edge_restart_fired does.
+static void compare_restart(const edge_kernels_t *kernels, int number) {
+    static int32_t u[2][OUTPUTS], theta0s[OUTPUTS], alphas[OUTPUTS];
+    static uint16_t last[2][OUTPUTS];
+    static uint8_t history[2][OUTPUTS * 8], gates[2][OUTPUTS * 8], spikes[2][OUTPUTS / 8 + 4];
+    const uint32_t n = number % 4 ? 1 + random_below(OUTPUTS) : 32 + random_below(2),
+                   bytes = 1 + random_below(8);
+    const uint32_t t = 1 + random_below(8 * bytes), kept = random_below(3), style = random_below(3);
+    const int32_t alpha = (int32_t)random_below(number % 2 ? 40000 : 1000);
+    const int32_t least = alpha * ((int32_t)t + 1);
+    const int32_t theta0 = style == 0   ? (int32_t)random_below((uint32_t)least + 1)
+                           : style == 1 ? least + (int32_t)random_below(1000000)
+                                        : INT32_MAX - 255 - alpha * 65;
+    for (uint32_t i = 0; i < OUTPUTS; i++) {
+        theta0s[i] = (int32_t)random_below((uint32_t)theta0 + 1);
+        alphas[i] = (int32_t)random_below((uint32_t)alpha + 1);
+        last[0][i] = last[1][i] = (uint16_t)random_below(t);
+    }
+    edge_threshold_t th = {NULL, NULL, theta0, alpha, (int32_t)random_below(2)};
+    if (random_below(8) == 0) {
+        th.theta0s = (const uint8_t *)theta0s;
+        th.alphas = (const uint8_t *)alphas;
+    }
+    const int32_t width = number % 5 ? 1 + (int32_t)random_below(4) : INT32_MAX;
+    for (uint32_t i = 0; i < OUTPUTS; i++) {
+        const int32_t above = random_below(4) ? -1 - (int32_t)random_below(1000) : (int32_t)random_below(5);
+        u[0][i] = u[1][i] = edge_ceiling(edge_theta(&th, i, t - last[0][i])) + above;
+    }
+    for (uint32_t i = 0; i < sizeof history[0]; i++) {
+        history[0][i] = history[1][i] = (uint8_t)random_below(256);
+        gates[0][i] = gates[1][i] = (uint8_t)random_below(256);
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        edge_firing_t f = {.u = u[k], .last = last[k], .threshold = &th, .t = t};
+        if (kept) f.history = history[k] + (t - 1) / 8;
+        if (kept > 1) f.gates = gates[k] + (t - 1) / 8;
+        f.bytes = bytes;
+        f.bit = (uint8_t)(1u << (t - 1) % 8);
+        f.gate_width = width;
+        memset(spikes[k], 0, sizeof spikes[k]);
+        if (k) {
+            kernels->restart(&f, n, spikes[k]);
+            continue;
+        }
+        for (uint32_t i = 0; i < n; i += 32) {
+            const uint32_t fired = edge_portable_fire(u[k], last[k], &th, t, i, n - i < 32 ? n - i : 32);
+            edge_store32(spikes[k] + i / 8, fired);
+            (void)edge_restart_fired(&f, i, fired);
+        }
+    }
+    CHECK(memcmp(u[0], u[1], sizeof u[0]) == 0);
+    CHECK(memcmp(last[0], last[1], sizeof last[0]) == 0);
+    CHECK(memcmp(spikes[0], spikes[1], sizeof spikes[0]) == 0);
+    CHECK(memcmp(history[0], history[1], sizeof history[0]) == 0);
+    CHECK(memcmp(gates[0], gates[1], sizeof gates[0]) == 0);
+}
+
+// Sums that go through spikes.c on every machine, against plain loops.
+static void check_sums(int number) {
+    static uint8_t w[EDGE_MAX_TILE];
+    int16_t eps[EDGE_MAX_TILE];
+    int32_t sums[EDGE_MAX_TILE + 1], wanted[EDGE_MAX_TILE + 1], dot = 0;
+    const uint32_t n = random_below(EDGE_MAX_TILE + 1);
+    const int32_t x = number % 2 ? 1 : (int32_t)random_below(256) - 128;
+    random_bytes(w, sizeof w, random_below(4));
+    for (uint32_t i = 0; i <= EDGE_MAX_TILE; i++)
+        sums[i] = wanted[i] = (int32_t)random_below(1u << 30) - (1 << 29);
+    for (uint32_t i = 0; i < n; i++) {
+        eps[i] = (int16_t)(number % 3 ? (int32_t)random_below(65535) - 32767 : number % 9 ? 32767 : -32767);
+        wanted[i] += x * eps[i];
+        dot += (int8_t)w[i] * eps[i];
+    }
+    edge_add_eps(sums, eps, x, n);
+    CHECK(memcmp(sums, wanted, sizeof sums) == 0);
+    CHECK(edge_dot(w, eps, n) == dot);
 }
 
 static void compare(const edge_kernels_t *kernels) {
@@ -182,13 +263,15 @@ static void compare(const edge_kernels_t *kernels) {
         compare_add_rows(kernels, portable, number);
         compare_fire(kernels, portable, number);
         compare_update(kernels, portable, number);
-        if (kernels->errors && kernels->together > 1) compare_errors(kernels, number);
+        if (kernels->restart) compare_restart(kernels, number);
+        if (kernels->errors && kernels->errors != edge_word_errors) compare_errors(kernels, number);
     }
 }
 
 // Returns whether there are others than portable C.
 bool test_kernels(void) {
     const edge_kernels_t *best = edge_kernels();
+    for (int number = 0; number < CASES; number++) check_sums(number);
     compare(best);
 #ifdef EDGE_AVX2
     if (best == edge_avx512_kernels()) compare(edge_avx2_kernels());

@@ -20,6 +20,15 @@
 
 // clang-format off
 #ifdef __ASSEMBLER__
+// Fields of edge_firing_t and edge_threshold_t.
+#define FIRING_THRESHOLD 8
+#define FIRING_T 12
+#define FIRING_HISTORY 16
+#define FIRING_BYTES 24
+#define FIRING_BIT 28
+#define FIRING_GATE_WIDTH 32
+#define THRESHOLD_ALPHA 12
+
 .macro FUNCTION name
     .section .text.\name, "ax", %progbits
     .global \name

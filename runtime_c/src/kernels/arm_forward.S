@@ -266,15 +266,8 @@ FUNCTION edge_arm_add_rows
     b       .Ldone
 END edge_arm_add_rows
 
-// uint32_t edge_arm_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n)
-//
-// The neurons that fire, as bits; n 4 .. 32, a multiple of 4. alpha < 2^15 with DSP. theta + alpha * last: a threshold (not yet
-// held at 0) + 255. Most fours have none that fires: then every u - floor((threshold + 255) / 256) is negative.
-FUNCTION edge_arm_fire
-    push    {r4-r11, lr}
-    ldr     lr, [sp, #36]
-    mov     r12, #0
-.Lsilent:
+// Of four neurons: r4 to r7 are u, r8 to r11 u - floor((threshold + 255) / 256), the threshold not held at 0.
+.macro differences
     ldm     r0!, {r4-r7}
 #ifdef EDGE_ARM_DSP
     ldrd    r8, r10, [r1], #8
@@ -296,6 +289,18 @@ FUNCTION edge_arm_fire
     sub     r9, r5, r9, asr #8
     sub     r10, r6, r10, asr #8
     sub     r11, r7, r11, asr #8
+.endm
+
+// uint32_t edge_arm_fire(const int32_t *u, const uint16_t *last, int32_t alpha, int32_t theta, uint32_t n)
+//
+// The neurons that fire, as bits; n 4 .. 32, a multiple of 4. alpha < 2^15 with DSP. theta + alpha * last: a threshold (not yet
+// held at 0) + 255. Most fours have none that fires: then every u - floor((threshold + 255) / 256) is negative.
+FUNCTION edge_arm_fire
+    push    {r4-r11, lr}
+    ldr     lr, [sp, #36]
+    mov     r12, #0
+.Lsilent:
+    differences
     and     r4, r8, r9
     and     r4, r4, r10
     ands    r4, r4, r11
@@ -325,6 +330,112 @@ FUNCTION edge_arm_fire
     orr     r12, r12, r8
     b       .Lnext
 END edge_arm_fire
+
+// Frame of edge_arm_fire_words, from sp.
+#define BIT 0
+#define GATES_AHEAD 4   // of the history
+#define FIRST 8         // membrane + 16
+#define BYTES 12
+#define STEP 16
+#define HISTORY 20
+#define WIDTH 24
+#define ALPHA 28        // then theta
+#define WORDS 36        // that are left; then where they go
+#define NOWHERE 44
+#define FIRE_FRAME 52
+
+// One that fires if its difference is not negative. r2 to r6: bit, gates less history, history of the four, bytes, step.
+.macro restart number, difference
+    cmp     \difference, #0
+    blt     2f
+    ldr     r7, [sp, #WIDTH]
+    orr     r12, r12, #1 << \number
+    cmp     \difference, r7
+.if \number == 0
+    mov     r7, r4
+.elseif \number == 1
+    add     r7, r4, r5
+.else
+    add     r7, r4, r5, lsl #1
+.if \number == 3
+    add     r7, r7, r5
+.endif
+.endif
+    ldrb    \difference, [r7]
+    orr     \difference, \difference, r2
+    strb    \difference, [r7]
+    bge     1f
+    ldrb    \difference, [r7, r3]
+    orr     \difference, \difference, r2
+    strb    \difference, [r7, r3]
+1:  mov     r7, #0
+    str     r7, [r0, #4 * \number - 16]
+    strh    r6, [r1, #2 * \number - 8]
+2:
+.endm
+
+// void edge_arm_fire_words(const edge_firing_t *f, uint32_t words, uint8_t *spikes, int32_t theta)
+//
+// Fires and restarts 32 neurons a word. theta >= 0, as edge_arm_fire has it: no threshold is held at 0. alpha < 2^15 with DSP.
+FUNCTION edge_arm_fire_words
+    push    {r4-r11, lr}
+    sub     sp, sp, #FIRE_FRAME
+    strd    r1, r2, [sp, #WORDS]
+    ldr     r1, [r0, #FIRING_THRESHOLD]
+    ldr     r2, [r1, #THRESHOLD_ALPHA]
+    strd    r2, r3, [sp, #ALPHA]
+    ldrd    r4, r5, [r0, #FIRING_HISTORY]   // and gates
+    ldr     r6, [r0, #FIRING_BYTES]
+    ldrb    r7, [r0, #FIRING_BIT]
+    ldr     r8, [r0, #FIRING_GATE_WIDTH]
+    ldr     r9, [r0, #FIRING_T]
+    ldrd    r0, r1, [r0]
+    cbnz    r4, 0f
+    add     r4, sp, #NOWHERE
+    mov     r6, #0
+0:  cbnz    r5, 1f
+    mov     r5, r4
+    mov     r8, #0
+1:  sub     r5, r5, r4
+    add     r10, r0, #16
+    strd    r7, r5, [sp, #BIT]
+    strd    r10, r6, [sp, #FIRST]
+    strd    r9, r4, [sp, #STEP]
+    str     r8, [sp, #WIDTH]
+.Lword:
+    mov     r12, #0
+    mov     lr, #32
+.Lfour_silent:
+    differences
+    and     r4, r8, r9
+    and     r4, r4, r10
+    ands    r4, r4, r11
+    bpl     .Lrestart
+.Lfour_done:
+    subs    lr, lr, #4
+    bne     .Lfour_silent
+    ldrd    r4, r5, [sp, #WORDS]
+    str     r12, [r5], #4
+    subs    r4, r4, #1
+    strd    r4, r5, [sp, #WORDS]
+    bne     .Lword
+    add     sp, sp, #FIRE_FRAME
+    pop     {r4-r11, pc}
+.Lrestart:
+    ldm     sp, {r2-r7}
+    sub     r4, r0, r4
+    mul     r4, r4, r5
+    add     r4, r7, r4, lsr #2
+    rsb     r7, lr, #32
+    ror     r12, r12, r7
+    restart 0, r8
+    restart 1, r9
+    restart 2, r10
+    restart 3, r11
+    ror     r12, r12, lr
+    ldrd    r2, r3, [sp, #ALPHA]
+    b       .Lfour_done
+END edge_arm_fire_words
 #endif
 
 // uint16_t *edge_arm_list_words(uint16_t *list, const uint16_t *full, const uint8_t *spikes, uint32_t *line, uint32_t end)

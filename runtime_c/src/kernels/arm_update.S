@@ -44,8 +44,9 @@
 #define TILE 488
 #define LINK 492
 #define LAST_KEY 496    // the end of keys of outputs that exist, + 16
-#define TABLES 500      // for 1 .. 4 spikes: two words for each of 16 groups
-#define FRAME (TABLES + 512)
+#define FAST_MANY 500   // 8 spikes, times 4, if rows of more than four go the fast way, else 0
+#define TABLES 504      // for 1 .. 4 and 8 spikes: two words for each of 16 groups
+#define FRAME (TABLES + 640)
 #ifdef EDGE_ARM_HELIUM
 #define SAVED 100
 #else
@@ -106,26 +107,12 @@
 .endm
 #endif
 
-// Two words of four outputs for a number of spikes, into a table; bounds times spikes in units of 32, below 256.
+// c and 2 c of four outputs for a number of spikes, into a table; bounds times spikes in units of 32, below 253.
 .macro bound sums, table
-#ifdef EDGE_ARM_DSP
-    // c and 2 c
     add     r1, \sums, r4
     bic     r1, r1, r4
     lsr     r1, r1, #2
     lsl     r2, r1, #1
-#else
-    // c up to 2^k: 128 + 2^k - 1, and 127 - (2^k - 1)
-    and     r2, r4, \sums, lsr #2
-    and     r1, r4, r2, lsr #1
-    orr     r2, r2, r1
-    and     r1, r4, r2, lsr #2
-    orr     r2, r2, r1
-    and     r1, r4, r2, lsr #2
-    orr     r2, r2, r1
-    orr     r1, r2, #0x80808080
-    eor     r2, r2, #0x7F7F7F7F
-#endif
 .if \table
     strd    r1, r2, [lr, #\table]
 .else
@@ -133,15 +120,16 @@
 .endif
 .endm
 
-// Bit 7 of a byte of the random word: it is within c of an end.
-.macro near word, a, b
+// Bit 7 of a byte of the random word: it is within c of an end. Without DSP a byte so near the upper end, or below 2 c, changes
+// the bytes above it: that some byte is near is exact. Then 2 c <= 128.
+.macro near word, c, twice
 #ifdef EDGE_ARM_DSP
-    uadd8   \word, \word, \a      // byte + c
-    uhsub8  \word, \word, \b      // is below 2 c
+    uadd8   \word, \word, \c      // byte + c
+    uhsub8  \word, \word, \twice  // is below 2 c
 #else
-    eor     \word, \word, \word, lsr #1
-    and     \word, \word, \b      // 0: the bits from k up are equal
-    sub     \word, \a, \word
+    add     \word, \word, \c
+    sub     \twice, \word, \twice
+    bic     \word, \twice, \word
 #endif
 .endm
 
@@ -167,13 +155,13 @@
     bne     \slow
 .endm
 
-// Group k of four, if a random byte of it is near an end.
-.macro move_near k
-    ldr     r9, [sp, #KEPT + 4 * \k]
-    add     r8, r8, #4
-    tst     r9, #0x80808080
+// The group whose key ends `before` bytes before r8, if a random byte of it is near an end.
+.macro move_near bytes, before
+    tst     \bytes, #0x80808080
     beq     0f
+    sub     r8, r8, #\before
     bl      .Lgroup
+    add     r8, r8, #\before
 0:
 .endm
 
@@ -240,6 +228,8 @@ FUNCTION edge_arm_update
     str     r5, [sp, #KEYS_END]
     mov     r8, #-4         // a tile too small: never
     str     r8, [sp, #FAST]
+    mov     r8, #0
+    str     r8, [sp, #FAST_MANY]
     blo     .Lbounded
 
     // A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|. With |S| <= 128 c its high byte, which is a byte of the
@@ -251,11 +241,7 @@ FUNCTION edge_arm_update
 #endif
     mov     r10, #0         // OR of the bounds
     mov     r9, #0          // sum
-#ifdef EDGE_ARM_DSP
     mov     r4, #0x03030303
-#else
-    mov     r4, #0x3F3F3F3F
-#endif
     mov     r5, #0xC0C0C0C0
     add     lr, sp, #TABLES
     add     r6, r12, r7, lsl #2
@@ -277,6 +263,8 @@ FUNCTION edge_arm_update
     bound   r3, 120
     lsl     r3, r0, #2
     bound   r3, 376
+    lsl     r1, r2, #1
+    strd    r2, r1, [lr, #504]
     cmp     r12, r6
     bne     0b
     // Spikes for which few sums are made, on the average.
@@ -290,6 +278,15 @@ FUNCTION edge_arm_update
     tst     r10, r5
     it      ne
     movne   r8, #0
+    bics    r9, r8, #7
+    it      ne
+    movne   r9, #32
+#ifndef EDGE_ARM_DSP
+    tst     r10, #0xE0E0E0E0
+    it      ne
+    movne   r9, #0
+#endif
+    str     r9, [sp, #FAST_MANY]
     cmp     r8, #4
     it      hi
     movhi   r8, #4
@@ -364,11 +361,12 @@ FUNCTION edge_arm_update
     str     r12, [sp, #ROW_KEY]
 #endif
     cmp     r5, r6
-    bgt     .Lgeneral
+    bgt     .Lmore_spikes
 
     // Most fours of groups have no random byte near an end: their sums are never made.
     add     r6, sp, #TABLES - 128
     add     r6, r6, r5, lsl #5
+.Lfew_or_more:
 #ifdef EDGE_ARM_HELIUM
     ldr     pc, [sp, #ENTRY]
     .balign 4
@@ -460,15 +458,15 @@ FUNCTION edge_arm_update
     b       .Lfast_next
 #else
 .Lnear:
-    strd    r0, r1, [sp, #KEPT]
-    strd    r2, r3, [sp, #KEPT + 8]
-    sub     r8, r8, #16
-    move_near 0
-    move_near 1
-    move_near 2
-    move_near 3
+    strd    r2, r3, [sp, #KEPT]
+    mov     r7, r1
+    move_near r0, 12
+    move_near r7, 8
+    ldrd    r4, r7, [sp, #KEPT]
+    move_near r4, 4
+    move_near r7, 0
+    ldr     r4, [sp, #KEYS_END]
     b       .Lfast_next
-
 #endif
 
 .Lany_length:
@@ -495,6 +493,13 @@ FUNCTION edge_arm_update
     beq     .Llisted
     add     r6, r6, r4, lsl #3
     b       .Lbyte
+
+.Lmore_spikes:
+    ldr     r9, [sp, #FAST_MANY]
+    cmp     r5, r9
+    bhi     .Lgeneral
+    add     r6, sp, #TABLES + 512
+    b       .Lfew_or_more
 
 // Every sum. First the eps of four groups in registers, then their random words.
 .Lgeneral:

@@ -218,4 +218,83 @@ FUNCTION edge_arm_fire
     orr     r2, r2, r12, lsl #28
     b       .Lnext
 END edge_arm_fire
+
+// void edge_arm_fire_words(const edge_firing_t *f, uint32_t words, uint8_t *spikes, int32_t theta)
+//
+// Fires and restarts 32 neurons a word. theta >= 0, as edge_arm_fire has it: no threshold is held at 0.
+FUNCTION edge_arm_fire_words
+    push    {r4-r11, lr}
+    vpush   {d8-d13}
+    sub     sp, sp, #8
+    ldr     r4, [r0, #FIRING_THRESHOLD]
+    ldr     r4, [r4, #THRESHOLD_ALPHA]
+    vdup.32 q1, r4
+    vmov.i32 q3, #0
+    ldr     r4, [r0, #FIRING_T]
+    vdup.32 q4, r4
+    ldrb    r4, [r0, #FIRING_BIT]
+    vdup.32 q6, r4
+    ldr     r10, [r0, #FIRING_GATE_WIDTH]
+    ldr     r9, [r0, #FIRING_BYTES]
+    ldrd    r6, r7, [r0, #FIRING_HISTORY]   // and gates
+    cbnz    r6, 0f
+    mov     r6, sp
+    mov     r9, #0
+0:  cbnz    r7, 1f
+    mov     r7, r6
+    mov     r10, #0
+1:  mov     r4, #0
+    vidup.u32 q5, r4, #1
+    vmul.i32 q5, q5, r9     // histories of four neurons
+    mov     r11, r1
+    ldrd    r0, r1, [r0]
+    add     r8, r0, #16
+.Lword:
+    mov     r5, #0
+    mov     lr, #8
+    dls     lr, lr
+0:  vldrh.u32 q2, [r1], #8
+    vldrw.u32 q0, [r0], #16
+    vmlas.u32 q2, q1, r3
+    vshr.s32 q2, q2, #8
+    vcmp.s32 ge, q0, q2
+    vmrs    r4, p0
+    cbnz    r4, .Lrestart
+.Lfour_done:
+    le      lr, 0b
+    str     r5, [r2], #4
+    subs    r11, r11, #1
+    bne     .Lword
+    add     sp, sp, #8
+    vpop    {d8-d13}
+    pop     {r4-r11, pc}
+.Lrestart:
+    sub     r12, r0, r8
+    mul     r12, r12, r9
+    lsr     r12, r12, #2
+    vsub.i32 q0, q0, q2
+    add     r12, r12, r6
+    vldrb.u32 q2, [r12, q5]
+    vorr    q2, q2, q6
+    vpstttt
+    vstrbt.32 q2, [r12, q5]
+    vstrwt.32 q3, [r0, #-16]
+    vstrht.32 q4, [r1, #-8]
+    vcmpt.s32 lt, q0, r10
+    sub     r12, r12, r6
+    add     r12, r12, r7
+    vldrb.u32 q2, [r12, q5]
+    vorr    q2, q2, q6
+    vpst
+    vstrbt.32 q2, [r12, q5]
+    and     r4, r4, #0x11111111     // four bits a neuron
+    orr     r4, r4, r4, lsr #3
+    orr     r4, r4, r4, lsr #6
+    and     r4, r4, #15
+    rsb     r12, lr, #8
+    lsl     r12, r12, #2
+    lsl     r4, r4, r12
+    orr     r5, r5, r4
+    b       .Lfour_done
+END edge_arm_fire_words
 #endif

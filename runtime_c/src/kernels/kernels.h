@@ -50,12 +50,12 @@ typedef struct edge_moves {
     uint32_t spikes;  // of the rows
 } edge_moves_t;
 
-// Of four weights: 128 + 2^k - 1 and 127 - (2^k - 1) in each byte of their random word.
+// Of four weights: c and 2 c in each byte of their random word, c <= 64.
 //
-// A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|. With |S| <= 128 * 2^k its high byte, which is a byte of the
-// random word, then has all its bits from k up equal.
+// A weight moves only if r16 >= 65536 - 2 |S| or r16 < 2 |S|. With |S| <= 128 c its high byte, which is a byte of the
+// random word, then is within c of an end: byte + c, modulo 256, is below 2 c.
 typedef struct edge_bounds {
-    uint32_t high, bits;
+    uint32_t c, twice;
 } edge_bounds_t;
 
 typedef struct edge_row {
@@ -135,6 +135,9 @@ typedef struct edge_kernels {
     // Fires n neurons, keeps their spikes (also as bits in `spikes`, whole words) and their gates of a linear surrogate,
     // and starts them again. gates: room for n + 32. Returns how many fired. NULL where there is no such kernel.
     uint32_t (*record)(const edge_firing_t *f, uint32_t n, uint8_t *spikes, uint8_t *gates);
+
+    // The same with gates of a rectangular surrogate, if any. NULL where there is no such kernel.
+    void (*restart)(const edge_firing_t *f, uint32_t n, uint8_t *spikes);
 } edge_kernels_t;
 
 // Entries of a table that only learning uses.
@@ -163,6 +166,11 @@ uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_thres
 #define EDGE_WIDE 1  // list_spikes, record
 #else
 #define EDGE_WIDE 0
+#endif
+#if defined(EDGE_ARM_THUMB2) || defined(EDGE_ANY_TABLE)
+#define EDGE_RESTART 1  // restart
+#else
+#define EDGE_RESTART 0
 #endif
 #if EDGE_WIDE || defined(EDGE_ARM_THUMB2) || defined(EDGE_ARM_V6M) || defined(EDGE_RV32)
 #define EDGE_TOGETHER 1  // errors

@@ -188,17 +188,13 @@ static uint32_t sum_row(uint8_t *w, const uint32_t *const *list, const uint32_t 
 
 /// Most words of weights are left alone without their sums ///
 
-// Bytes of six bits become 2^k - 1, the least that is not less.
-static inline uint32_t smeared(uint32_t bytes) {
-    bytes |= bytes >> 1 & 0x1F1F1F1F;
-    bytes |= bytes >> 2 & 0x0F0F0F0F;
-    return bytes | (bytes >> 2 & 0x0F0F0F0F);
+// c of outputs whose bounds, below 64, are n / 4 times as much: rounded up.
+static inline edge_bounds_t bounds_of(uint32_t times) {
+    const uint32_t c = (times + 0x03030303) >> 2 & 0x3F3F3F3F;
+    return (edge_bounds_t){c, 2 * c};
 }
 
-static inline edge_bounds_t bounds_of(uint32_t low) { return (edge_bounds_t){low | SIGNS, low ^ ~SIGNS}; }
-
 void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t groups) {
-    const uint32_t most = 0x3F3F3F3F;
     uint32_t together = 0, sum = 0, few = 0;
     tests->few = 0;
     if (groups % 4) return;
@@ -206,12 +202,7 @@ void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t g
         const uint32_t bounds = edge_rotate_right(edge_word(tile->bounds + 4 * g), 24);
         together |= bounds;
         sum += (bounds & EVEN) + (bounds >> 8 & EVEN);
-        // floor(bound n / 4), up to 2^k - 1.
-        const uint32_t four = smeared(bounds & most);
-        tests->bounds[0][g] = bounds_of(four >> 2 & most);
-        tests->bounds[1][g] = bounds_of(four >> 1 & most);
-        tests->bounds[2][g] = bounds_of(smeared(3 * bounds >> 2 & most));
-        tests->bounds[3][g] = bounds_of(four);
+        for (uint32_t n = 0; n < EDGE_FEW; n++) tests->bounds[n][g] = bounds_of((n + 1) * bounds);
     }
     // Spikes for which few sums are made, on the average.
     sum = (sum & 0xFFFF) + (sum >> 16);
@@ -219,10 +210,12 @@ void edge_prepare_tests(edge_tests_t *tests, const edge_tile_t *tile, uint32_t g
     if (!(together & 0xC0C0C0C0)) tests->few = few;
 }
 
-// Bit 7 of a byte: it is near an end.
+// Bit 7 of a byte: it is near an end. One so near the upper end, or below 2 c, changes the bytes above it: that some byte is
+// near is exact.
 static inline uint32_t near_end(uint32_t a, const edge_bounds_t *bounds) {
     // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a row is tested only if tests->few is not 0
-    return bounds->high - ((a ^ a >> 1) & bounds->bits);
+    const uint32_t from_end = a + bounds->c;
+    return (from_end - bounds->twice) & ~from_end;
 }
 
 static uint32_t test_row(uint8_t *w, const uint32_t *const *list, const uint32_t *const *end,

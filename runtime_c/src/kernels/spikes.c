@@ -8,6 +8,16 @@ const uint8_t edge_bit_table[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 1
 #endif
 
 #ifdef EDGE_ARM_THUMB2
+#ifdef EDGE_ARM_HELIUM
+#define ARM_WHOLE (~(uint32_t)0)
+#else
+#define ARM_WHOLE (~(uint32_t)3)
+#endif
+
+// In arm_errors.S.
+void edge_arm_add_eps(int32_t *sums, const int16_t *eps, uint32_t n);
+int32_t edge_arm_dot(const uint8_t *w, const int16_t *eps, uint32_t n);
+
 uint16_t *edge_arm_list_words(uint16_t *list, const uint16_t *full, const uint8_t *spikes, uint32_t *line,
                               uint32_t end);
 #endif
@@ -81,6 +91,14 @@ void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool 
 
 void edge_add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t n) {
     int32_t *const end = sums + n;
+#if defined(EDGE_ARM_THUMB2) && !defined(EDGE_NO_LEARN)
+    const uint32_t most = n & ARM_WHOLE;
+    if (x == 1 && most) {
+        edge_arm_add_eps(sums, eps, most);
+        sums += most;
+        eps += most;
+    }
+#endif
     for (; end - sums >= 4; sums += 4, eps += 4) {
         sums[0] += x * eps[0];
         sums[1] += x * eps[1];
@@ -88,6 +106,24 @@ void edge_add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t n) {
         sums[3] += x * eps[3];
     }
     while (sums < end) *sums++ += x * *eps++;
+}
+
+int32_t edge_dot(const uint8_t *w, const int16_t *eps, uint32_t n) {
+    const int16_t *const end = eps + n;
+    const int8_t *weight = (const int8_t *)w;
+    int32_t sum = 0;
+#if defined(EDGE_ARM_THUMB2) && !defined(EDGE_NO_LEARN)
+    const uint32_t most = n & ARM_WHOLE;
+    if (most) {
+        sum = edge_arm_dot(w, eps, most);
+        weight += most;
+        eps += most;
+    }
+#endif
+    for (; end - eps >= 4; eps += 4, weight += 4)
+        sum += weight[0] * eps[0] + weight[1] * eps[1] + weight[2] * eps[2] + weight[3] * eps[3];
+    while (eps < end) sum += *weight++ * *eps++;
+    return sum;
 }
 
 void edge_clear(void *p, size_t size) {

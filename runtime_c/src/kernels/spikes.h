@@ -25,6 +25,9 @@ void edge_spread(int16_t *eps, uint32_t stride, int32_t e, uint32_t steps, bool 
 // sums[i] += x eps[i]; the sums stay within int32 (docs/arithmetic.md 3.5).
 void edge_add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t n);
 
+// The sum of n 8-bit weights times eps. Every part of it fits int32 (docs/arithmetic.md 3.2).
+int32_t edge_dot(const uint8_t *w, const int16_t *eps, uint32_t n);
+
 // Clears words: `size` bytes, a multiple of 4.
 void edge_clear(void *p, size_t size);
 

@@ -175,16 +175,14 @@ FUNCTION edge_v6m_update_rows
     eors    r0, r2
     lsrs    r2, r1, #16
     eors    r1, r2
-    lsrs    r2, r0, #1
-    eors    r0, r2
-    lsrs    r2, r1, #1
-    eors    r1, r2
     ldmia   r5!, {r2, r3}
-    ands    r0, r3
-    subs    r6, r2, r0
+    adds    r0, r0, r2
+    subs    r6, r0, r3
+    bics    r6, r0
     ldmia   r5!, {r2, r3}
-    ands    r1, r3
-    subs    r2, r2, r1
+    adds    r1, r1, r2
+    subs    r2, r1, r3
+    bics    r2, r1
     orrs    r6, r2          // bit 7 of a byte: one of the bytes of two random words is near an end
     mov     r2, r9
     tst     r6, r2
@@ -217,13 +215,12 @@ FUNCTION edge_v6m_update_rows
     muls    r0, r7
     lsrs    r1, r0, #16
     eors    r0, r1
-    lsrs    r1, r0, #1
-    eors    r1, r0
     ldmia   r5!, {r2, r3}
-    ands    r1, r3
-    subs    r2, r2, r1
+    adds    r2, r2, r0
+    subs    r3, r2, r3
+    bics    r3, r2
     mov     r1, r9
-    tst     r2, r1
+    tst     r3, r1
     bne     .Lsum
 .Lgroup_next:
     ldr     r1, [sp, #KEYS_LIMIT]
