@@ -25,7 +25,7 @@ from pyedge.quant.model import InputKind, IntegerModel, Integers
 WHOLE = 1 << 30  # budget of a slice: the update in one
 
 # The calls by which the runtime turns to a layer: caller and callee, one place each in the code.
-FORWARD_LAYER = ("edge_net_step", "edge_model_layer")
+FORWARD_LAYER = ("edge_net_step", "edge_model_read_layer")
 LEARNED_LAYER = ("edge_net_learn_run", "edge_lesson_open")
 
 
