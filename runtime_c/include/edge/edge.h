@@ -3,16 +3,17 @@
 //
 // Arithmetic: docs/arithmetic.md. Image: docs/image.md. Raw samples, encoders and alignment: edge/stream.h.
 // The caller owns every byte: images, arenas and weights outlive the structs that point to them. No call
-// allocates, blocks or keeps global state; any two nets can run side by side. Calls on the same net are one at a time,
-// and none from an interrupt while another is under way (edge_stream_push is the exception).
+// allocates, blocks or keeps global state; any two nets can run side by side. Calls on the same net are one
+// at a time, and none from an interrupt while another is under way (edge_stream_push is the exception).
 //
-// A program that infers: edge_model_open, edge_net_init, then a window after the other: edge_net_begin, edge_net_step
-// edge_model_window times, edge_net_predict. One that learns, after predict: edge_net_learn_begin with the label, then
-// edge_net_learn_run until it returns 0. Over a restart: edge_net_save, edge_net_load. With raw samples edge/stream.h
-// takes the place of begin and step. examples/link_runtime.c is such a program.
+// A program that infers: edge_model_open, edge_net_init, then a window after the other: edge_net_begin,
+// edge_net_step edge_model_window times, edge_net_predict. One that learns, after predict:
+// edge_net_learn_begin with the label, then edge_net_learn_run until it returns 0. Over a restart:
+// edge_net_save, edge_net_load. With raw samples edge/stream.h takes the place of begin and step.
+// examples/link_runtime.c is such a program.
 //
-// Errors are negative, and each call's comment names those it returns: edge/error.h. Pointers that a call takes are
-// not NULL unless it says so.
+// Errors are negative, and each call's comment names those it returns: edge/error.h. Pointers that a call
+// takes are not NULL unless it says so.
 #ifndef EDGE_H
 #define EDGE_H
 
@@ -25,10 +26,12 @@
 extern "C" {
 #endif
 
-// What a build may leave out, each by one definition when the library is compiled (docs/porting.md has the bytes):
+// What a build may leave out, each by one definition when the library is compiled (docs/porting.md has the
+// bytes):
+//
 // EDGE_NO_CONV   convolutions, pools, adds: images with them are refused, EDGE_ERR_VERSION.
-// EDGE_NO_LEARN  learning: every image runs as one that learns nothing, and EDGE_LEARN is refused, EDGE_ERR_MODE. What
-//                only learning reads of an image is not checked.
+// EDGE_NO_LEARN  learning: every image runs as one that learns nothing, and EDGE_LEARN is refused,
+//                EDGE_ERR_MODE. What only learning reads of an image is not checked.
 // EDGE_NO_STATS  statistics: edge_net_count answers EDGE_ERR_ARGUMENT.
 // EDGE_PORTABLE  kernels written for the core: portable C does their work. EDGE_LINK_SMALL: see edge/link.h.
 
@@ -151,8 +154,8 @@ int edge_net_begin(edge_net_t *n);
 // One time step.
 //
 // input: spikes: bit j % 8 of byte j / 8 is input j, ceil(inputs / 8) bytes, further bits ignored;
-// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. No alignment.
-// A step after a complete window starts the next, as edge_net_begin would.
+// frames: int8[inputs]; static: int8[inputs] at the window's first step, ignored (may be NULL) afterwards. No
+// alignment. A step after a complete window starts the next, as edge_net_begin would.
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_BUSY.
 int edge_net_step(edge_net_t *n, const void *input);
 
@@ -254,7 +257,8 @@ typedef struct edge_stats {
 // Returns 0, or EDGE_ERR_ARGUMENT in a runtime built with EDGE_NO_STATS unless counts is NULL.
 int edge_net_count(edge_net_t *n, edge_stats_t *counts);
 
-// Counts of one layer, 0 .. edge_model_layers - 1, into stats. Returns 0, or EDGE_ERR_ARGUMENT if the layer is out of range or nothing is counted.
+// Counts of one layer, 0 .. edge_model_layers - 1, into stats. Returns 0, or EDGE_ERR_ARGUMENT if the layer
+// is out of range or nothing is counted.
 int edge_net_stats(const edge_net_t *n, uint32_t layer, edge_stats_t *stats);
 
 // Sets all counts to zero. Returns nothing.

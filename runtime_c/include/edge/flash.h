@@ -9,15 +9,16 @@
 extern "C" {
 #endif
 
-// A region of NOR flash that one user has for itself. Addresses count from the region's first byte. Each call returns 0, or anything else if it
-// failed; no unit is programmed twice between two erases.
+// A region of NOR flash that one user has for itself. Addresses count from the region's first byte. Each call
+// returns 0, or anything else if it failed; no unit is programmed twice between two erases.
 typedef struct edge_flash {
     void *context;  // given to every call
 
     // Reads bytes, anywhere in the region.
     int (*read)(void *context, uint32_t address, void *bytes, uint32_t size);
 
-    // Programs erased bytes. Address and size are multiples of the unit, but for the end of an image (a multiple of 8); one call stays in one sector.
+    // Programs erased bytes. Address and size are multiples of the unit, but for the end of an image (a
+    // multiple of 8); one call stays in one sector.
     int (*program)(void *context, uint32_t address, const void *bytes, uint32_t size);
 
     // Erases the sector that starts at the address: every byte reads 0xFF afterwards.

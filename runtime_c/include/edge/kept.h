@@ -1,8 +1,9 @@
 // Kept windows: what the wearer labelled, in the bytes that are left; practised, judged by, and taken back.
 // SPDX-License-Identifier: Apache-2.0
 //
-// A kept window is its label and its rows before alignment (edge_stream_window_size bytes). The caller owns the memory. Nothing here blocks for longer than one
-// window takes, but for the bytes that a removed window moves.
+// A kept window is its label and its rows before alignment (edge_stream_window_size bytes). The caller owns
+// the memory. Nothing here blocks for longer than one window takes, but for the bytes that a removed window
+// moves.
 #ifndef EDGE_KEPT_H
 #define EDGE_KEPT_H
 
@@ -31,8 +32,9 @@ typedef struct edge_kept {
 
 // Prepares an empty memory.
 //
-// memory: size bytes of any alignment; a window takes one more than window_size (edge_stream_window_size) of them, and one window's room is kept for
-// undo: `capacity` says how many fit. most: windows that there may be, at most EDGE_KEPT_MOST. window_size 0: the image has no encoder, nothing can be kept.
+// memory: size bytes of any alignment. window_size: edge_stream_window_size; a window takes one byte more,
+// and one window's room is kept for undo: k->capacity says how many fit. 0: the image has no encoder, and
+// nothing can be kept. most: windows that there may be, at most EDGE_KEPT_MOST.
 // Returns nothing.
 void edge_kept_init(edge_kept_t *k, void *memory, size_t size, size_t window_size, uint32_t most);
 
@@ -46,7 +48,8 @@ void edge_kept_clear(edge_kept_t *k);
 // label: a class. Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW, or EDGE_ERR_ROOM: there is no room for another.
 int edge_kept_add(edge_kept_t *k, const edge_stream_t *s, uint32_t label);
 
-// The same, and where there is no room the oldest window of the class that has most (of several such, the label's own, else the lowest) goes.
+// The same, and where there is no room the oldest window of the class that has most (of several such, the
+// label's own, else the lowest) goes.
 //
 // Returns 0, EDGE_ERR_LABEL, EDGE_ERR_WINDOW, or EDGE_ERR_ROOM: there is no room for any.
 int edge_kept_remember(edge_kept_t *k, const edge_stream_t *s, uint32_t label);
@@ -72,14 +75,17 @@ typedef struct edge_practice {
     uint8_t old_next;
 } edge_practice_t;
 
-// Starts learning the fresh windows (all, where none is fresh) in `passes` passes, 1 .. 255 (docs/link.md section 6 has the order).
+// Starts learning the fresh windows (all, where none is fresh) in `passes` passes, 1 .. 255 (docs/link.md
+// section 6 has the order).
 //
-// share: old windows learned for each fresh one, in sixteenths, 0 .. 16, drawn at random. halvings: of the learning rate, 0 .. 15, spread over the passes.
+// share: old windows learned for each fresh one, in sixteenths, 0 .. 16, drawn at random. halvings: of the
+// learning rate, 0 .. 15, spread over the passes.
 // Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_WINDOW (nothing is kept), EDGE_ERR_MODE or EDGE_ERR_BUSY.
 int edge_practice_begin(edge_practice_t *p, edge_kept_t *k, edge_stream_t *s, uint32_t passes, uint32_t share,
                         uint32_t halvings);
 
-// Does part of it, as edge_net_learn_run. A window with more spikes than learning can hold, or of a class that is gone, is passed over.
+// Does part of it, as edge_net_learn_run. A window with more spikes than learning can hold, or of a class
+// that is gone, is passed over.
 //
 // At the end no window is fresh and the rate is what it was.
 // Returns 1 (call again), 0 (done), or an error.

@@ -1,8 +1,9 @@
 // The serial link, board side: frames in, frames out, over any byte stream.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Protocol: docs/link.md. The server allocates nothing, never blocks, and does bounded work a call. Firmware is three lines: a received byte goes to
-// edge_link_receive (from an interrupt, if you like), the main loop calls edge_link_run, and a ready transmitter takes edge_link_send's byte.
+// Protocol: docs/link.md. The server allocates nothing, never blocks, and does bounded work a call. Firmware
+// is three lines: a received byte goes to edge_link_receive (from an interrupt, if you like), the main loop
+// calls edge_link_run, and a ready transmitter takes edge_link_send's byte.
 #ifndef EDGE_LINK_H
 #define EDGE_LINK_H
 
@@ -15,7 +16,8 @@
 extern "C" {
 #endif
 
-// A runtime built with EDGE_LINK_SMALL speaks version 1 only: without REMEMBER, PRACTISE, UNDO, ADD_CLASS, TRY, BANK, WEAR and tags.
+// A runtime built with EDGE_LINK_SMALL speaks version 1 only: without REMEMBER, PRACTISE, UNDO, ADD_CLASS,
+// TRY, BANK, WEAR and tags.
 #define EDGE_LINK_PROTOCOL 2       // newest version of docs/link.md that the board speaks; 1 is part of it
 #define EDGE_LINK_LESSON 64        // most windows of one REHEARSE
 #define EDGE_LINK_OVERHEAD 12      // header and checksum around a payload
@@ -105,19 +107,21 @@ typedef struct edge_bank_facts {
     uint32_t sectors, sector_size;
 } edge_bank_facts_t;
 
-// Keeps what was learned. Where firmware gives none, a commit is a copy in work memory. edge_store_bank (edge/store.h) makes one of flash.
+// Keeps what was learned. Where firmware gives none, a commit is a copy in work memory. edge_store_bank
+// (edge/store.h) makes one of flash.
 typedef struct edge_bank_port {
     void *context;
 
-    // Puts all of the net's state, the alignment (NULL without an encoder) and the kept windows on trial, or nothing. Returns 0 or an error code.
+    // Puts all of the net's state, the alignment (NULL without an encoder) and the kept windows on trial, or
+    // nothing. Returns 0 or an error code.
     int (*write)(void *context, const edge_net_t *net, const edge_alignment_t *alignment,
                  const edge_kept_t *kept);
 
     // Makes what is on trial the last commit. Returns 0 or an error code: then the commit before counts.
     int (*confirm)(void *context);
 
-    // Restores the last commit (trial 0), or what is on trial (1). kept: NULL leaves the windows as they are. Returns 0, EDGE_LINK_ERR_BANK where there is
-    // none, or an error code.
+    // Restores the last commit (trial 0), or what is on trial (1). kept: NULL leaves the windows as they are.
+    // Returns 0, EDGE_LINK_ERR_BANK where there is none, or an error code.
     int (*load)(void *context, edge_net_t *net, edge_alignment_t *alignment, edge_kept_t *kept, int trial);
 
     // Fills in what there is for the net's image.
@@ -166,7 +170,8 @@ typedef struct edge_link {
     edge_stream_t stream;
     edge_fit_t fit;
 
-    // Receiver: only edge_link_receive writes these, but for request_ready, which hands a request over and back.
+    // Receiver: only edge_link_receive writes these, but for request_ready, which hands a request over and
+    // back.
     uint8_t *request;
     uint32_t capacity;  // bytes of a frame
     uint32_t received;
@@ -243,19 +248,21 @@ typedef struct edge_link {
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_ALIGN.
 int edge_link_init(edge_link_t *l, const edge_link_config_t *config);
 
-// Opens an image that the firmware brings along, as if the host had sent it. It need not lie in the image memory. What was committed for it comes
-// back: weights, alignment, kept windows.
+// Opens an image that the firmware brings along, as if the host had sent it. It need not lie in the image
+// memory. What was committed for it comes back: weights, alignment, kept windows.
 //
 // Returns 0, EDGE_ERR_MEMORY, or what edge_model_open returns; on an error no model is loaded.
 int edge_link_open(edge_link_t *l, const void *image, size_t size);
 
 // Takes one received byte. Safe from an interrupt; a few instructions.
 //
-// Bytes that come while a request waits for edge_link_run are dropped: the host repeats an unanswered request.
+// Bytes that come while a request waits for edge_link_run are dropped: the host repeats an unanswered
+// request.
 // Returns nothing.
 void edge_link_receive(edge_link_t *l, uint8_t byte);
 
-// Does a bounded piece of work: answers a request, runs one window, one candidate of a fit, or one slice of learning.
+// Does a bounded piece of work: answers a request, runs one window, one candidate of a fit, or one slice of
+// learning.
 //
 // Returns 1 if there is more to do now, or 0: sleep until the next byte.
 int edge_link_run(edge_link_t *l);

@@ -1,8 +1,8 @@
 // The store: what was learned, kept in flash through power cuts, on trial until it is confirmed.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bytes, states and recovery: docs/store.md. The caller owns the flash, its port and a small buffer. Opening only reads. Writing erases and programs, and
-// blocks as long as the port does. One caller at a time.
+// Bytes, states and recovery: docs/store.md. The caller owns the flash, its port and a small buffer. Opening
+// only reads. Writing erases and programs, and blocks as long as the port does. One caller at a time.
 #ifndef EDGE_STORE_H
 #define EDGE_STORE_H
 
@@ -50,36 +50,43 @@ uint32_t edge_store_sectors(const edge_flash_t *flash, const edge_net_t *n);
 
 // Prepares a store. The flash is copied, not touched.
 //
-// buffer: size bytes, at least 32 and at least the unit; of them a multiple of the unit is used. More is faster.
+// buffer: size bytes, at least 32 and at least the unit; of them a multiple of the unit is used. More is
+// faster.
 // Returns 0 or EDGE_ERR_ARGUMENT.
 int edge_store_init(edge_store_t *s, const edge_flash_t *flash, void *buffer, size_t size);
 
-// Looks for the newest confirmed state of the net's image, after a start or when another image was opened. Only reads, so that nothing can
-// go wrong with the power; a state that was on trial is thereby reverted. The calls below open the store by themselves when the net has another image.
+// Looks for the newest confirmed state of the net's image, after a start or when another image was opened.
+// Only reads, so that nothing can go wrong with the power; a state that was on trial is thereby reverted. The
+// calls below open the store by themselves when the net has another image.
 //
-// Returns 0, EDGE_ERR_EMPTY (the store is open; nothing is stored for this image), EDGE_ERR_ROOM or EDGE_ERR_ARGUMENT.
+// Returns 0, EDGE_ERR_EMPTY (the store is open; nothing is stored for this image), EDGE_ERR_ROOM or
+// EDGE_ERR_ARGUMENT.
 int edge_store_open(edge_store_t *s, const edge_net_t *n);
 
 /// Trial, confirm, revert ///
 
 // Writes the net's state, the alignment and the kept windows (NULL: none) and puts them on trial.
 //
-// They are what counts from edge_store_confirm on; edge_store_load, edge_store_open and a restart go back to the last confirmed state. A later write ends the trial of
-// an earlier one. The confirmed state is never erased meanwhile.
-// Returns 0, EDGE_ERR_BUSY, EDGE_ERR_ROOM, EDGE_ERR_FLASH or EDGE_ERR_ARGUMENT; on an error nothing is on trial.
+// They are what counts from edge_store_confirm on; edge_store_load, edge_store_open and a restart go back to
+// the last confirmed state. A later write ends the trial of an earlier one. The confirmed state is never
+// erased meanwhile.
+// Returns 0, EDGE_ERR_BUSY, EDGE_ERR_ROOM, EDGE_ERR_FLASH or EDGE_ERR_ARGUMENT; on an error nothing is on
+// trial.
 int edge_store_write(edge_store_t *s, const edge_net_t *n, const edge_alignment_t *alignment,
                      const edge_kept_t *kept);
 
 // Confirms the state on trial: one small program.
 //
-// Returns 0, EDGE_ERR_TRIAL, or EDGE_ERR_FLASH: the trial is over, and what is confirmed now is what edge_store_sequence says.
+// Returns 0, EDGE_ERR_TRIAL, or EDGE_ERR_FLASH: the trial is over, and what is confirmed now is what
+// edge_store_sequence says.
 int edge_store_confirm(edge_store_t *s);
 
 // Restores the newest confirmed state, and ends a trial.
 //
-// alignment: receives what was stored beside it (zeros where nothing was), or NULL. kept: receives the windows, the newest if not all fit, or NULL:
-// left as they are. Returns 0, EDGE_ERR_EMPTY, EDGE_ERR_BUSY, EDGE_ERR_ROOM or EDGE_ERR_ARGUMENT: all is unchanged; or
-// EDGE_ERR_FLASH: the flash changed while it was read, the net has its image's own weights and no window is kept.
+// alignment: receives what was stored beside it (zeros where nothing was), or NULL. kept: receives the
+// windows, the newest if not all fit, or NULL: left as they are. Returns 0, EDGE_ERR_EMPTY, EDGE_ERR_BUSY,
+// EDGE_ERR_ROOM or EDGE_ERR_ARGUMENT: all is unchanged; or EDGE_ERR_FLASH: the flash changed while it was
+// read, the net has its image's own weights and no window is kept.
 int edge_store_load(edge_store_t *s, edge_net_t *n, edge_alignment_t *alignment, edge_kept_t *kept);
 
 typedef enum { EDGE_STORE_CONFIRMED = 0, EDGE_STORE_TRIAL = 1 } edge_store_which_t;
@@ -92,13 +99,15 @@ int edge_store_peek(edge_store_t *s, edge_store_which_t which, edge_net_t *n, ed
 
 /// What is there ///
 
-// Sequence of the confirmed state, 1 .. 2^32 - 2: 1 for the first write of an image, higher by at least one for each later. Returns it, or 0 for none.
+// Sequence of the confirmed state, 1 .. 2^32 - 2: 1 for the first write of an image, higher by at least one
+// for each later. Returns it, or 0 for none.
 uint32_t edge_store_sequence(const edge_store_t *s);
 
 // Sequence of the state on trial. Returns it, or 0 for none.
 uint32_t edge_store_trial(const edge_store_t *s);
 
-// Bytes of kept windows (a label and its rows each) that a write can keep: what half of the region has beside the state.
+// Bytes of kept windows (a label and its rows each) that a write can keep: what half of the region has beside
+// the state.
 //
 // Returns the number; 0 where nothing can be kept or the net's image has no encoder.
 uint32_t edge_store_room(edge_store_t *s, const edge_net_t *n);
@@ -106,14 +115,16 @@ uint32_t edge_store_room(edge_store_t *s, const edge_net_t *n);
 // Updates of the confirmed state. Returns the number, 0 where there is none.
 uint32_t edge_store_updates(const edge_store_t *s);
 
-// Erases of a sector, itself counted, from its header in the flash. An erase that power cut short is not counted.
+// Erases of a sector, itself counted, from its header in the flash. An erase that power cut short is not
+// counted.
 //
 // Returns 0, EDGE_ERR_EMPTY (the sector has no header: never used, or power was cut), or EDGE_ERR_ARGUMENT.
 int edge_store_wear(const edge_store_t *s, uint32_t sector, uint32_t *erases);
 
 /// The link's commits ///
 
-// Makes the store the bank of a link (edge_link_config_t): COMMIT writes and confirms, TRY compares first, ROLLBACK loads.
+// Makes the store the bank of a link (edge_link_config_t): COMMIT writes and confirms, TRY compares first,
+// ROLLBACK loads.
 //
 // The store outlives the port. Returns nothing.
 void edge_store_bank(edge_store_t *s, edge_bank_port_t *port);

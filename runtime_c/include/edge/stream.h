@@ -1,8 +1,9 @@
 // Raw samples in, windows out: encoders, overlapping live windows, and the alignment to the wearer.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Arithmetic: docs/arithmetic.md section 4. One producer (an interrupt) may call edge_stream_push while one consumer calls the rest. That
-// needs 16-bit loads and stores that are whole, and a producer and consumer on the same core (or memory ordered between them).
+// Arithmetic: docs/arithmetic.md section 4. One producer (an interrupt) may call edge_stream_push while one
+// consumer calls the rest. That needs 16-bit loads and stores that are whole, and a producer and consumer on
+// the same core (or memory ordered between them).
 #ifndef EDGE_STREAM_H
 #define EDGE_STREAM_H
 
@@ -72,21 +73,24 @@ size_t edge_stream_size(const edge_model_t *m, uint32_t samples);
 // Returns 0, EDGE_ERR_ARGUMENT, EDGE_ERR_ALIGN, EDGE_ERR_MEMORY or EDGE_ERR_ENCODER.
 int edge_stream_init(edge_stream_t *s, edge_net_t *n, void *memory, size_t size, uint32_t samples);
 
-// Channels of a sample: those of the image's encoder. Firmware that takes images over the link compares them with its
-// sensor's before it pushes. Returns 1 .. EDGE_MAX_CHANNELS.
+// Channels of a sample: those of the image's encoder. Firmware that takes images over the link compares them
+// with its sensor's before it pushes. Returns 1 .. EDGE_MAX_CHANNELS.
 uint32_t edge_stream_channels(const edge_stream_t *s);
 
 // Puts one raw sample into the ring. Safe from an interrupt.
 //
-// sample: int16[edge_stream_channels], in the units and at the rate of the recordings that the image was trained on.
+// sample: int16[edge_stream_channels], in the units and at the rate of the recordings that the image was
+// trained on.
 // Returns 0, or EDGE_ERR_OVERRUN if the ring was full: the sample is lost and counted.
 int edge_stream_push(edge_stream_t *s, const int16_t *sample);
 
 // Encodes what is in the ring and, when a window is due, runs it through the net.
 //
-// Windows of T steps (edge_model_window), a new one every `stride` steps (of the image), each from its own start. The first is due after T steps. After 1, the net holds a complete window:
-// edge_net_predict and edge_net_learn_begin apply to it. While the net learns, samples wait in the ring.
-// Returns 1 (a window is complete), 0 (not yet), or EDGE_ERR_BUSY (the net is learning; nothing was consumed).
+// Windows of T steps (edge_model_window), a new one every `stride` steps (of the image), each from its own
+// start. The first is due after T steps. After 1, the net holds a complete window: edge_net_predict and
+// edge_net_learn_begin apply to it. While the net learns, samples wait in the ring.
+// Returns 1 (a window is complete), 0 (not yet), or EDGE_ERR_BUSY (the net is learning; nothing was
+// consumed).
 int edge_stream_poll(edge_stream_t *s);
 
 // Forgets samples, rows and encoder state, as for a new recording; keeps the alignment.
@@ -105,7 +109,8 @@ uint32_t edge_stream_lost(const edge_stream_t *s);
 
 /// Kept windows ///
 
-// Bytes of a kept window: its T steps of rows, before alignment. Returns the size, or 0 if the image has no encoder.
+// Bytes of a kept window: its T steps of rows, before alignment. Returns the size, or 0 if the image has no
+// encoder.
 size_t edge_stream_window_size(const edge_model_t *m);
 
 // Copies the rows of the window that edge_stream_poll just completed.
@@ -139,14 +144,15 @@ typedef struct edge_fit {
 
 // Starts a fit from `windows` kept windows, end to end in rows, with their labels.
 //
-// repetitions: labelled repetitions of each class, 1 .. 255. windows: 1 .. 65535.
-// rows and labels stay unchanged until the fit is done. Labels are classes in [0, edge_net_classes); those that were
-// added have no profile, so their windows count for the rotation and in the judging of the gains, not in their making.
+// repetitions: labelled repetitions of each class, 1 .. 255. windows: 1 .. 65535. rows and labels stay
+// unchanged until the fit is done. Labels are classes in [0, edge_net_classes); those that were added have no
+// profile, so their windows count for the rotation and in the judging of the gains, not in their making.
 // Returns 0, EDGE_ERR_ARGUMENT or EDGE_ERR_LABEL.
 int edge_fit_begin(edge_fit_t *f, edge_stream_t *s, const void *rows, const uint8_t *labels, uint32_t windows,
                    uint32_t repetitions);
 
-// Runs one window with one candidate. When done, the stream has the fitted alignment; until then it keeps the old one.
+// Runs one window with one candidate. When done, the stream has the fitted alignment; until then it keeps the
+// old one.
 //
 // Returns 1 (call again), 0 (done) or EDGE_ERR_BUSY.
 int edge_fit_run(edge_fit_t *f);
