@@ -340,20 +340,26 @@ static void take_events(const meet_job *j, int sample, sorter *s, float *bias) {
         }
         weight = weight * d->tau + 1;
         const int32_t *start = d->errors.start + (size_t)sample * (size_t)d->window + t;
-        int pixel = 0, y = 0, x = 0;
         for (int32_t e = start[0]; e < start[1]; e++) {
-            const int n = d->errors.index[e];
-            while (n >= pixel + channels) {
-                pixel += channels;
-                if (++x == width) {
-                    x = 0;
-                    y++;
-                }
-            }
-            const int32_t at = (y * pitch + x * j->images.channels) * d->stride;
-            take(s, n - pixel, image + at, d->errors.value[e]);
+            const train_place place = d->places[d->errors.index[e]];
+            take(s, place.channel, image + place.at, d->errors.value[e]);
             if (s->placing) {
-                bias[n - pixel] += weight * d->errors.value[e];
+                bias[place.channel] += weight * d->errors.value[e];
+            }
+        }
+    }
+}
+
+// Where each of the output's neurons is, in its channel and in the other side's images.
+static void find_places(const meet_job *j) {
+    const train_conv_gradient *d = j->gradient;
+    const int32_t pitch = (j->images.width + 2 * j->padding) * j->images.channels;
+    train_place *place = d->places;
+    for (int y = 0; y < d->out.height; y++) {
+        for (int x = 0; x < d->out.width; x++) {
+            for (int c = 0; c < d->out.channels; c++, place++) {
+                place->channel = c;
+                place->at = (y * pitch + x * j->images.channels) * d->stride;
             }
         }
     }
@@ -428,6 +434,9 @@ static void meet_channel(const void *job, int item, int thread) {
 
 void train_conv_gradient_run(train_pool *pool, const train_conv_gradient *job) {
     const meet_job work = meet_layout(job);
+    if (!job->values) {
+        find_places(&work);
+    }
     train_pool_run(pool, meet_part, &work, work.parts);
     train_pool_run(pool, meet_channel, &work, work.events.channels);
 }
@@ -486,7 +495,12 @@ static void pool_row(const void *job, int item, int thread) {
                     }
                     seen |= m;
                 }
-                put_bits(out, (y * width + x) * channels + c, n, seen);
+                const int bit = (y * width + x) * channels + c;
+                if (channels % 32 == 0) {
+                    memcpy(out + bit / 8, &seen, sizeof seen);
+                } else {
+                    put_bits(out, bit, n, seen);
+                }
             }
         }
     }

@@ -178,10 +178,12 @@ def weight_gradient(x: Any, error: Any, g: "Geometry") -> Array:
         dense = np.ascontiguousarray(error, np.float32)
         job |= {"values": pointer("float *", x), "epsilon": pointer("float *", dense), "steps": len(x)}
     struct = ffi.new("train_conv_gradient *", job)
-    sums = 4 * lib.train_conv_sums(struct)
+    sums, places = 4 * lib.train_conv_sums(struct), 8 * int(prod(error.shape[2:]))
     with POOL as pool:
-        memory = POOL.memory("uint8_t *", sums + pool.threads * lib.train_conv_gradient_scratch(struct))
-        struct.sums, struct.scratch = ffi.cast("float *", memory), memory + sums
+        size = pool.threads * lib.train_conv_gradient_scratch(struct)
+        memory = POOL.memory("uint8_t *", size + sums + places)
+        struct.scratch, struct.sums = memory, ffi.cast("float *", memory + size)
+        struct.places = ffi.cast("train_place *", memory + size + sums)
         lib.train_conv_gradient_run(pool, struct)
     if by_events:
         error.bias = bias

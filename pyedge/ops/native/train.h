@@ -257,6 +257,10 @@ size_t train_conv_packed(const train_conv *job);
 size_t train_conv_scratch(const train_conv *job);
 void train_conv_run(train_pool *pool, const train_conv *job);
 
+typedef struct train_place {
+    int32_t channel, at;
+} train_place;
+
 // dL/dW of a convolution (size, size, in, out). Either from spikes (bits or counts, each spike worth `scale`) and error
 // differences, or, where values is not NULL, from values and the errors of the currents, both of `steps` steps.
 typedef struct train_conv_gradient {
@@ -269,6 +273,7 @@ typedef struct train_conv_gradient {
     const float *values, *epsilon;
     int32_t steps;
     float *gradient, *bias_gradient;  // bias_gradient (out), by errors only; may be NULL
+    train_place *places;              // scratch, by errors only: one for every neuron of `out`
     float *sums;                      // scratch: train_conv_sums floats
     uint8_t *scratch;                 // threads * train_conv_gradient_scratch bytes
 } train_conv_gradient;

@@ -269,7 +269,7 @@ static int form_of(const train_backward *d) {
     if (!d->bits || d->kept || d->shares || d->epsilon || d->errors_above.start) {
         return ANY;
     }
-    if (d->error && d->error_place && d->winners && !d->deltas.index && !d->gradient && !d->error_above) {
+    if (d->error && d->error_place && d->winners && !d->gradient && !d->error_above) {
         return BELOW_POOLING;
     }
     return d->error_above && !d->error && !d->winners ? BELOW_READOUT : ANY;
@@ -286,7 +286,6 @@ INLINE train_backward of_form(const train_backward *job, const int form) {
         }
     }
     if (form == BELOW_POOLING) {
-        d.deltas.index = NULL;
         d.gradient = NULL;
         d.error_above = NULL;
         if (!d.error || !d.error_place || !d.winners) {
@@ -301,6 +300,26 @@ INLINE train_backward of_form(const train_backward *job, const int form) {
         }
     }
     return d;
+}
+
+// What the backward pass writes of one sample in a tile without a spike: no error anywhere.
+static void silent_tile(const train_backward *d, int unit, int b, int last, int lanes) {
+    const int units = train_units(d->outputs), lane = unit * UNIT, window = d->window;
+    const size_t place = (size_t)b * (size_t)units + (size_t)unit, outputs = (size_t)d->outputs;
+    const size_t count = (size_t)(d->outputs - lane < lanes ? d->outputs - lane : lanes);
+    if (d->deltas.index) {
+        memset(d->deltas.count + place * (size_t)window, 0, sizeof(uint16_t) * (size_t)window);
+        if (b + 1 < last) {
+            d->deltas.begin[place + (size_t)units] = d->deltas.begin[place];
+        }
+    }
+    for (int t = 0; t < window && d->epsilon; t++) {
+        memset(d->epsilon + ((size_t)t * (size_t)d->batch + (size_t)b) * outputs + lane, 0,
+               sizeof(float) * count);
+    }
+    if (d->epsilon_sum) {
+        memset(d->epsilon_sum + (size_t)b * outputs + lane, 0, sizeof(float) * count);
+    }
 }
 
 INLINE void backward_tile(const train_backward *job, int unit, int first, int last, float *scratch,
@@ -326,6 +345,10 @@ INLINE void backward_tile(const train_backward *job, int unit, int first, int la
         const size_t place = (size_t)b * (size_t)units + (size_t)unit;
         const int64_t region = d->bits ? d->saved.begin[place] : 0;
         int unread = d->bits ? d->saved.count[place] : 0;
+        if (d->bits && !unread) {
+            silent_tile(d, unit, b, last, lanes);
+            continue;
+        }
         if (d->bits) {
             gates(&d->rule, d->saved.u + region, d->saved.theta + region, unread, gate, reset);
         }
