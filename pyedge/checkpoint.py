@@ -117,9 +117,16 @@ def _not_written(path: Path, error: OSError) -> StorageError:
 
 def write(path: str | os.PathLike[str], meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """One file of a JSON-able description and named arrays. Raises StorageError."""
-    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta}))}
+    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta}, default=_plain))}
     named |= {name: np.asarray(a) for name, a in arrays.items()}
     write_atomically(Path(path), lambda file: np.savez(file, **named))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of NumPy, as JSON has them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -254,7 +254,10 @@ def read_table(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise RecipeError(f"{file} does not exist; examples/recipes/ has some to start from") from None
+        raise RecipeError(
+            f"{file} does not exist; examples/recipes/ in the sources has some to start from, and an empty file "
+            "is one: every key has a default (docs/recipes.md)"
+        ) from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file} is not TOML: byte {error.start} is not UTF-8") from error
     except OSError as error:

@@ -153,6 +153,8 @@ class Net:
 
         Raises EdgeError: ModeError for "learn" where nothing learns.
         """
+        if mode not in MODES:
+            raise errors.ConfigError(f"mode is {mode!r}; choose {' or '.join(map(repr, MODES))}")
         self.model, self.mode = model, mode
         size = model.arena_size(mode)
         self._arena = memory(size)

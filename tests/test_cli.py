@@ -215,6 +215,16 @@ def test_deploy_states_what_the_board_has(run: Path, capsys: pytest.CaptureFixtu
     assert 0 < found["memory"]["needed"] <= found["memory"]["work"]
 
 
+def test_nobody_takes_an_emulated_board_for_theirs(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pyedge.cli.deploy.connected", lambda *_: nullcontext(Board(Loopback())))
+    for arguments, said in (([], True), (["--port", "here"], False)):
+        _, out, err = call(capsys, "deploy", run / "model.edge", *arguments)
+        assert ("the emulated board ends with this command" in err) == said
+        assert "committed copy" in out
+
+
 def test_monitor_judges_what_the_board_says(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "monitor", run / "model.edge", "--seconds", 12, "--speed", 0)
     assert found["windows"] >= found["judged"] > 0

@@ -280,3 +280,11 @@ def test_a_data_folder_that_is_not_there_is_named_by_its_path(monkeypatch: pytes
     monkeypatch.setenv("PYEDGE_DATA", "/not/there")
     with pytest.raises(DataError, match=r"^/not/there/nmnist/"):
         catalog.load("nmnist_1000")
+
+
+def test_one_person_may_be_named_alone_and_a_stranger_is_named() -> None:
+    """A name was once taken for a list of letters, and a stranger had no recordings, without a word."""
+    one = load(WITHOUT_FOLDER, "p10000")
+    assert one.subjects == ("p10000",) == load(WITHOUT_FOLDER, ["p10000"]).subjects
+    with pytest.raises(DataError, match="nothing of 'p10101' is loaded; there are p10000"):
+        one.of("p10101")

@@ -485,3 +485,8 @@ def test_statistics_can_be_compiled_out(tmp_path: Path) -> None:
     build += [f"-I{ROOT}/runtime_c/src", program, *sources, "-o", tmp_path / "plain"]
     subprocess.run(build, check=True, capture_output=True, text=True)
     subprocess.run([tmp_path / "plain"], check=True)
+
+
+def test_a_mode_that_there_is_not_is_named() -> None:
+    with pytest.raises(errors.ConfigError, match="mode is 'teach'; choose 'infer' or 'learn'"):
+        Net(Model.open(small()), "teach")  # type: ignore[arg-type]

@@ -562,3 +562,13 @@ def test_what_the_training_page_shows_runs(tmp_path, monkeypatch, capsys):
     for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(code, {})
     assert float(capsys.readouterr().out.split()[0]) > 0.9
+
+
+def test_settings_in_numbers_of_numpy_are_saved_and_resumed(tmp_path):
+    """Floats of NumPy had no JSON form, and the first checkpoint failed."""
+    x, y = task()
+    theirs = replace(FAST, epochs=np.int64(2), optimizer=AdamW(np.float32(0.25)))
+    first = fit(network(), theirs, (x, y), path=tmp_path / "run.npz")
+    again = fit(network(), replace(FAST, epochs=2, optimizer=AdamW(0.25)), (x, y), path=tmp_path / "run.npz")
+    assert same(first.params, again.params)
+    assert again.history == first.history

@@ -62,6 +62,8 @@ def deploy(
                 f"room for {memory.kept_capacity:,} kept windows",
                 flush=True,
             )
+        if port is None and not stay:
+            say("the emulated board ends with this command; --stay keeps it, --port takes one that runs")
         if stay:
             say("Ctrl-C ends it")
             try:

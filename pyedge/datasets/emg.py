@@ -64,8 +64,11 @@ class EmgData:
         return tuple(dict.fromkeys(r.subject for r in self.recordings))
 
     def of(self, subject: str) -> tuple[Recording, ...]:
-        """Recordings of one person."""
-        return tuple(r for r in self.recordings if r.subject == subject)
+        """Recordings of one person. Raises DataError where none of theirs are loaded."""
+        found = tuple(r for r in self.recordings if r.subject == subject)
+        if not found:
+            raise DataError(f"nothing of {subject!r} is loaded; there are {', '.join(self.subjects)}")
+        return found
 
 
 def names() -> tuple[str, ...]:
@@ -87,15 +90,17 @@ def describe(name: str) -> EmgSet:
     return SETS[name]
 
 
-def load(name: str, subjects: Sequence[str] | None = None, root: Path | str | None = None) -> EmgData:
+def load(name: str, subjects: str | Sequence[str] | None = None, root: Path | str | None = None) -> EmgData:
     """Load a data set, or some of its people.
 
+    subjects : names of people, or one name; default all.
     root : folder with one folder per data set; default data_root(). The embedded set ignores it.
     Raises MissingDataError, DamagedFileError, ShapeError, ChannelError, ValueRangeError, LabelError,
     SamplingRateError, all DataError.
     """
     info = describe(name)
-    wanted = info.subjects if subjects is None else tuple(subjects)
+    named = (subjects,) if isinstance(subjects, str) else subjects
+    wanted = info.subjects if named is None else tuple(named)
     unknown = [s for s in wanted if s not in info.subjects]
     if unknown:
         raise DataError(f"{name} has no person {unknown[0]!r}; there are {', '.join(info.subjects)}")
