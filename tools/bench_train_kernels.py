@@ -156,12 +156,24 @@ def _events(events: Any, rows: int) -> int:
     return int(events.start[rows]) if events.start else 0
 
 
+def _in_patterns(patterns: Any, window: int, batch: int) -> int:
+    """Spikes, listed by their neurons' patterns."""
+    from pyedge._train import ffi
+
+    lists = batch * -(-window // patterns.width) << patterns.width
+    start = np.frombuffer(ffi.buffer(patterns.start, 4 * (lists + 1)), np.int32)
+    spikes = [k.bit_count() for k in range(1 << patterns.width)]
+    return int((np.diff(start).reshape(-1, len(spikes)) * spikes).sum())
+
+
 def _forward(job: Any) -> Work:
     steps = job.window * job.batch
     events = getattr(job, "in")
-    count = _events(events, steps) + _events(job.missing, steps)
+    count = _events(events, steps)
     if job.common.start:
-        count += job.window * _events(job.common, job.batch) - 2 * _events(job.missing, steps)
+        count += job.window * _events(job.common, job.batch)
+    if job.patterns.start:
+        count += _in_patterns(job.patterns, job.window, job.batch)
     return f"dense {job.inputs} to {job.outputs}, forward", float(count) * job.outputs, False
 
 

@@ -112,12 +112,6 @@ typedef struct {
     train_image in;
 } pool_job;
 
-// The low eight bits of a number as eight bytes of 0 and 1, the lowest bit first.
-static uint64_t spread(uint32_t bits) {
-    const uint64_t each = (bits & 0xFFU) * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
-    return ((each + UINT64_C(0x7F7F7F7F7F7F7F7F)) | each) >> 7 & UINT64_C(0x0101010101010101);
-}
-
 static void pool_row(const void *job, int item, int thread) {
     (void)thread;
     const pool_job *d = job;
@@ -131,7 +125,7 @@ static void pool_row(const void *job, int item, int thread) {
                 uint64_t sum = 0;
                 for (int k = 0; k < size * size; k++) {
                     const int pixel = (y * size + k / size) * d->in.width + x * size + k % size;
-                    sum += spread(train_bits(bits, d->row, pixel * channels + c, n));
+                    sum += train_spread(train_bits(bits, d->row, pixel * channels + c, n));
                 }
                 memcpy(to, &sum, (size_t)n);
                 to += n;

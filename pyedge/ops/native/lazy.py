@@ -140,27 +140,24 @@ class Bits:
 
     @property
     def merged(self) -> dict[str, Any]:
-        """Events for the forward pass; in short windows, neurons that fire at nearly every step come once."""
+        """Events for the forward pass; in short windows, neurons by the steps at which they fire."""
         batch, window = self.bits.shape[:2]
         if not 3 <= window <= 8 or self.features < 256:
             return {"in": self.events}
-        starts = [np.empty(n + 1, np.int32) for n in (batch, batch * window, batch * window)]
-        merged = ffi.new("train_merged *")
-        merged.common_start, merged.rest_start, merged.missing_start = (
-            pointer("int32_t *", start) for start in starts
-        )
-        bits = pointer("uint8_t *", self.bits)
+        groups = 1 if window <= 5 else 2
+        width = -(-window // groups)
+        start = np.empty((batch * groups << width) + 1, np.int32)
+        index = np.empty(batch * groups * 8 * self.row, np.uint16)
+        patterns = {
+            "start": pointer("int32_t *", start),
+            "index": pointer("uint16_t *", index),
+            "width": width,
+        }
         with POOL as pool:
-            lib.train_merge_events(pool, bits, merged, window, batch, self.row)
-            lists = [np.empty(int(start[-1]) + 1, np.uint16) for start in starts]
-            merged.common, merged.rest, merged.missing = (pointer("uint16_t *", x) for x in lists)
-            lib.train_merge_events(pool, bits, merged, window, batch, self.row)
-        self._merged = starts, lists  # alive as long as the bits
-        common, rest, missing = (
-            {"start": pointer("int32_t *", start), "index": pointer("uint16_t *", x)}
-            for start, x in zip(starts, lists, strict=True)
-        )
-        return {"common": common, "in": rest, "missing": missing}
+            job = ffi.new("train_patterns *", patterns)
+            lib.train_list_patterns(pool, pointer("uint8_t *", self.bits), job, window, batch, self.row)
+        self._merged = start, index  # alive as long as the bits
+        return {"patterns": patterns}
 
 
 class Counts:

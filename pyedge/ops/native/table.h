@@ -81,6 +81,12 @@ static inline uint32_t train_bits(const uint8_t *bits, int row, int bit, int n) 
     return (uint32_t)(word >> (bit % 8) & ((UINT64_C(1) << n) - 1));
 }
 
+// The low eight bits of a number as eight bytes of 0 and 1, the lowest bit first.
+static inline uint64_t train_spread(uint32_t bits) {
+    const uint64_t each = (bits & 0xFFU) * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
+    return ((each + UINT64_C(0x7F7F7F7F7F7F7F7F)) | each) >> 7 & UINT64_C(0x0101010101010101);
+}
+
 // Of each of a sample's counts (window, row) the one that most of its steps share; 0 unless to list that one once, and
 // elsewhere the difference from it, saves events. All 0 in windows longer than 16.
 void train_common(const uint8_t *counts, int window, int row, uint8_t *common);

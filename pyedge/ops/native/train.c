@@ -97,69 +97,55 @@ void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *sta
 
 typedef struct {
     const uint8_t *bits;
-    const train_merged *merged;
+    const train_patterns *patterns;
     int window, row;
-} merge_job;
+} pattern_job;
 
-static void list_word(uint64_t w, int n, int32_t *count, uint16_t *index) {
-    for (; index && w; w &= w - 1) {
-        index[(*count)++] = (uint16_t)(n * 8 + __builtin_ctzll(w));
+// The patterns of eight inputs, a byte each: those of `steps` steps from `bits` on.
+static uint64_t patterns_of(const uint8_t *bits, int row, int steps) {
+    uint64_t found = 0;
+    for (int t = 0; t < steps; t++) {
+        found |= train_spread(bits[(size_t)t * (size_t)row]) << t;
     }
-    *count += __builtin_popcountll(w);
+    return found;
 }
 
-static void merge_sample(const void *job, int item, int thread) {
+// A counting sort of all inputs by their pattern.
+static void list_patterns(const void *job, int item, int thread) {
     (void)thread;
-    const merge_job *d = job;
-    const train_merged *m = d->merged;
-    const size_t first = (size_t)item * (size_t)d->window;
-    const uint8_t *bits = d->bits + first * (size_t)d->row;
-    // Counts go into the next entry, and become starts afterwards; a filled list's end is its next list's start.
-    int32_t common = m->common ? m->common_start[item] : 0;
-    for (int t = -1; t < d->window; t++) {
-        int32_t rest = t >= 0 && m->common ? m->rest_start[first + (size_t)t] : 0;
-        int32_t missing = t >= 0 && m->common ? m->missing_start[first + (size_t)t] : 0;
-        for (int n = 0; n < d->row; n += 8) {
-            uint64_t always = UINT64_MAX, nearly = UINT64_MAX;
-            for (int s = 0; s < d->window && nearly; s++) {
-                const uint64_t w = word(bits + (size_t)s * (size_t)d->row + n);
-                nearly = (nearly & w) | always;
-                always &= w;
-            }
-            if (t < 0) {
-                list_word(nearly, n, &common, m->common);
-            } else {
-                const uint64_t w = word(bits + (size_t)t * (size_t)d->row + n);
-                list_word(w & ~nearly, n, &rest, m->rest);
-                list_word(nearly & ~w, n, &missing, m->missing);
-            }
-        }
-        if (t >= 0 && !m->common) {
-            m->rest_start[first + (size_t)t + 1] = rest;
-            m->missing_start[first + (size_t)t + 1] = missing;
+    const pattern_job *d = job;
+    const train_patterns *p = d->patterns;
+    const int width = p->width, groups = (d->window + width - 1) / width;
+    const int first = item % groups * width, steps = d->window - first < width ? d->window - first : width;
+    const uint8_t *bits =
+        d->bits + ((size_t)(item / groups) * (size_t)d->window + (size_t)first) * (size_t)d->row;
+    int32_t *start = p->start + ((size_t)item << width), at[1 << TRAIN_PATTERN] = {0};
+    for (int n = 0; n < d->row; n++) {
+        uint64_t found = patterns_of(bits + n, d->row, steps);
+        for (int k = 0; k < 8; k++, found >>= 8) {
+            at[found & 0xFFU]++;
         }
     }
-    if (!m->common) {
-        m->common_start[item + 1] = common;
+    int32_t total = item * d->row * 8;
+    for (int k = 0; k < 1 << width; k++) {
+        const int32_t count = at[k];
+        start[k] = at[k] = total;
+        total += count;
+    }
+    for (int n = 0; n < d->row; n++) {
+        uint64_t found = patterns_of(bits + n, d->row, steps);
+        for (int k = 0; k < 8; k++, found >>= 8) {
+            p->index[at[found & 0xFFU]++] = (uint16_t)(n * 8 + k);
+        }
     }
 }
 
-static void add_up(int32_t *start, int count) {
-    start[0] = 0;
-    for (int k = 0; k < count; k++) {
-        start[k + 1] += start[k];
-    }
-}
-
-void train_merge_events(train_pool *pool, const uint8_t *bits, const train_merged *merged, int window,
-                        int batch, int row) {
-    const merge_job job = {bits, merged, window, row};
-    train_pool_run(pool, merge_sample, &job, batch);
-    if (!merged->common) {
-        add_up(merged->common_start, batch);
-        add_up(merged->rest_start, batch * window);
-        add_up(merged->missing_start, batch * window);
-    }
+void train_list_patterns(train_pool *pool, const uint8_t *bits, const train_patterns *patterns, int window,
+                         int batch, int row) {
+    const pattern_job job = {bits, patterns, window, row};
+    const int items = batch * ((window + patterns->width - 1) / patterns->width);
+    train_pool_run(pool, list_patterns, &job, items);
+    patterns->start[(size_t)items << patterns->width] = items * row * 8;
 }
 
 typedef struct {
@@ -258,9 +244,9 @@ static void forward_item(const void *job, int item, int thread) {
 void train_forward_run(train_pool *pool, const train_forward *job) {
     const int tiles = train_tiles(train_units(job->outputs), train_chosen()->tile_units);
     const int parts = tiles >= 8 ? 1 : 8 / tiles < job->batch ? 8 / tiles : job->batch;
-    const int by_sample = !job->in.index && job->neuron.theta && tiles > 8;
-    const forward_job work = {job, tiles, parts, by_sample,
-                              train_forward_scratch(job->in.index ? job->inputs : 0)};
+    const int weights = job->in.index || job->patterns.index;
+    const int by_sample = !weights && job->neuron.theta && tiles > 8;
+    const forward_job work = {job, tiles, parts, by_sample, train_forward_scratch(weights ? job->inputs : 0)};
     train_pool_run(pool, forward_item, &work, by_sample ? job->batch : tiles * parts);
 }
 

@@ -28,16 +28,19 @@ int32_t train_count_events(const uint8_t *bits, int32_t *start, int rows, int ro
 void train_list_events(train_pool *pool, const uint8_t *bits, const int32_t *start, uint16_t *index, int rows,
                        int row);
 
-// Events of neurons that fire at nearly every step, once a window: common[b] has those that are silent in at most one
-// step, missing their silences, rest all other events; so that events = common + rest - missing. The lists' starts are
-// counted by the first call (index NULL, *_start given), and the lists filled by the second.
-typedef struct train_merged {
-    int32_t *common_start, *rest_start, *missing_start;  // [batch + 1], [batch * window + 1] twice
-    uint16_t *common, *rest, *missing;
-} train_merged;
+// Neurons by the steps at which they fire: a window is cut into groups of `width` steps, the last may have fewer; the
+// neurons of sample b that fire in group g at step k where bit k of `pattern` is set, and at no other, are
+// index[start[l]] .. index[start[l + 1]], ascending, l = (b * groups + g) * 2^width + pattern. All 8 * row bits of a
+// step are listed, so that every sample and group has that many.
+#define TRAIN_PATTERN 5  // steps of a group, at most
+typedef struct train_patterns {
+    int32_t *start;   // [batch * groups * 2^width + 1]
+    uint16_t *index;  // [batch * groups * 8 * row]
+    int32_t width;
+} train_patterns;
 
-void train_merge_events(train_pool *pool, const uint8_t *bits, const train_merged *merged, int window,
-                        int batch, int row);
+void train_list_patterns(train_pool *pool, const uint8_t *bits, const train_patterns *patterns, int window,
+                         int batch, int row);
 
 // Counts of spikes, as pooling adds them up: bytes [batch][window][row], row a multiple of 64, bytes beyond the layer 0.
 // The lists of a window's counts: common[b] has those that most steps share (see train_common), rest each step's
@@ -83,10 +86,11 @@ typedef struct train_forward {
     int32_t window, batch, inputs, outputs, row;
     // Where currents come from: events, through weight (inputs, outputs) ...
     train_events in;
-    train_events common, missing;  // see train_merge_events; where common.index is NULL, not used
-    const float *weight, *bias;    // bias may be NULL
-    float scale;                   // on the weights: what one spike is worth
-    // ... or, where in.index is NULL, currents: step t of sample b is at t * current_step + b * current_sample.
+    train_events common;         // of every step; where common.index is NULL, none
+    train_patterns patterns;     // or by patterns, window <= 8; where patterns.index is NULL, not used
+    const float *weight, *bias;  // bias may be NULL
+    float scale;                 // on the weights: what one spike is worth
+    // ... or, where both have no index, currents: step t of sample b is at t * current_step + b * current_sample.
     const float *currents;
     int64_t current_step, current_sample;
     // Where they go: neurons, or, where neuron.theta is NULL, out (window, batch, outputs).

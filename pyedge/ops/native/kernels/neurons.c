@@ -64,10 +64,43 @@ INLINE void add_events(vf *sum, const float *weight, const uint16_t *event, cons
     }
 }
 
-// The currents of sample b at step t, for the tile from neuron `lane` on.
-INLINE void currents_of(const train_forward *d, const float *weight, const vf *bias, int lane, int b, int t,
-                        vf *current, const int nv, const int full) {
+#define MOST_STEPS 8  // of a window whose inputs come by patterns
+
+// The currents of sample b at every step, (window, lanes): the rows of all inputs of a pattern are added once, and their
+// sum at each of its steps.
+INLINE void currents_by_patterns(const train_forward *d, const float *weight, const vf *bias, int b,
+                                 float *out, const int nv) {
+    const int width = d->patterns.width, lanes = nv * WIDTH;
+    for (int t = 0; t < d->window; t++) {
+        UNROLL for (int k = 0; k < nv; k++) { store(out + t * lanes + k * WIDTH, bias[k]); }
+    }
+    const int32_t *start =
+        d->patterns.start + (((size_t)b * (size_t)((d->window + width - 1) / width)) << width);
+    for (int first = 0; first < d->window; first += width, start += 1 << width) {
+        for (int pattern = 1; pattern < 1 << width; pattern++) {
+            if (start[pattern] == start[pattern + 1]) {
+                continue;
+            }
+            vf sum[MOST];
+            UNROLL for (int k = 0; k < nv; k++) { sum[k] = all(0); }
+            add_events(sum, weight, d->patterns.index + start[pattern],
+                       d->patterns.index + start[pattern + 1], nv);
+            for (uint32_t steps = (uint32_t)pattern; steps; steps &= steps - 1) {
+                float *to = out + (first + __builtin_ctz(steps)) * lanes;
+                UNROLL for (int k = 0; k < nv; k++) { store(to + k * WIDTH, load(to + k * WIDTH) + sum[k]); }
+            }
+        }
+    }
+}
+
+// The currents of sample b at step t, for the tile from neuron `lane` on. sums: see currents_by_patterns, or NULL.
+INLINE void currents_of(const train_forward *d, const float *weight, const vf *bias, const float *sums,
+                        int lane, int b, int t, vf *current, const int nv, const int full) {
     const size_t lanes = (size_t)nv * WIDTH, step = (size_t)b * (size_t)d->window + (size_t)t;
+    if (sums) {
+        UNROLL for (int k = 0; k < nv; k++) { current[k] = load(sums + (size_t)t * lanes + k * WIDTH); }
+        return;
+    }
     UNROLL for (int k = 0; k < nv; k++) { current[k] = bias[k]; }
     if (!d->in.index) {
         const float *row = d->currents + t * d->current_step + b * d->current_sample + lane;
@@ -86,14 +119,6 @@ INLINE void currents_of(const train_forward *d, const float *weight, const vf *b
         }
     }
     add_events(current, weight, event, end, nv);
-    if (d->missing.index) {
-        start = d->missing.start + step;
-        event = d->missing.index + start[0];
-        for (end = d->missing.index + start[1]; event < end; event++) {
-            const float *row = weight + (size_t)*event * lanes;
-            UNROLL for (int k = 0; k < nv; k++) { current[k] -= load(row + k * WIDTH); }
-        }
-    }
 }
 
 // A tile's neurons between two steps, and how many spikes are kept of them.
@@ -104,13 +129,13 @@ typedef struct {
 } tile_state;
 
 // Steps [first, last) of one sample; ages stay below `thetas`.
-INLINE void forward_steps(const train_forward *d, const float *weight, const vf *bias, int lane, int b,
-                          int first, int last, const table *thresholds, float *saved_u, float *saved_theta,
-                          tile_state *s, const int thetas, const int nv, const int full) {
+INLINE void forward_steps(const train_forward *d, const float *weight, const vf *bias, const float *sums,
+                          int lane, int b, int first, int last, const table *thresholds, float *saved_u,
+                          float *saved_theta, tile_state *s, const int thetas, const int nv, const int full) {
     const vf tau = all(d->neuron.tau);
     for (int t = first; t < last; t++) {
         vf current[MOST];
-        currents_of(d, weight, bias, lane, b, t, current, nv, full);
+        currents_of(d, weight, bias, sums, lane, b, t, current, nv, full);
         uint8_t *bits = d->bits + ((size_t)b * (size_t)d->window + (size_t)t) * (size_t)d->row;
         UNROLL for (int k = 0; k < nv; k++) {
             const vf u = tau * s->u[k] + current[k];
@@ -144,10 +169,15 @@ INLINE void forward_sample(const train_forward *job, const float *weight, int un
             UNROLL for (int k = 0; k < nv; k++) { bias[k] = multiply_add(x, load(row + k * WIDTH), bias[k]); }
         }
     }
+    float by_patterns[MOST_STEPS * MOST * WIDTH], *sums = NULL;
+    if (d->patterns.index) {
+        sums = by_patterns;
+        currents_by_patterns(d, weight, bias, b, sums, nv);
+    }
     if (!d->neuron.theta) {
         for (int t = 0; t < window; t++) {
             vf current[MOST];
-            currents_of(d, weight, bias, lane, b, t, current, nv, full);
+            currents_of(d, weight, bias, sums, lane, b, t, current, nv, full);
             float *row = d->out + ((size_t)t * (size_t)d->batch + (size_t)b) * (size_t)d->outputs + lane;
             UNROLL for (int k = 0; k < nv; k++) { store_first(row + k * WIDTH, current[k], left(k)); }
         }
@@ -163,11 +193,11 @@ INLINE void forward_sample(const train_forward *job, const float *weight, int un
     }
     // At step t no age is above t + 1: early steps look up in fewer registers.
     int t = 0;
-#define UNTIL(thetas)                                                                                  \
-    do {                                                                                               \
-        const int last = window < (thetas)-1 ? window : (thetas)-1;                                    \
-        forward_steps(d, weight, bias, lane, b, t, last, &thresholds, u, theta, &s, thetas, nv, full); \
-        t = last;                                                                                      \
+#define UNTIL(thetas)                                                                                        \
+    do {                                                                                                     \
+        const int last = window < (thetas)-1 ? window : (thetas)-1;                                          \
+        forward_steps(d, weight, bias, sums, lane, b, t, last, &thresholds, u, theta, &s, thetas, nv, full); \
+        t = last;                                                                                            \
     } while (0)
     UNTIL(WIDTH);
     if (WIDTH == 16 && t < window) {
@@ -175,7 +205,7 @@ INLINE void forward_sample(const train_forward *job, const float *weight, int un
         UNTIL(64);
     }
     if (t < window) {
-        forward_steps(d, weight, bias, lane, b, t, window, &thresholds, u, theta, &s, 65, nv, full);
+        forward_steps(d, weight, bias, sums, lane, b, t, window, &thresholds, u, theta, &s, 65, nv, full);
     }
 #undef UNTIL
     d->saved.count[place] = s.count;
@@ -195,7 +225,7 @@ INLINE void forward_tile(const train_forward *d, const float *weight, int unit, 
 }
 
 static void forward(const train_forward *d, int unit, int units, int first, int last, float *scratch) {
-    if (d->in.index) {
+    if (d->in.index || d->patterns.index) {
         pack_columns(d->weight, d->scale, d->inputs, d->outputs, unit * UNIT, units * UNIT, scratch);
     }
     const int full = (unit + units) * UNIT <= d->outputs;
