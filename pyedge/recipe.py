@@ -255,8 +255,8 @@ def read_table(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise RecipeError(
-            f"{file} does not exist; examples/recipes/ in the sources has some to start from, and an empty file "
-            "is one: every key has a default (docs/recipes.md)"
+            f"{file} does not exist; examples/recipes/ in the sources has some to start from, and an empty "
+            "file is one: every key has a default (docs/recipes.md)"
         ) from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file} is not TOML: byte {error.start} is not UTF-8") from error

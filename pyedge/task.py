@@ -60,8 +60,15 @@ class Task:
     data: EmgData
 
     def side(self, recordings: Sequence[Recording]) -> Side:
-        """Windows of the trials of these recordings."""
+        """Windows of the trials of these recordings. Raises RecipeError where no trial is long enough."""
         windows = cut(self.recipe, recordings)
+        if recordings and not len(windows.label):
+            steps, hop = self.recipe.network.steps, self.recipe.encoder.hop
+            longest = max((t.length for r in recordings for t in r.trials), default=0)
+            raise RecipeError(
+                f"cut, network.steps: no trial holds a window of {steps} steps of {hop} samples after "
+                f"{self.recipe.cut.reaction} s; the longest has {longest} samples"
+            )
         whole = self.recipe.cut.trials == "whole"
         fresh = whole and self.encoder.kind in ("difference", "delta")
         rows = window_rows(self.encoder, windows, self.recipe.network.steps, fresh)
@@ -265,6 +272,7 @@ def train(
     check_folder(out, recipe, resume)
     task = open_task(recipe)
     network = network_of(recipe, task.encoder, len(task.classes))
+    task.new()  # a test that cannot be is refused now, not after the training
     _write_json(out / "recipe.json", plain(recipe))
     params: Params | None = None
     history: list[Row] = []

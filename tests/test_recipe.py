@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyedge import recipe
+from pyedge import errors, recipe, task
 from pyedge.recipe import Recipe, RecipeError, Stage, markdown, parse, plain, read
 
 ROOT = Path(__file__).parent.parent
@@ -104,3 +104,26 @@ def test_what_is_no_recipe_file_is_named_once(tmp_path: Path) -> None:
         read(binary)
     with pytest.raises(RecipeError, match=f"{tmp_path} cannot be read: Is a directory; give a recipe's file"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (
+            {"network": {"steps": 1024}},
+            r"no trial holds a window of 1024 steps of 5 samples.*longest has \d+",
+        ),
+        ({"cut": {"reaction": 9.0}}, r"no trial holds a window of 10 steps of 5 samples after 9\.0 s"),
+        ({"data": {"new_session": 9}}, "there is no session 9; there are 1, 2, 3"),
+        ({"data": {"old_sessions": [1, 7]}}, "there is no session 7"),
+        ({"data": {"repetitions": 6}}, "take at most 5"),
+    ],
+)
+def test_windows_and_tests_that_cannot_be_are_refused_before_training(
+    table: dict[str, Any], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two were NumPy's errors, the others came after all epochs."""
+    monkeypatch.setattr("pyedge.task.fit", lambda *_, **__: pytest.fail("trained in vain"))
+    wanted = parse({"stages": [{"people": "wearer"}], **table})
+    with pytest.raises(errors.PyEdgeError, match=text):
+        task.train(wanted, tmp_path)
