@@ -229,12 +229,20 @@ class Network:
             grads |= prefixed(name, found)
         return grads
 
+    @cached_property
+    def _observing(self) -> bool:
+        """Whether any layer has running statistics."""
+        pairs = zip(self.names, self.layers, strict=True)
+        return any(isinstance(part.layer, BatchNorm) for name, layer in pairs for part in leaves(name, layer))
+
     def observed(
         self, params: Mapping[str, Array], record: Record, learn: Iterable[str] | None = None
     ) -> Params:
         """New running statistics of the layers that learn, after a forward pass in training."""
-        wanted = self.learning_layers(learn)
         moved: Params = {}
+        if not self._observing:
+            return moved
+        wanted = self.learning_layers(learn)
         for name, layer, cache in zip(self.names, self.layers, record.caches, strict=True):
             for part in leaves(name, layer, cache) if name in wanted else ():
                 if isinstance(part.layer, BatchNorm):

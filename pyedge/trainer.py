@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -138,12 +139,12 @@ def step(
     grads = network.backward(params, seen, error, config.rule, config.learn, config.activity)
     ops = record.ops
     norm = ops.norm(grads.values())
-    if not (np.isfinite(value) and np.isfinite(norm)):
+    if not (isfinite(value) and isfinite(norm)):
         raise TrainingError(_where_not_finite(network, params, record, grads, value))
     clip = 1.0 if config.clip_norm is None or not norm > config.clip_norm else config.clip_norm / norm
     params, state = ops.update(config.optimizer, params, grads, state, factor, clip)
     params |= network.observed(params, record, config.learn)
-    if not np.isfinite(ops.norm(params[name] for name in grads)):
+    if not isfinite(ops.norm(params[name] for name in grads)):
         name = next(name for name in grads if not ops.finite(params[name]))
         raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")
     return params, state, value, record

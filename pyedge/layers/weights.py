@@ -75,7 +75,9 @@ def _through_standardization(
 
 def _spikes(x: Array, how: Backward) -> Array | None:
     """Where errors of x are needed, if that is not everywhere."""
-    return x if str(x.dtype).endswith("bool") and is_event_driven(how.rule) else None
+    kind = getattr(x.dtype, "kind", None)  # of NumPy's types
+    spikes = kind == "b" if kind else str(x.dtype).endswith("bool")
+    return x if spikes and is_event_driven(how.rule) else None
 
 
 @dataclass(frozen=True)

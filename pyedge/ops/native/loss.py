@@ -20,18 +20,11 @@ def tet(logits: Array, labels: Array) -> "LossResult":
     logits, numbers = np.ascontiguousarray(logits), np.ascontiguousarray(labels, np.int32)
     steps, batch, classes = logits.shape
     error = np.empty_like(logits)
-    sums, distances = np.empty(steps * batch, np.float32), np.empty(steps * batch, np.float32)
-    job = {
-        "rows": steps * batch,
-        "batch": batch,
-        "classes": classes,
-        "logits": pointer("float *", logits),
-        "labels": pointer("int32_t *", numbers),
-        "factor": 1 / (batch * steps),
-        "error": pointer("float *", error),
-        "sum": pointer("float *", sums),
-        "distance": pointer("float *", distances),
-    }
+    sums, distances = both = np.empty((2, steps * batch), np.float32)
+    to = pointer("float *", both)
+    given = pointer("float *", logits), pointer("int32_t *", numbers), 1 / (batch * steps)
+    # In the order of train_cross_entropy.
+    job = (steps * batch, batch, classes, *given, pointer("float *", error), to, to + steps * batch)
     with POOL as pool:
         lib.train_cross_entropy_run(pool, ffi.new("train_cross_entropy *", job))
     value = np.log(sums).sum(dtype=float) + distances.sum(dtype=float)
