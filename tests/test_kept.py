@@ -386,7 +386,7 @@ def test_without_flash_a_trial_is_refused_and_wear_unknown_by_name() -> None:
     board.deploy(image.write(model_of(1)))
     assert not board.bank().flash
     for ask in (board.try_out, board.wear):
-        with pytest.raises(LinkStatusError, match="no room for a committed bank"):
+        with pytest.raises(LinkStatusError, match="commits are a copy in RAM"):
             ask()
 
 
@@ -404,7 +404,7 @@ def test_wrong_use_changes_nothing_and_is_named() -> None:
         board.remember(CLASSES)
     for wrong in ((0, 0, 0), (1, 17, 0), (1, 0, 16)):
         with pytest.raises(ERRORS[lib.EDGE_ERR_ARGUMENT]):
-            board.practise(*wrong)
+            board.link.request(Command.PRACTISE, bytes([*wrong, 0]))
     assert board.status().kept == 1 and board.status().updates == 0
 
 
