@@ -244,9 +244,12 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
             return spikes_out;
         }
     }
-    if (EDGE_RESTART && kernels->restart && !next && spikes) {
+    const bool fits = !next || (y->surrogate == EDGE_GATE_RECTANGULAR && y->capacity - *next >= y->fan_out);
+    if (EDGE_RESTART && kernels->restart && fits && spikes) {
         kernels->restart(&f, y->fan_out, spikes);
-        return edge_net_counts(n, 0) ? count_spikes(spikes, y->fan_out) : 0;
+        if (next || edge_net_counts(n, 0)) spikes_out = count_spikes(spikes, y->fan_out);
+        if (next) *next += spikes_out;
+        return spikes_out;
     }
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
         const uint32_t left = y->fan_out - i;
