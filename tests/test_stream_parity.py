@@ -197,7 +197,7 @@ def test_bad_calls_get_their_error_and_change_nothing() -> None:
         stream.replay(np.zeros(0, np.int8))
     with pytest.raises(LabelError):
         stream.fit(np.zeros((2, 1, 1), np.int8), [0, 2], 1)
-    with pytest.raises(DataError, match=r"\(n, 1\) are needed"):
+    with pytest.raises(DataError, match=r"\(n, 1\) is needed"):
         stream.push(np.zeros((3, 2), np.int16))
     with pytest.raises(DataError, match="16 bits"):
         stream.push(np.full((1, 1), 40000))
