@@ -409,12 +409,17 @@ def dense(*shape: int, surrogate: Surrogate = Surrogate.RECTANGULAR, window: int
 
 @pytest.mark.parametrize(
     ("first", "last", "window"),
-    [({}, {}, 70), ({"down_shift": 31}, {"input_down": 1}, 39), ({"rate_shift": 31}, {}, 39)],
+    [
+        ({}, {}, 70),
+        ({"down_shift": 31}, {"input_down": 1}, 39),
+        ({"rate_shift": 31}, {}, 39),
+        ({"reset_mult": 0}, {}, 39),
+    ],
 )
 def test_at_the_ends_of_what_is_made_together(
     tally: Tally, first: dict[str, int], last: dict[str, int], window: int
 ) -> None:
-    """Histories of nine bytes, errors shifted by 32, a rate of 2^-31."""
+    """Histories of nine bytes, errors shifted by 32, a rate of 2^-31, resets that pass no error."""
     model = dense(16, 20, 5, window=window)
     hidden, readout = model.layers
     model = replace(model, layers=(replace(hidden, **first), replace(readout, **last)))
