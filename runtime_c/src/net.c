@@ -244,8 +244,8 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
             return spikes_out;
         }
     }
-    const bool fits = !next || (y->surrogate == EDGE_GATE_RECTANGULAR && y->capacity - *next >= y->fan_out);
-    if (EDGE_RESTART && kernels->restart && fits && spikes) {
+    if (EDGE_RESTART && kernels->restart && spikes &&
+        (!next || (y->surrogate == EDGE_GATE_RECTANGULAR && y->capacity - *next >= y->fan_out))) {
         kernels->restart(&f, y->fan_out, spikes);
         if (next || edge_net_counts(n, 0)) spikes_out = count_spikes(spikes, y->fan_out);
         if (next) *next += spikes_out;
