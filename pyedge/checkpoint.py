@@ -29,7 +29,7 @@ def describe(value: Any) -> Any:
         return [describe(v) for v in value]
     if isinstance(value, (set, frozenset)):
         return sorted(describe(v) for v in value)
-    if isinstance(value, np.generic | np.ndarray):
+    if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
@@ -117,14 +117,14 @@ def _not_written(path: Path, error: OSError) -> StorageError:
 
 def write(path: str | os.PathLike[str], meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """One file of a JSON-able description and named arrays. Raises StorageError."""
-    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta}, default=_plain))}
+    named: dict[str, Any] = {"meta": np.array(json.dumps({"format": FORMAT, **meta}, default=json_form))}
     named |= {name: np.asarray(a) for name, a in arrays.items()}
     write_atomically(Path(path), lambda file: np.savez(file, **named))
 
 
-def _plain(value: Any) -> Any:
-    """Numbers and arrays of NumPy, as JSON has them."""
-    if isinstance(value, np.generic | np.ndarray):
+def json_form(value: Any) -> Any:
+    """Numbers and arrays of NumPy, as JSON has them. Raises TypeError for anything else."""
+    if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no JSON form")
 

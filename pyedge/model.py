@@ -188,10 +188,11 @@ class Network:
     def currents(self, x: Array, dtype: np.dtype) -> Array:
         """Inputs as the first layer takes them: time first, channels last, scaled. Raises DataError."""
         static = self.input.kind == "static"
-        want = f"({', '.join(map(str, (*(() if static else (self.window,)), 'batch', *self.input.shape)))})"
         lead = 1 if static else 2
         if x.shape[lead:] != self.input.shape or (not static and len(x) != self.window):
-            raise DataError(f"input has shape {x.shape}; this network takes {want} of {self.input.kind}")
+            each = ("batch", *self.input.shape) if static else (self.window, "batch", *self.input.shape)
+            want = ", ".join(map(str, each))
+            raise DataError(f"input has shape {x.shape}; this network takes ({want}) of {self.input.kind}")
         x = (x[None] if static else x).astype(bool if self.input.kind == "spikes" else dtype, copy=False)
         if self.input.channels == "first":
             x = np.ascontiguousarray(np.moveaxis(x, -3, -1))

@@ -273,7 +273,7 @@ def train(
     task = open_task(recipe)
     network = network_of(recipe, task.encoder, len(task.classes))
     task.new()  # a test that cannot be is refused now, not after the training
-    _write_json(out / "recipe.json", plain(recipe))
+    write_recipe(out, recipe)
     params: Params | None = None
     history: list[Row] = []
     for number, stage in enumerate(recipe.stages):
@@ -337,8 +337,10 @@ def read_log(out: Path) -> list[Row]:
     return cast(list[Row], json.loads((out / "log.json").read_text()))
 
 
-def _write_json(path: Path, value: Any) -> None:
-    write_atomically(path, lambda file: file.write(json.dumps(value, indent=1).encode()))
+def write_recipe(out: Path, recipe: Any) -> None:
+    """What check_folder compares a later run's recipe with. Raises StorageError."""
+    text = json.dumps(plain(recipe), indent=1)
+    write_atomically(out / "recipe.json", lambda file: file.write(text.encode()))
 
 
 def save(path: Path, trained: Trained) -> None:

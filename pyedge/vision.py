@@ -1,6 +1,5 @@
 """Recipes for image and event data: from a TOML file to one of the paper's networks, trained and tested."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from pyedge import methods
 from pyedge.architectures import Style
 from pyedge.architectures import build as build_network
 from pyedge.augment import NDA, Chain, Cutout, RandomCrop, RandomFlip, dvs_gesture_augment
-from pyedge.checkpoint import write_atomically
 from pyedge.datasets.catalog import Samples, SampleSet, describe, load
 from pyedge.datasets.frames import Binning
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
@@ -22,7 +20,7 @@ from pyedge.rate_init import scale_to_rate
 from pyedge.recipe import RecipeError, build, key, plain, read_table
 from pyedge.rules import MPDED, STDED, AlphaED, Surrogate
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
-from pyedge.task import check_folder
+from pyedge.task import check_folder, write_recipe
 from pyedge.trainer import (
     Augment,
     Evaluation,
@@ -360,9 +358,7 @@ def train(
     network, config, samples = network_of(recipe), config_of(recipe), samples_of(recipe)
     held = samples.validation
     params = initial(recipe, network, samples.train.x)
-    write_atomically(
-        out / "recipe.json", lambda file: file.write(json.dumps(plain(recipe), indent=1).encode())
-    )
+    write_recipe(out, recipe)
     fitted = fit(
         network,
         config,

@@ -161,9 +161,10 @@ def tested(
 
     limit : at most so many samples, evenly spread. Raises ConfigError where it does not run, and data errors.
     """
-    if where not in (("reference", "host") if is_image(path) else ("float",)):
+    of_integers = is_image(path)
+    if where not in (("reference", "host") if of_integers else ("float",)):
         raise ConfigError(f"{path} does not run on {where}: runs do on float, images on reference and host")
-    model = read_image(path)[0] if is_image(path) else None
+    model = read_image(path)[0] if of_integers else None
     if model is None:
         trained = open_trained(path)
         recipe, network = trained.recipe, trained.network

@@ -322,9 +322,10 @@ def main() -> None:
     parser.add_argument("--measured", type=Path, help="run nothing: the page of what --json wrote once")
     options = parser.parse_args()
     if options.measured:
+        if not options.page:
+            parser.error("--measured needs --page")
         found = json.loads(options.measured.read_text(encoding="utf-8"))
-        if options.page:
-            write_page(options.page, found["what"], found["summary"], found["rows"])
+        write_page(options.page, found["what"], found["summary"], found["rows"])
         return
 
     stated = plain(read(options.recipe))

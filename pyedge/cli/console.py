@@ -36,11 +36,9 @@ def emit(value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # NumPy numbers and arrays
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    from pyedge.checkpoint import json_form
+
+    return str(value) if isinstance(value, Path) else json_form(value)
 
 
 def write_json(path: Path, value: Any) -> None:

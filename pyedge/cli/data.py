@@ -47,24 +47,20 @@ def data(
         )
         print("\npyedge data NAME tells more about one.")
         return None
-    if name in catalog.names():
-        info = _samples(name, root)
-        if check:
-            info["checked"] = _checked(name, root)
-        if json:
-            return emit(info)
-        print(_samples_text(info))
-        return None
-    if name not in names():
+    if name in names():
+        summary, checked, key, text = _summary, _check, "recordings", _text
+    elif name in catalog.names():
+        summary, checked, key, text = _samples, _checked, "checked", _samples_text
+    else:
         from pyedge.errors import DataError
 
         raise DataError(f"no data set {name!r}; there are {', '.join((*names(), *catalog.names()))}")
-    info = _summary(name, root)
+    info = summary(name, root)
     if check:
-        info["recordings"] = _check(name, root)
+        info[key] = checked(name, root)
     if json:
         return emit(info)
-    print(_text(info))
+    print(text(info))
     return None
 
 

@@ -46,11 +46,11 @@ typedef struct edge_lesson {
 #endif
 } edge_lesson_t;
 
-// Bytes of a lesson before the origins, whole words: what edge_lesson_open clears.
+// Bytes of a lesson before the origins: what edge_lesson_open clears.
 #ifndef EDGE_NO_CONV
-#define EDGE_LESSON_CLEARED (offsetof(edge_lesson_t, origin) / 4 * 4)
+#define EDGE_LESSON_CLEARED offsetof(edge_lesson_t, origin)
 #else
-#define EDGE_LESSON_CLEARED (sizeof(edge_lesson_t) / 4 * 4)
+#define EDGE_LESSON_CLEARED sizeof(edge_lesson_t)
 #endif
 
 static inline bool edge_lesson_is_plain(const edge_lesson_t *s) { return EDGE_OF_GRAPHS(s, plain, true); }

@@ -49,4 +49,5 @@ void board_fresh(uint8_t bytes[16]) {
     }
     RNG_CR = 0;
     RCC_AHB2ENR &= ~(uint32_t)CLOCK_RNG;
+    RCC_CR &= ~(uint32_t)MSI_ON;  // nothing else runs from it
 }
