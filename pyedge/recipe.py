@@ -8,14 +8,10 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dat
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from pyedge.errors import ConfigError
+from pyedge.errors import RecipeError
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
 
 T = TypeVar("T")
-
-
-class RecipeError(ConfigError):
-    """A recipe cannot be read, or has an unknown key or a wrong value; the text names table and key."""
 
 
 def key(

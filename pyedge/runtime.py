@@ -14,21 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyedge import errors, image
 from pyedge._edge import ffi, lib
+from pyedge.errors import EdgeError
 from pyedge.quant.model import InputKind, IntegerModel
 
 Mode = Literal["infer", "learn"]
 MODES = {"infer": lib.EDGE_INFER, "learn": lib.EDGE_LEARN}
-
-
-class EdgeError(errors.PyEdgeError):
-    """An error of the C runtime. The subclasses are made from its list (`ERRORS`, by code)."""
-
-    code: int = 0
-    name: str = ""
-
-    def __init__(self, detail: str = "") -> None:
-        text = ffi.string(lib.edge_error_text(self.code)).decode()
-        super().__init__(f"{detail}: {text}" if detail else text)
 
 
 # Errors that mean what one of Python's own means can be caught as either.
@@ -50,7 +40,9 @@ def _error_classes() -> Iterator[tuple[int, type[EdgeError]]]:
     while name := ffi.string(lib.edge_error_name(code)).decode():
         word = name.removeprefix("EDGE_ERR_").capitalize()
         bases = (EdgeError, _ALIKE[name]) if name in _ALIKE else (EdgeError,)
-        yield code, type(f"Edge{word}Error", bases, {"code": code, "name": name, "__module__": __name__})
+        text = ffi.string(lib.edge_error_text(code)).decode()
+        members = {"code": code, "name": name, "meaning": text, "__module__": __name__}
+        yield code, type(f"Edge{word}Error", bases, members)
         code -= 1
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import pyedge
+from pyedge import errors, runtime
 
 TOP = {m.name for m in pkgutil.iter_modules(pyedge.__path__) if not m.name.startswith("_")}
 PACKAGES = [m.name for m in pkgutil.walk_packages(pyedge.__path__, "pyedge.") if m.ispkg]
@@ -36,6 +37,18 @@ def test_what_a_package_lists_it_has(name: str) -> None:
     # What a backend provides is told once, by pyedge.ops.Ops.
     dumb = [x for x in told if inspect.isroutine(x) and not x.__doc__ and not name.startswith("pyedge.ops")]
     assert dumb == []
+
+
+def test_every_error_is_one_class_in_one_place() -> None:
+    for module in pkgutil.walk_packages(pyedge.__path__, "pyedge."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    kinds: list[type] = [errors.PyEdgeError]
+    for kind in kinds:
+        kinds += (k for k in kind.__subclasses__() if k not in kinds)
+    elsewhere = {k.__name__ for k in kinds if getattr(errors, k.__name__, None) is not k}
+    assert elsewhere == {kind.__name__ for kind in runtime.ERRORS.values()}
+    assert all(kind.__doc__ or kind.__name__ in elsewhere for kind in kinds)
 
 
 def test_importing_the_package_reads_nothing_else() -> None:

@@ -2,7 +2,8 @@
 
 from pyedge.boards.build import build, firmware
 from pyedge.boards.emulator import Board, start
-from pyedge.boards.errors import (
+from pyedge.boards.registry import BOARDS, BUILD_ONLY, BoardSpec, board
+from pyedge.errors import (
     BatchError,
     BoardError,
     BuildError,
@@ -11,7 +12,6 @@ from pyedge.boards.errors import (
     MissingToolError,
     UnknownBoardError,
 )
-from pyedge.boards.registry import BOARDS, BUILD_ONLY, BoardSpec, board
 
 __all__ = [
     "BOARDS",

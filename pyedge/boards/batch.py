@@ -17,8 +17,8 @@ import numpy as np
 
 from pyedge.boards.build import batch_firmware
 from pyedge.boards.emulator import command
-from pyedge.boards.errors import BatchError
 from pyedge.boards.registry import board
+from pyedge.errors import BatchError
 from pyedge.quant.model import InputKind, Integers
 
 BATCH_SECONDS = 600

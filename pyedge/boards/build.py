@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyedge.boards.errors import BuildError, MissingSourcesError, MissingToolError
 from pyedge.boards.registry import BoardSpec, board
+from pyedge.errors import BuildError, MissingSourcesError, MissingToolError
 
 TARGETS_VARIABLE = "PYEDGE_TARGETS"
 FIRMWARE_VARIABLE = "PYEDGE_FIRMWARE"

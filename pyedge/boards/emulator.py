@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from pyedge.boards.build import firmware, tool
-from pyedge.boards.errors import EmulatorError, UnknownBoardError
 from pyedge.boards.registry import BoardSpec, board
+from pyedge.errors import EmulatorError, UnknownBoardError
 
 START_SECONDS = 20.0
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyedge.boards.build import firmware, tool
-from pyedge.boards.errors import BuildError
 from pyedge.boards.registry import board
+from pyedge.errors import BuildError
 
 MAP_SECTION = re.compile(r"^ (\.[\w.$-]+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$", re.MULTILINE)
 CODE = (".text", ".rodata", ".srodata", ".data", ".sdata")

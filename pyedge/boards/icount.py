@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pyedge.boards import batch
 from pyedge.boards.build import batch_firmware, counter, tool
-from pyedge.boards.errors import BatchError
 from pyedge.boards.registry import board
+from pyedge.errors import BatchError
 from pyedge.image import read
 from pyedge.quant.model import Integers
 

@@ -16,8 +16,8 @@ import numpy as np
 from pyedge import plots
 from pyedge.boards import batch, icount
 from pyedge.boards.build import batch_firmware, tool
-from pyedge.boards.errors import BatchError
 from pyedge.boards.registry import board
+from pyedge.errors import BatchError
 from pyedge.image import read
 from pyedge.plan import plan
 from pyedge.quant.model import InputKind, IntegerModel, Integers

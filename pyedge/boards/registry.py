@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pyedge.boards.errors import UnknownBoardError
+from pyedge.errors import UnknownBoardError
 
 
 @dataclass(frozen=True)

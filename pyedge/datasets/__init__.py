@@ -1,8 +1,6 @@
 """Data sets: EMG recordings, their windows and splits; image, event and touch sets are in `catalog`."""
 
-from .ceolini import load_published
-from .emg import EMBEDDED_NAME, EmgData, EmgSet, describe, load, names
-from .errors import (
+from ..errors import (
     ChannelError,
     DamagedFileError,
     FileKindError,
@@ -15,6 +13,8 @@ from .errors import (
     TruncatedFileError,
     ValueRangeError,
 )
+from .ceolini import load_published
+from .emg import EMBEDDED_NAME, EmgData, EmgSet, describe, load, names
 from .paths import data_root
 from .recording import Recording, Trial, recording_from_samples
 from .splits import (

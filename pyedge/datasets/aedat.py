@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import DamagedFileError, FileKindError, TruncatedFileError
+from ..errors import DamagedFileError, FileKindError, TruncatedFileError
 from .events import Events, check_inside, make_events
 
 SIZE = (128, 128)

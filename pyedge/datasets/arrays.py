@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFileError, FileKindError
+from ..errors import DamagedFileError, FileKindError
 
 
 def read_npz(path: Path, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ShapeError
 from .arrays import read_npz
-from .errors import ShapeError
 from .nmnist import check_labels
 
 CLASSES = ("space", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")

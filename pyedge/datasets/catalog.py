@@ -142,7 +142,7 @@ def load(
     root       : folder with one folder a data set; default data_root().
     tick       : told how many recordings are read, for events.
     threshold  : of touch readings, for send-on-delta.
-    Raises MissingDataError and the other errors of `pyedge.datasets.errors`; ConfigError.
+    Raises MissingDataError and the other subclasses of DataError; ConfigError.
     """
     info = describe(name)
     train, test = (read(name, part, root) for part in ("train", "test"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DamagedFileError, LabelError, MissingDataError, ShapeError
 from .emg import SETS, EmgData, annotated_trials
-from .errors import DamagedFileError, LabelError, MissingDataError, ShapeError
 from .rates import ceolini_rate_hz
 from .recording import Recording, check_duration, check_trials, checked_samples
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from .errors import DamagedFileError, FileKindError, LabelError, ShapeError, TruncatedFileError
+from ..errors import ConfigError, DamagedFileError, FileKindError, LabelError, ShapeError, TruncatedFileError
 
 Images = NDArray[np.uint8]  # (N, 3, 32, 32), RGB
 Labels = NDArray[np.int64]  # (N,)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import MissingDataError
 from .aedat import SIZE, read_aedat2
-from .errors import MissingDataError
 from .events import Events, Recordings, make_events
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

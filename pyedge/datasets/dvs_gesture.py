@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import FileKindError, LabelError, MissingDataError, ShapeError
 from .aedat import SIZE, read_aedat3
-from .errors import FileKindError, LabelError, MissingDataError, ShapeError
 from .events import Events, Recordings, between
 
 CLASSES = (

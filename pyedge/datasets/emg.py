@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
-from .errors import DamagedFileError, LabelError, MissingDataError, ShapeError
+from ..errors import DamagedFileError, DataError, LabelError, MissingDataError, ShapeError
 from .paths import EMBEDDED, data_root
 from .rates import ceolini_rate_hz
 from .recording import (

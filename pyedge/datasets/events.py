@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from .errors import ShapeError, ValueRangeError
+from ..errors import ConfigError, ShapeError, ValueRangeError
 
 # x to the right, y downwards, from 0; t in microseconds; p True where it became brighter.
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])

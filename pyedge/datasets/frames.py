@@ -7,8 +7,7 @@ from typing import Any, Literal, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..errors import ConfigError
-from .errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from .events import Events, Recordings, Size, crop, downsample
 
 Rest = Literal["last", "drop"]

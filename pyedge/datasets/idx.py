@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DamagedFileError, FileKindError, LabelError, ShapeError, TruncatedFileError
+from ..errors import DamagedFileError, FileKindError, LabelError, ShapeError, TruncatedFileError
 
 _UNSIGNED_BYTES = 0x08
 _GZIP = b"\x1f\x8b"

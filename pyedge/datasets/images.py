@@ -5,8 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..errors import ConfigError
-from .errors import ShapeError
+from ..errors import ConfigError, ShapeError
 
 
 class Images:

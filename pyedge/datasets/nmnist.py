@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DamagedFileError, LabelError, MissingDataError, TruncatedFileError
 from .arrays import read_npz
-from .errors import DamagedFileError, LabelError, MissingDataError, TruncatedFileError
 from .events import Events, Recordings, check_inside, cut_recordings, make_events
 
 SIZE = (34, 34)

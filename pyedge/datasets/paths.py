@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from .errors import MissingDataError
+from ..errors import MissingDataError
 
 ENVIRONMENT_VARIABLE = "PYEDGE_DATA"
 EMBEDDED = Path(__file__).resolve().parent.parent / "data"

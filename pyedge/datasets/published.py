@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .errors import MissingDataError
+from ..errors import MissingDataError
 from .paths import ENVIRONMENT_VARIABLE, data_root
 
 State = Literal["as published", "unchecked", "differs", "missing"]

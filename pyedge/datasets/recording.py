@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import (
+from ..errors import (
     ChannelError,
     LabelError,
     SamplingGapError,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 
-from .errors import SplitError
+from ..errors import SplitError
 from .recording import Recording, Trial
 
 Side = tuple[Recording, ...]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SplitError
+from ..errors import SplitError
 
 Index = NDArray[np.int64]
 

@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from .errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from .recording import Recording, Trial
 
 # Prompts change before the muscle does. Half a second covers the reaction of nearly everyone and leaves

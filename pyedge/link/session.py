@@ -7,7 +7,7 @@ import time
 from enum import IntEnum
 
 from pyedge._edge import ffi, lib
-from pyedge.errors import BoardResetError, BoardSilentError, LinkError, ProtocolVersionError
+from pyedge.errors import BoardResetError, BoardSilentError, LinkError, LinkStatusError, ProtocolVersionError
 from pyedge.link.frame import HEADER, RESPONSE, Frame, Reader, encode
 from pyedge.link.transport import Transport
 from pyedge.runtime import ERRORS, EdgeError
@@ -70,17 +70,6 @@ MEANINGS = {
 }
 
 
-class LinkStatusError(LinkError):
-    """The board refused a request. `code` and `name` are those of link.h, `payload` what it said besides."""
-
-    def __init__(self, code: int, detail: str = "", payload: bytes = b"") -> None:
-        text = ffi.string(lib.edge_link_error_text(code)).decode()
-        super().__init__(f"{detail}: {text}" if detail else text)
-        self.code = code
-        self.name = ffi.string(lib.edge_link_error_name(code)).decode()
-        self.payload = payload
-
-
 def status_error(code: int, detail: str = "", payload: bytes = b"") -> LinkError | EdgeError:
     """The exception of a response's status."""
     if code == lib.EDGE_LINK_ERR_SESSION:
@@ -95,7 +84,9 @@ def status_error(code: int, detail: str = "", payload: bytes = b"") -> LinkError
         )
     if code in ERRORS:
         return ERRORS[code](detail)
-    return LinkStatusError(code, detail, payload)
+    text = ffi.string(lib.edge_link_error_text(code)).decode()
+    name = ffi.string(lib.edge_link_error_name(code)).decode()
+    return LinkStatusError(code, name, f"{detail}: {text}" if detail else text, payload)
 
 
 class Link:

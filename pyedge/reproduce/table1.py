@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyedge.datasets.catalog import describe
-from pyedge.datasets.errors import MissingDataError
-from pyedge.errors import ConfigError
+from pyedge.errors import ConfigError, MissingDataError
 from pyedge.reproduce import pages
 from pyedge.reproduce.study import Found, Page, Stage, Study
 from pyedge.reproduce.vision import stages as vision_stages

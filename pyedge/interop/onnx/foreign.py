@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper
 
-from pyedge.errors import PyEdgeError
+from pyedge.errors import OnnxError
 from pyedge.layers import Conv, Dense, Layer, MaxPool, MeanPool, Spiking
 from pyedge.model import Input, Network, Params
 from pyedge.neuron import IF, LIF, Neuron
@@ -20,10 +20,6 @@ from pyedge.neuron import IF, LIF, Neuron
 Weights = Mapping[str, np.ndarray[Any, Any]]
 
 PASSED = ("Cast", "Identity", "Dropout")
-
-
-class OnnxError(PyEdgeError):
-    """An ONNX file is damaged, or holds what pyedge does not understand."""
 
 
 def recognize(
