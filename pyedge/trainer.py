@@ -126,7 +126,7 @@ def step(
     factor: float = 1.0,
     rng: np.random.Generator | None = None,
 ) -> tuple[Params, State, float, Record]:
-    """One update from one minibatch.
+    """One update from one minibatch. state : the optimizer's, given away: the new one may lie in its memory.
 
     Returns the new parameters and state, the loss, and the record of before the update.
     Raises TrainingError, naming the layer, if the loss, a gradient or a new weight is not finite.

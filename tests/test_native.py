@@ -410,7 +410,8 @@ def test_adamw_gives_the_very_bits(size, decay, clip, seed):
         "dense1.bias": np.ones(3, np.float32),
     }
     optimizer = AdamW(weight_decay=decay)
-    ours = theirs = params, optimizer.init(params)
+    ours, theirs = ((params, optimizer.init(params)) for _ in range(2))
+    before = {name: p.copy() for name, p in params.items()}
     for _ in range(3):
         grads = {name: rng.standard_normal(p.shape).astype(np.float32) for name, p in params.items()}
         given = {name: g.copy() for name, g in grads.items()}
@@ -418,10 +419,30 @@ def test_adamw_gives_the_very_bits(size, decay, clip, seed):
         theirs = NUMPY.update(optimizer, theirs[0], grads, theirs[1], 0.7, clip)
     for a, b in zip(ours, theirs, strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in b)
+    assert all(np.array_equal(p, before[name]) for name, p in params.items())
     assert OPS.finite(ours[0]["dense1.weight"])
     assert abs(OPS.norm(grads.values()) / NUMPY.norm(grads.values()) - 1) < 1e-5
     grads["dense1.weight"][size // 2] = np.inf
     assert not np.isfinite(OPS.norm(grads.values())) and not OPS.finite(grads["dense1.weight"])
+
+
+def test_an_update_needs_memory_for_the_gradients_alone():
+    weight = memory.weights((300, 300))
+    weight[:] = 1
+    grads = {"dense1.weight": memory.weights((300, 300))}
+    grads["dense1.weight"][:] = 1
+    room, state = pointer_of(grads["dense1.weight"]), AdamW().init({"dense1.weight": weight})
+    moment = pointer_of(state["m/dense1.weight"])
+    params, state = OPS.update(AdamW(), {"dense1.weight": weight}, grads, state, 1.0, 1.0)
+    assert pointer_of(params["dense1.weight"]) == room and pointer_of(state["m/dense1.weight"]) == moment
+    assert (weight == 1).all()
+    at = pointer_of(weight)
+    del weight
+    assert pointer_of(memory.weights((300, 300))) == at
+
+
+def pointer_of(array):
+    return array.__array_interface__["data"][0]
 
 
 def test_memory_that_is_used_again_is_a_process_own():

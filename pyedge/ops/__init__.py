@@ -173,7 +173,10 @@ class Ops(Protocol):
         factor: float,
         clip: float,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`optimizer.update` with every gradient times `clip`. grads are given away, to be written over."""
+        """`optimizer.update` with every gradient times `clip`.
+
+        grads and state are given away, to be written over; params are not.
+        """
 
     def spikes(self, x: Array) -> Array:
         """Spikes, bool (T, samples, ...), as samples are best taken from: `x.take(which, axis=1)`."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from pyedge._train import ffi, lib
 from pyedge.ops.native.lazy import Lazy, Multiples, Spikes, image, pointer
+from pyedge.ops.native.memory import weights
 from pyedge.ops.native.neurons import Epsilon
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array
@@ -152,7 +153,7 @@ class ConvErrors(Lazy):
 
 def weight_gradient(x: Any, error: Any, g: "Geometry") -> Array:
     """(size, size, in, out), from spikes and an `Epsilon` (and its bias gradient), or from arrays."""
-    out = np.empty((g.size, g.size, x.shape[-1], error.shape[-1]), np.float32)
+    out = weights((g.size, g.size, x.shape[-1], error.shape[-1]))
     by_events = isinstance(x, Spikes | Multiples) and isinstance(error, Epsilon)
     job: dict[str, Any] = {
         "window": error.shape[0],

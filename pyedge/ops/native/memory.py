@@ -2,6 +2,7 @@
 
 import mmap
 import weakref
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from pyedge.ops.numpy_ops import Array
 
 KEPT = 4  # buffers of one size
+LARGE = 1 << 16  # weights from this number on are not left to malloc, which keeps holes of that size
 
 _free: dict[int, list[mmap.mmap]] = {}
 _watched: dict[int, "_Watch"] = {}
@@ -46,6 +48,14 @@ def roomy(count: int, dtype: Any, filled: bool = False) -> Array:
     watch.buffer = buffer
     _watched[id(watch)] = watch
     return array
+
+
+def weights(shape: tuple[int, ...]) -> Array:
+    """An array for weights, or for their gradient, which becomes weights."""
+    count = prod(shape)
+    if count < LARGE:
+        return np.empty(shape, np.float32)
+    return roomy(count, np.float32, filled=True).reshape(shape)
 
 
 def _give_back(watch: Any) -> None:

@@ -19,7 +19,7 @@ from pyedge.ops.native.lazy import (
     row_bytes,
     source_of,
 )
-from pyedge.ops.native.memory import roomy
+from pyedge.ops.native.memory import roomy, weights
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps
 
@@ -175,7 +175,7 @@ class Epsilon(Lazy):
         by_errors = (
             isinstance(bits, Counts) or spikes * (width / UNIT + 20) < 1.5 * bits.count * self.features / UNIT
         )
-        out = np.empty((bits.features, self.features), np.float32)
+        out = weights((bits.features, self.features))
         if self._events is None and not by_errors and isinstance(bits, Bits):
             self._run(
                 wanted=not (isinstance(x, Spikes) and x.run is None),  # not of the network's own inputs
