@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyedge._train import ffi, lib
-from pyedge.ops.native.lazy import Lazy, Multiples, Spikes, image, pointer
+from pyedge.ops.native.lazy import ErrorsBelow, Lazy, Multiples, Spikes, image, pointer
 from pyedge.ops.native.memory import weights
 from pyedge.ops.native.neurons import Epsilon
 from pyedge.ops.native.threads import POOL
@@ -92,26 +92,17 @@ def input_error(error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry"
     return ConvErrors(error, weight, shape, g)
 
 
-class ConvErrors(Lazy):
-    """dL/dx of a convolution; the neurons below take it unwritten, sample by sample. bonus : added to all."""
+class ConvErrors(ErrorsBelow):
+    """dL/dx of a convolution; the neurons below take it unwritten, sample by sample."""
 
-    dtype = FLOAT
-
-    def __init__(
-        self, error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry", bonus: float = 0.0
-    ) -> None:
-        self.error, self.weight, self.g, self.bonus = error, np.ascontiguousarray(weight), g, bonus
+    def __init__(self, error: Any, weight: Array, shape: tuple[int, ...], g: "Geometry") -> None:
+        self.error, self.weight, self.g = error, np.ascontiguousarray(weight), g
         self.shape = (*error.shape[:2], *shape)
 
     def _make(self) -> Array:
         out = np.empty(self.shape, np.float32)
         self._run({"result": pointer("float *", out)})
         return out + np.float32(self.bonus) if self.bonus else out
-
-    def __add__(self, other: Any) -> Any:
-        if np.ndim(other) == 0:
-            return ConvErrors(self.error, self.weight, self.shape[2:], self.g, self.bonus + float(other))
-        return self.array + other
 
     @property
     def source(self) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Dense layers in the native backend."""
 
-from copy import copy
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pyedge._train import ffi, lib
-from pyedge.ops.native.lazy import Lazy, Multiples, Spikes, pointer
+from pyedge.ops.native.lazy import ErrorsBelow, Lazy, Multiples, Spikes, pointer
 from pyedge.ops.native.neurons import Epsilon, run_backward
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array
@@ -48,14 +47,8 @@ class DenseCurrents(Lazy):
             lib.train_forward_run(pool, ffi.new("train_forward *", job))
 
 
-class _Below(Lazy):
-    """An error that the neurons below work out themselves, from `source`; reshaped, it stays one."""
-
-    dtype = np.dtype(np.float32)
-
-    @property
-    def source(self) -> dict[str, Any]:
-        raise NotImplementedError
+class _Below(ErrorsBelow):
+    """The error below a layer without places; reshaped, it stays one."""
 
     def _make(self) -> Array:
         window, batch = self.shape[:2]
@@ -77,26 +70,17 @@ class _Below(Lazy):
             return self
         if full[:2] != self.shape[:2]:
             return self.array.reshape(full)
-        other = copy(self)
-        other.__dict__.pop("array", None)
+        other = self._another()
         other.shape = full
         return other
 
 
 class DenseErrors(_Below):
-    """dL/ds below a dense layer whose neurons' error is epsilon: epsilon W^T, (T, batch, inputs).
+    """dL/ds below a dense layer whose neurons' error is epsilon: epsilon W^T, (T, batch, inputs)."""
 
-    bonus : a number added everywhere.
-    """
-
-    def __init__(self, epsilon: Epsilon, weight: Array, bonus: float = 0.0) -> None:
-        self.epsilon, self.weight, self.bonus = epsilon, np.ascontiguousarray(weight), bonus
+    def __init__(self, epsilon: Epsilon, weight: Array) -> None:
+        self.epsilon, self.weight = epsilon, np.ascontiguousarray(weight)
         self.shape = (*epsilon.shape[:2], len(weight))
-
-    def __add__(self, other: Any) -> Any:
-        if np.ndim(other) == 0:
-            return DenseErrors(self.epsilon, self.weight, self.bonus + float(other)).reshape(self.shape)
-        return self.array + other
 
     @property
     def source(self) -> dict[str, Any]:
@@ -112,15 +96,10 @@ class DenseErrors(_Below):
 class ReadoutErrors(_Below):
     """The same below a linear layer whose error is an array, (T, batch, outputs)."""
 
-    def __init__(self, error: Array, weight: Array, bonus: float = 0.0) -> None:
-        self.error, self.weight, self.bonus = error, np.ascontiguousarray(weight), bonus
+    def __init__(self, error: Array, weight: Array) -> None:
+        self.error, self.weight = error, np.ascontiguousarray(weight)
         self.step, self.rows = _by_steps(error)
         self.shape = (*error.shape[:2], len(weight))
-
-    def __add__(self, other: Any) -> Any:
-        if np.ndim(other) == 0:
-            return ReadoutErrors(self.error, self.weight, self.bonus + float(other)).reshape(self.shape)
-        return self.array + other
 
     @property
     def source(self) -> dict[str, Any]:

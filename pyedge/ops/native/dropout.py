@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pyedge.ops.native.lazy import Bits, Counts, Lazy, Multiples, Spikes, pointer, row_bytes, source_of
+from pyedge.ops.native.lazy import Bits, Counts, ErrorsBelow, Multiples, Spikes, pointer, row_bytes, source_of
 from pyedge.ops.numpy_ops import Array
 
 
@@ -30,22 +30,15 @@ def dropout(x: Spikes | Multiples, mask: Array) -> Multiples:
     return Multiples(new, x.unit * worth, x.shape)
 
 
-class DroppedErrors(Lazy):
-    """dL/dx of a dropout, (T, batch, ...). bonus : a number added everywhere."""
+class DroppedErrors(ErrorsBelow):
+    """dL/dx of a dropout, (T, batch, ...)."""
 
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, error: Any, mask: Array, bonus: float = 0.0) -> None:
-        self.error, self.mask, self.bonus = error, mask, bonus
+    def __init__(self, error: Any, mask: Array) -> None:
+        self.error, self.mask = error, mask
         self.shape = error.shape
 
     def _make(self) -> Array:
         return np.asarray(self.error) * self.mask + np.float32(self.bonus)
-
-    def __add__(self, other: Any) -> Any:
-        if np.ndim(other):
-            return self.array + other
-        return DroppedErrors(self.error, self.mask, self.bonus + float(other))
 
     @property
     def way(self) -> dict[str, Any]:
@@ -55,5 +48,4 @@ class DroppedErrors(Lazy):
 
     @property
     def source(self) -> dict[str, Any]:
-        """What train_backward takes."""
         return {**source_of(self.error), **self.way, "bonus": self.bonus}

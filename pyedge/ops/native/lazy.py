@@ -5,6 +5,7 @@ rules and losses work; the backend's own operations take what it is made of inst
 """
 
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -80,6 +81,34 @@ class Later(Lazy):
 
     def _make(self) -> Array:
         return self._maker()
+
+
+class ErrorsBelow(Lazy):
+    """An error, float32 (T, batch, ...), that the neurons below it work out themselves.
+
+    bonus : a number added everywhere.
+    """
+
+    dtype = np.dtype(np.float32)
+    bonus = 0.0
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What train_backward takes."""
+        raise NotImplementedError
+
+    def __add__(self, other: Any) -> Any:
+        if np.ndim(other):
+            return self.array + other
+        raised = self._another()
+        raised.bonus += float(other)
+        return raised
+
+    def _another(self) -> Any:
+        """The same, to be changed before its first look."""
+        other = copy(self)
+        other.__dict__.pop("array", None)
+        return other
 
 
 def image(shape: tuple[int, ...]) -> dict[str, int]:

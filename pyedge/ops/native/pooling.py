@@ -10,7 +10,7 @@ import numpy as np
 from pyedge._train import lib
 from pyedge.ops.native.conv import ConvErrors
 from pyedge.ops.native.dropout import DroppedErrors
-from pyedge.ops.native.lazy import UNIT, Bits, Lazy, Spikes, image, pointer, row_bytes, source_of
+from pyedge.ops.native.lazy import UNIT, Bits, ErrorsBelow, Lazy, Spikes, image, pointer, row_bytes, source_of
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps, Pooled
 
@@ -64,16 +64,14 @@ def _places(shape: tuple[int, int, int], size: int) -> Array:
     return np.where(inside, (y * (w // size) + x) * c + channel, 0).astype(np.int32)
 
 
-class PooledErrors(Lazy):
+class PooledErrors(ErrorsBelow):
     """dL/dx below a pooling of spikes, (T, batch, h, w, channels).
 
     shape, size : of x, and of the windows.
     error       : that above the pooling.
     way         : what train_backward takes to find the error of its neurons there.
-    make        : the same by the reference, from an array. bonus : a number added everywhere.
+    make        : the same by the reference, from an array.
     """
-
-    dtype = np.dtype(np.float32)
 
     def __init__(
         self,
@@ -82,10 +80,8 @@ class PooledErrors(Lazy):
         error: Any,
         way: dict[str, Any],
         make: Callable[[Array], Array],
-        bonus: float = 0.0,
     ) -> None:
-        self.shape, self.window_size, self.error, self.way = shape, size, error, way
-        self.make, self.bonus = make, bonus
+        self.shape, self.window_size, self.error, self.way, self.make = shape, size, error, way, make
 
     def _make(self) -> Array:
         return self.make(self._above) + np.float32(self.bonus)
@@ -94,15 +90,8 @@ class PooledErrors(Lazy):
     def _above(self) -> Array:
         return np.ascontiguousarray(self.error, np.float32)
 
-    def __add__(self, other: Any) -> Any:
-        if np.ndim(other):
-            return self.array + other
-        bonus = self.bonus + float(other)
-        return PooledErrors(self.shape, self.window_size, self.error, self.way, self.make, bonus)
-
     @property
     def source(self) -> dict[str, Any]:
-        """What train_backward takes."""
         h, w, c = self.shape[2:]
         everywhere = "winners" in self.way or not (h % self.window_size or w % self.window_size)
         if c % UNIT or not everywhere:
