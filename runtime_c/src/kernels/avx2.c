@@ -3,26 +3,18 @@
 #include "kernels.h"
 
 #ifdef EDGE_AVX2
-#include <immintrin.h>
 #include <stdbool.h>
 
-#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
-#define AVX2_INLINE __attribute__((target("avx2,bmi,popcnt"), always_inline)) static inline
+#include "avx2.h"
 
-AVX2_INLINE __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-
-AVX2_INLINE void store(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
-
-AVX2_INLINE __m256i widened(const uint8_t *w) {
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
-}
+AVX2_INLINE __m256i widened(const uint8_t *w) { return _mm256_cvtepi8_epi16(load16(w)); }
 
 // u[0 .. 15] <- floor(u / 2^leak) + sixteen 16-bit sums.
 AVX2_INLINE void add_sums(int32_t *u, __m256i sums, __m128i leak) {
     const __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums));
     const __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums, 1));
-    store(u, _mm256_add_epi32(_mm256_sra_epi32(load(u), leak), low));
-    store(u + 8, _mm256_add_epi32(_mm256_sra_epi32(load(u + 8), leak), high));
+    store32(u, _mm256_add_epi32(_mm256_sra_epi32(load32(u), leak), low));
+    store32(u + 8, _mm256_add_epi32(_mm256_sra_epi32(load32(u + 8), leak), high));
 }
 
 AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
@@ -50,13 +42,13 @@ AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint1
         add_sums(u + i, a, shift);
     }
     for (; i + 8 <= m4; i += 8) {
-        __m256i a = _mm256_sra_epi32(load(u + i), shift);
+        __m256i a = _mm256_sra_epi32(load32(u + i), shift);
         for (uint32_t k = 0; k < n; k++) {
             const __m128i row =
                 _mm_loadl_epi64((const __m128i *)(const void *)(w + (size_t)list[k] * m4 + i));
             a = _mm256_add_epi32(a, _mm256_cvtepi8_epi32(row));
         }
-        store(u + i, a);
+        store32(u + i, a);
     }
     if (i == m4) return;
     if (leak) edge_leak(u + i, m4 - i);
@@ -69,10 +61,10 @@ AVX2 static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint1
 // Eight neurons that fire, as bits: theta plus alpha times the last spike's step, where the largest of that and 255 is the
 // threshold plus 255. It is below 2^31, so additions may go around.
 AVX2_INLINE uint32_t fire_eight(const int32_t *u, const uint16_t *last, __m256i theta, __m256i alpha) {
-    const __m256i then = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)last));
+    const __m256i then = _mm256_cvtepu16_epi32(load16(last));
     const __m256i up = _mm256_add_epi32(theta, _mm256_mullo_epi32(alpha, then));
     const __m256i least = _mm256_srli_epi32(_mm256_max_epi32(up, _mm256_set1_epi32(255)), 8);
-    const __m256i below = _mm256_cmpgt_epi32(least, load(u));
+    const __m256i below = _mm256_cmpgt_epi32(least, load32(u));
     return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below)) ^ 0xFF;
 }
 
@@ -83,8 +75,8 @@ AVX2 uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_
     if (th->theta0s) {
         for (; k + 8 <= n; k += 8) {
             const size_t i = first + k;
-            const __m256i alpha = load(th->alphas + 4 * i);
-            const __m256i fresh = _mm256_add_epi32(load(th->theta0s + 4 * i), up);
+            const __m256i alpha = load32(th->alphas + 4 * i);
+            const __m256i fresh = _mm256_add_epi32(load32(th->theta0s + 4 * i), up);
             const __m256i theta = _mm256_sub_epi32(fresh, _mm256_mullo_epi32(alpha, now));
             fired |= fire_eight(u + i, last + i, theta, alpha) << k;
         }
@@ -97,17 +89,6 @@ AVX2 uint32_t edge_avx2_fire(const int32_t *u, const uint16_t *last, const edge_
     return fired;
 }
 
-// Eight bytes of a history row; where fewer than eight can be read, those.
-AVX2_INLINE uint64_t spikes_of(const uint8_t *history, size_t there) {
-    uint64_t bits = 0;
-    if (there >= 8) {
-        memcpy(&bits, history, 8);
-    } else {
-        for (uint32_t b = 0; b < there; b++) bits |= (uint64_t)history[b] << 8 * b;
-    }
-    return bits;
-}
-
 // Adds the eps row of the lowest spike of `bits` to the sums and takes it away. Without a spike it adds zeros, and
 // without a branch: most rows have none to four, in an order that no processor can guess.
 AVX2_INLINE uint64_t add_lowest(__m256i *sums, const uint32_t *eps, uint32_t words, uint64_t bits,
@@ -115,7 +96,7 @@ AVX2_INLINE uint64_t add_lowest(__m256i *sums, const uint32_t *eps, uint32_t wor
     static const uint32_t zeros[EDGE_MAX_TILE / 2];
     const uint32_t *row = eps + (size_t)_tzcnt_u64(bits) * words;
     row = bits ? row : zeros;
-    for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_add_epi16(sums[v], load(row + 8 * v));
+    for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_add_epi16(sums[v], load32(row + 8 * v));
     return bits & (bits - 1);
 }
 
@@ -126,9 +107,9 @@ AVX2_INLINE uint32_t move_sixteen(uint8_t *w, __m256i sums, __m256i hits) {
     const __m256i ones = _mm256_or_si256(_mm256_srai_epi16(sums, 15), _mm256_set1_epi16(1));
     const __m256i wide = _mm256_and_si256(_mm256_srai_epi16(hits, 15), ones);
     const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-    const __m128i before = _mm_loadu_si128((const __m128i *)(const void *)w);
+    const __m128i before = load16(w);
     const __m128i after = _mm_adds_epi8(before, _mm_shuffle_epi8(packed, order));
-    _mm_storeu_si128((__m128i *)(void *)w, after);
+    store16(w, after);
     const uint32_t same = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(before, after));
     return (uint32_t)__builtin_popcount(same ^ 0xFFFF);
 }
@@ -150,7 +131,7 @@ AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t 
     const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
     __m256i keys[2];
     for (uint32_t h = 0; h < (V + 1) / 2; h++) {
-        keys[h] = _mm256_permutevar8x32_epi32(load(tile->column_keys + 8 * h), order);
+        keys[h] = _mm256_permutevar8x32_epi32(load32(tile->column_keys + 8 * h), order);
     }
     const uint32_t bytes = tile->history_bytes, tail = bytes % 8, words = tile->words, groups = tile->groups;
     const uint64_t last = tail ? ((uint64_t)1 << 8 * tail) - 1 : ~(uint64_t)0;
@@ -172,7 +153,7 @@ AVX2_INLINE edge_moves_t update_tile(uint8_t *w, uint32_t m4, const edge_tile_t 
         if (spikes == 0) continue;
         if (flat) {
             const __m256i count = _mm256_set1_epi16((int16_t)spikes);
-            for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_mullo_epi16(count, load(tile->eps + 8 * v));
+            for (uint32_t v = 0; v < V; v++) sums[v] = _mm256_mullo_epi16(count, load32(tile->eps + 8 * v));
             spikes = 1;
         }
         moves.spikes += spikes;

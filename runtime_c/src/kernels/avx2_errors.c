@@ -3,10 +3,8 @@
 #include "kernels.h"
 
 #ifdef EDGE_AVX2
-#include <immintrin.h>
 
-#define AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
-#define AVX2_INLINE __attribute__((target("avx2,bmi,bmi2,popcnt"), always_inline)) static inline
+#include "avx2.h"
 
 #define EVERY_BYTE 0x0101010101010101u
 
@@ -58,8 +56,8 @@ AVX2_INLINE uint32_t thresholds(__m256i *thetas, const edge_errors_t *e, uint32_
     const edge_threshold_t *th = e->threshold;
     __m256i theta0 = _mm256_set1_epi32(th->theta0), alpha = _mm256_set1_epi32(th->alpha);
     if (th->theta0s) {
-        theta0 = _mm256_loadu_si256((const __m256i *)(const void *)(th->theta0s + 4 * (size_t)first));
-        alpha = _mm256_loadu_si256((const __m256i *)(const void *)(th->alphas + 4 * (size_t)first));
+        theta0 = load32(th->theta0s + 4 * (size_t)first);
+        alpha = load32(th->alphas + 4 * (size_t)first);
     }
     __m256i theta = theta0;
     for (uint32_t t = 0; t < e->window; t++) {
@@ -67,7 +65,7 @@ AVX2_INLINE uint32_t thresholds(__m256i *thetas, const edge_errors_t *e, uint32_
         theta = _mm256_blendv_epi8(_mm256_sub_epi32(theta, alpha), theta0, lanes_of(steps[t]));
     }
     uint32_t each[8], largest = 0;
-    _mm256_storeu_si256((__m256i *)(void *)each, theta0);
+    store32(each, theta0);
     for (uint32_t k = 0; k < 8; k++) largest = each[k] > largest ? each[k] : largest;
     return largest;
 }
@@ -86,7 +84,7 @@ AVX2_INLINE __m256i errors_above(const edge_errors_t *e, uint32_t first) {
         }
         sums[k] = _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 1);
     }
-    const __m256i inter = _mm256_loadu_si256((const __m256i *)(const void *)sums);
+    const __m256i inter = load32(sums);
     const __m256i half = _mm256_set1_epi32(e->down_shift ? (int32_t)(1u << (e->down_shift - 1)) : 0);
     const __m256i rounded = _mm256_srl_epi32(_mm256_add_epi32(_mm256_abs_epi32(inter), half),
                                              _mm_cvtsi32_si128((int32_t)e->down_shift));
@@ -102,9 +100,8 @@ AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int
     const __m256i zero = _mm256_setzero_si256();
     const uint32_t spiking = transpose(steps, e->history + row, bytes);
     if (!spiking) {
-        for (uint32_t t = 0; t < e->window; t++, eps += e->stride)
-            _mm_storeu_si128((__m128i *)(void *)eps, _mm_setzero_si128());
-        _mm256_storeu_si256((__m256i *)(void *)largest, zero);
+        for (uint32_t t = 0; t < e->window; t++, eps += e->stride) store16(eps, _mm_setzero_si128());
+        store32(largest, zero);
         return 0;
     }
     if (!e->cursor) transpose(open, e->gates + row, bytes);
@@ -163,10 +160,9 @@ AVX2_INLINE uint32_t errors_of_eight(const edge_errors_t *e, uint32_t first, int
         }
         error = before;
         const __m256i words = _mm256_shuffle_epi8(_mm256_sign_epi32(unit, sign), order);
-        _mm_storeu_si128((__m128i *)(void *)eps,
-                         _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08)));
+        store16(eps, _mm256_castsi256_si128(_mm256_permute4x64_epi64(words, 0x08)));
     }
-    _mm256_storeu_si256((__m256i *)(void *)largest, peak);
+    store32(largest, peak);
     return spiking;
 }
 

@@ -4,7 +4,7 @@
 #include "spikes.h"
 
 #ifdef EDGE_AVX2
-#include <immintrin.h>
+#include "avx2.h"
 
 #define AVX512                                                                                       \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi,bmi2," \
@@ -15,9 +15,7 @@
 
 AVX512_INLINE __m512i load(const void *p) { return _mm512_loadu_si512(p); }
 
-AVX512_INLINE __m512i widened(const uint8_t *w) {
-    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)w));
-}
+AVX512_INLINE __m512i widened(const uint8_t *w) { return _mm512_cvtepi8_epi16(load32(w)); }
 
 // u[0 .. 31] <- floor(u / 2^leak) + thirty-two 16-bit sums.
 AVX512_INLINE void add_sums(int32_t *u, __m512i sums, __m128i leak) {
@@ -68,7 +66,7 @@ AVX512_INLINE __mmask16 fire_sixteen(int32_t *u, uint16_t *last, __m512i theta, 
     const __m256i later = _mm256_mask_mov_epi16(before, fired, _mm256_set1_epi16((int16_t)f->t));
     if (real == 0xFFFF) {  // masked stores are slow
         _mm512_storeu_si512(u, after);
-        _mm256_storeu_si256((__m256i *)(void *)last, later);
+        store32(last, later);
     } else {
         _mm512_mask_storeu_epi32(u, real, after);
         _mm256_mask_storeu_epi16(last, real, later);
@@ -109,7 +107,7 @@ AVX512 static uint32_t record(const edge_firing_t *firing, uint32_t n, uint8_t *
         }
         memcpy(spikes, &fired, sizeof fired);
         const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(kept[0]), kept[1], 1);
-        _mm256_storeu_si256((__m256i *)(void *)gate, _mm256_maskz_compress_epi8(fired, both));
+        store32(gate, _mm256_maskz_compress_epi8(fired, both));
         const __m512i here = _mm512_add_epi16(_mm512_set1_epi16((int16_t)(i % LISTED)), each);
         _mm512_storeu_si512(list + count, _mm512_maskz_compress_epi16(fired, here));
         const uint32_t more = (uint32_t)__builtin_popcount(fired);
@@ -259,7 +257,7 @@ AVX512_INLINE void errors_of(const edge_errors_t *e, uint32_t first, int16_t *ep
             const __m512i ds = _mm512_mask_add_epi32(less, negative[g], down[g], z);
             __m512i magnitude = _mm512_min_epi32(_mm512_abs_epi32(ds), limit);
             if (gates) {
-                const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)gates);
+                const __m128i values = load16(gates);
                 __m512i gate = _mm512_cvtepu8_epi32(_mm_maskz_expand_epi8(fired, values));
                 gate = _mm512_add_epi32(gate, _mm512_srli_epi32(gate, 7));
                 const __m512i passed = _mm512_madd_epi16(magnitude, gate);
@@ -281,7 +279,7 @@ AVX512_INLINE void errors_of(const edge_errors_t *e, uint32_t first, int16_t *ep
             // Of outputs 4 g to 4 g + 3, in the order of edge_tile_t.
             const __m512i signs = _mm512_mask_sub_epi32(unit[g], negative[g], zero, unit[g]);
             const __m256i halves = _mm512_cvtepi32_epi16(_mm512_shuffle_epi32(signs, (_MM_PERM_ENUM)0xD8));
-            _mm256_storeu_si256((__m256i *)(void *)(eps + 16 * g), halves);
+            store32(eps + 16 * g, halves);
         }
         if (gates) e->cursor[t] = (uint32_t)(gates - e->gates);
     }
@@ -303,17 +301,6 @@ AVX512 static uint64_t errors(const edge_errors_t *e, uint32_t first, uint32_t n
 }
 
 /// The update ///
-
-// Eight bytes of a history row; where fewer than eight can be read, those.
-AVX512_INLINE uint64_t spikes_of(const uint8_t *history, size_t there) {
-    uint64_t bits = 0;
-    if (there >= 8) {
-        memcpy(&bits, history, 8);
-    } else {
-        for (uint32_t b = 0; b < there; b++) bits |= (uint64_t)history[b] << 8 * b;
-    }
-    return bits;
-}
 
 AVX512_INLINE __m512i hashed(__m512i x) {
     x = _mm512_xor_si512(x, _mm512_srli_epi32(x, 16));
