@@ -73,7 +73,7 @@ def _with_threshold(config: EncoderConfig, parts: Sequence[Integers], event_rate
             high = middle
     if low == 128:
         raise DataError(
-            f"even the highest threshold gives more than {event_rate:.3g} events a step; raise the rate"
+            f"even the highest threshold gives more than {event_rate:.3g} events a step; raise event_rate"
         )
     return replace(config, threshold=low)
 

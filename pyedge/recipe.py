@@ -13,17 +13,24 @@ from pyedge.rules.surrogate import DEFAULT_WIDTHS
 
 T = TypeVar("T")
 
+MOST = 10**9  # of any number
+
 
 def key(
     default: Any,
     doc: str,
     *,
     low: float | None = None,
+    above: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A field of a table: its default, what it means, and what is allowed."""
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices})
+    """A field of a table: its default, what it means, and what is allowed.
+
+    low, above, high : of a number: from `low`, or more than `above`, to `high` (MOST where it is absent).
+    """
+    allowed = {"low": low, "above": above, "high": high, "choices": choices}
+    return field(default=default, metadata={"doc": doc, **allowed})
 
 
 @dataclass(frozen=True)
@@ -101,17 +108,17 @@ class Net:
     """The network."""
 
     steps: int = key(10, "T, time steps of a window", low=1, high=1024)
-    hidden: tuple[int, ...] = key((128,), "neurons of each hidden layer", low=1)
+    hidden: tuple[int, ...] = key((128,), "neurons of each hidden layer", low=1, high=65535)
     readout: str = key("linear", "linear readout, or spiking output neurons", choices=("linear", "spiking"))
     neuron: str = key("LIF", "leaky (Eq. 15-17) or not (Eq. 6-9)", choices=("LIF", "IF"))
-    tau: float = key(0.5, "leak factor of LIF; boards have 0.5", low=0, high=1)
-    theta0: float = key(1.0, "initial threshold", low=0)
+    tau: float = key(0.5, "leak factor of LIF; boards have 0.5", above=0, high=1)
+    theta0: float = key(1.0, "initial threshold", above=0)
     alpha: float | None = key(
         None, "decay of the threshold a step; absent: theta0 / T; 0: a fixed threshold", low=0
     )
     bias: bool = key(True, "neurons have a bias")
     gain: float = key(1.0, "factor on the initial weights", low=0)
-    input_scale: float = key(1.0, "frames are divided by it: 32 is one octave of a log encoder", low=0)
+    input_scale: float = key(1.0, "frames are divided by it: 32 is one octave of a log encoder", above=0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class Training:
         "shape of the surrogate gradient",
         choices=tuple(DEFAULT_WIDTHS),
     )
-    width: float | None = key(None, "its width; absent: the shape's own", low=0)
+    width: float | None = key(None, "its width; absent: the shape's own", above=0)
     reset: str = key(
         "threshold",
         "the reset's part of the error: as it is, left out, or as boards compute it",
@@ -143,8 +150,8 @@ class Training:
     desired: float = key(10.0, "spike counts: wanted of the target class", low=0)
     undesired: float = key(1.0, "spike counts: wanted of the others", low=0)
     optimizer: str = key("adamw", "optimizer", choices=("adamw", "sgd"))
-    lr: float = key(0.002, "learning rate at the schedule's top", low=0)
-    momentum: float = key(0.0, "sgd: momentum", low=0, high=1)
+    lr: float = key(0.002, "learning rate at the schedule's top", above=0)
+    momentum: float = key(0.0, "sgd: momentum", low=0, high=0.999)
     weight_decay: float = key(0.01, "decoupled weight decay", low=0)
     schedule: str = key("cosine", "learning rate over a stage", choices=("cosine", "constant"))
     warmup: int = key(0, "updates of linear warm-up", low=0)
@@ -178,9 +185,9 @@ class Quantization:
     carry: bool = key(False, "keep a carry byte for each weight that learns")
     surrogate: str = key("nearest", "surrogate on the board", choices=("nearest", "linear", "rectangular"))
     step: float = key(
-        0.03, "hidden layers: expected move, in a weight's last bit, of an update by a wrong window", low=0
+        0.03, "hidden layers: expected move, in a weight's last bit, of an update by a wrong window", above=0
     )
-    readout_step: float = key(0.03, "the same of the readout", low=0)
+    readout_step: float = key(0.03, "the same of the readout", above=0)
     spare: int = key(0, "rows of the readout for classes to come", low=0, high=254)
 
 
@@ -195,7 +202,7 @@ class Stage:
     )
     epochs: int = key(10, "passes over the windows", low=1)
     batch: int = key(64, "windows an update", low=1)
-    lr: float | None = key(None, "learning rate; absent: the one of [training]", low=0)
+    lr: float | None = key(None, "learning rate; absent: the one of [training]", above=0)
 
 
 @dataclass(frozen=True)
@@ -321,16 +328,23 @@ def _value(hint: Any, value: Any, at: str, of: "Field[Any]") -> Any:
         value = float(value)
     if type(value) is not hint:
         raise RecipeError(f"{at}: {_TYPES[hint]} is needed, not {value!r}")
-    choices, low, high = (of.metadata.get(k) for k in ("choices", "low", "high"))
-    if choices and value not in choices:
-        raise RecipeError(f"{at}: {value!r}; choose from {', '.join(choices)}")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise RecipeError(f"{at}: {value}; {_span(low, high)} is possible")
+    if hint not in (int, float):
+        choices = of.metadata.get("choices")
+        if choices and value not in choices:
+            raise RecipeError(f"{at}: {value!r}; choose from {', '.join(choices)}")
+        return value
+    low, above, high = (of.metadata.get(k) for k in ("low", "above", "high"))
+    high = MOST if high is None else high
+    # NaN compares with nothing.
+    if not (value > above if above is not None else value >= low) or not value <= high:
+        raise RecipeError(f"{at}: {value}; {_span(low, above, high)} is possible")
     return value
 
 
-def _span(low: float | None, high: float | None) -> str:
-    return f"{low} or more" if high is None else f"{low} .. {high}" if low is not None else f"up to {high}"
+def _span(low: float | None, above: float | None, high: float | None) -> str:
+    if above is not None:
+        return f"above {above}" if high is None else f"above {above}, up to {high}"
+    return f"{low} or more" if high is None else f"{low} .. {high}"
 
 
 _TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -348,18 +362,16 @@ def markdown(kind: Any = Recipe) -> str:
 
 
 def _section(title: str, kind: Any) -> list[str]:
-    hints = get_type_hints(kind)
     lines = [f"### {title}", "", kind.__doc__, "", "| key | default | meaning |", "|---|---|---|"]
     for f in fields(kind):
         if not f.metadata:
             continue
-        choices, low, high = (f.metadata[k] for k in ("choices", "low", "high"))
-        inner = [t for t in get_args(hints[f.name]) if t in (float, int)]
+        choices, low, above, high = (f.metadata[k] for k in ("choices", "low", "above", "high"))
         allowed = (
             f" (`{'`, `'.join(choices)}`)"
             if choices
-            else f" ({_span(low, high)})"
-            if (low, high) != (None, None) and (inner or hints[f.name] is not bool)
+            else f" ({_span(low, above, high)})"
+            if (low, above, high) != (None, None, None)
             else ""
         )
         lines.append(f"| `{f.name}` | {_shown(f.default)} | {f.metadata['doc']}{allowed} |")

@@ -26,14 +26,14 @@ from pyedge.datasets import (
     whole_trials,
 )
 from pyedge.encode import Alignment, EncoderConfig, Rows, encode, window_rows
-from pyedge.errors import CheckpointError, ConfigError, DataError
+from pyedge.errors import CheckpointError, ConfigError, DataError, RecipeError, SplitError
 from pyedge.files import read_bytes, trained_file
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Activity, Input, Network, Params, dense_network, load_model, save_model
 from pyedge.neuron import IF, LIF
 from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.quant.quantizer import QuantizeConfig, Quantized, quantize
-from pyedge.recipe import Encoder, Recipe, RecipeError, Stage, parse, plain
+from pyedge.recipe import Encoder, Recipe, Stage, parse, plain
 from pyedge.rules import MPDED, STDED, Rule, Surrogate
 from pyedge.trainer import Row, TrainConfig, fit, write_log
 
@@ -66,12 +66,15 @@ class Task:
             steps, hop = self.recipe.network.steps, self.recipe.encoder.hop
             longest = max((t.length for r in recordings for t in r.trials), default=0)
             raise RecipeError(
-                f"cut, network.steps: no trial holds a window of {steps} steps of {hop} samples after "
-                f"{self.recipe.cut.reaction} s; the longest has {longest} samples"
+                f"network.steps, encoder.hop, cut.reaction: no trial holds a window of {steps} steps of "
+                f"{hop} samples after {self.recipe.cut.reaction} s; the longest has {longest} samples"
             )
         whole = self.recipe.cut.trials == "whole"
         fresh = whole and self.encoder.kind in ("difference", "delta")
-        rows = window_rows(self.encoder, windows, self.recipe.network.steps, fresh)
+        try:
+            rows = window_rows(self.encoder, windows, self.recipe.network.steps, fresh)
+        except DataError as error:
+            raise RecipeError(f"network.steps, encoder.hop, cut.reaction: {error}") from error
         return Side(rows, np.ascontiguousarray(windows.label), windows, fresh)
 
     def stage(self, stage: Stage) -> Side:
@@ -84,10 +87,16 @@ class Task:
         return self.side(select(self._tested(), lambda r, _: r.session in wanted))
 
     def new(self, repetitions: int | None = None) -> tuple[Side, Side]:
-        """(to adapt with, to test): the first repetitions of the new session, and its unseen remainder."""
+        """(to adapt with, to test): the first repetitions of the new session, and its unseen remainder.
+
+        repetitions : in place of the recipe's. Raises RecipeError where the sessions do not have them.
+        """
         d = self.recipe.data
         k = d.repetitions if repetitions is None else repetitions
-        _, new, test = session_and_k(self._tested(), d.old_sessions, d.new_session, k)
+        try:
+            _, new, test = session_and_k(self._tested(), d.old_sessions, d.new_session, k)
+        except SplitError as error:
+            raise RecipeError(f"data.old_sessions, new_session, repetitions: {error}") from error
         return self.side(new), self.side(test)
 
     def new_recordings(self) -> tuple[Recording, ...]:
@@ -132,7 +141,7 @@ def stage_recordings(recipe: Recipe, wearer: str, data: EmgData, stage: Stage) -
     if not found:
         there = sorted({r.session for r in data.recordings})
         raise RecipeError(
-            f"stage {stage.name!r}: {recipe.data.set} has no recordings of {stage.people} "
+            f"stages.sessions: {stage.name!r}: {recipe.data.set} has no recordings of {stage.people} "
             f"in sessions {list(sessions) or 'any'}; it has sessions {', '.join(map(str, there))}"
         )
     return found
@@ -159,29 +168,32 @@ def open_task(recipe: Recipe, encoder: EncoderConfig | None = None) -> Task:
 
 
 def encoder_of(e: Encoder, recipe: Recipe, data: EmgData) -> EncoderConfig:
-    """The encoder before calibration."""
+    """The encoder before calibration. Raises RecipeError where a key does not go with the kind."""
     events = e.kind in ("difference", "delta")
-    return EncoderConfig(
-        kind=cast(Any, e.kind),
-        channels=data.recordings[0].emg.shape[1],
-        hop=e.hop,
-        hops=e.hops,
-        mode=cast(Any, e.mode),
-        levels=e.levels,
-        threshold=(e.threshold or 1) if events else e.threshold,
-        rate_hz=round(data.recordings[0].rate_hz),
-        stride=recipe.cut.stride if recipe.cut.trials == "live" else recipe.network.steps,
-        span=e.span,
-        penalty=e.penalty,
-        gain_limit=e.gain_limit,
-    )
+    try:
+        return EncoderConfig(
+            kind=cast(Any, e.kind),
+            channels=data.recordings[0].emg.shape[1],
+            hop=e.hop,
+            hops=e.hops,
+            mode=cast(Any, e.mode),
+            levels=e.levels,
+            threshold=(e.threshold or 1) if events else e.threshold,
+            rate_hz=round(data.recordings[0].rate_hz),
+            stride=recipe.cut.stride if recipe.cut.trials == "live" else recipe.network.steps,
+            span=e.span,
+            penalty=e.penalty,
+            gain_limit=e.gain_limit,
+        )
+    except ConfigError as error:
+        raise RecipeError(f"encoder: {error}") from error
 
 
 def network_of(recipe: Recipe, encoder: EncoderConfig, classes: int) -> Network:
     """The recipe's network on this encoder. Raises ConfigError."""
     n = recipe.network
     if n.neuron == "IF" and n.tau != 0.5:
-        raise ConfigError("network.tau: an IF neuron has no leak; leave it out")
+        raise RecipeError(f"network.tau: {n.tau}; an IF neuron has no leak, leave it out")
     if encoder.spikes and n.input_scale != 1:
         raise RecipeError(f"network.input_scale: is 1 for the spikes of {encoder.kind}, not {n.input_scale}")
     source = Input("spikes" if encoder.spikes else "frames", (encoder.inputs,), n.input_scale)
@@ -219,7 +231,10 @@ def config_of(recipe: Recipe, encoder: EncoderConfig, number: int) -> TrainConfi
     jitter = LogJitter(encoder.channels, a.rotation, a.gain, a.noise, 2.0 ** (8 - encoder.shift))
     varied = any((a.rotation, a.gain, a.noise))
     if varied and encoder.kind != "log_frames":
-        raise RecipeError(f"augment: is for log_frames; the encoder is {encoder.kind}")
+        raise RecipeError(
+            f"augment.rotation, gain, noise: {a.rotation}, {a.gain}, {a.noise}; they are for log_frames, and "
+            f"the encoder is {encoder.kind}"
+        )
     return TrainConfig(
         epochs=stage.epochs,
         batch=stage.batch,

@@ -11,13 +11,14 @@ from pyedge.architectures import build as build_network
 from pyedge.augment import NDA, Chain, Cutout, RandomCrop, RandomFlip, dvs_gesture_augment
 from pyedge.datasets.catalog import Samples, SampleSet, describe, load
 from pyedge.datasets.frames import Binning
+from pyedge.errors import ConfigError, RecipeError, SplitError
 from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Activity, Input, Network, Params, load_model, save_model
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import backend
 from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.rate_init import scale_to_rate
-from pyedge.recipe import RecipeError, build, key, plain, read_table
+from pyedge.recipe import build, key, plain, read_table
 from pyedge.rules import MPDED, STDED, AlphaED, Surrogate
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
 from pyedge.task import check_folder, write_recipe
@@ -42,9 +43,11 @@ class SampleTable:
     by: str = key(
         "count", "events: frames of equally many events, or of equal time", choices=("count", "time")
     )
-    size: tuple[int, ...] = key((), "events: [width, height] of the frames; empty: the set's own")
+    size: tuple[int, ...] = key(
+        (), "events: [width, height] of the frames; empty: the set's own", low=1, high=1024
+    )
     binary: bool = key(False, "events: whether there was an event instead of how many")
-    scale: float = key(1.0, "frames and pixels are divided by it", low=0)
+    scale: float = key(1.0, "frames and pixels are divided by it", above=0)
     augment: str = key(
         "none",
         "variation of every minibatch: mirror; crop and mirror; the same and a hole; "
@@ -72,15 +75,15 @@ class NetworkTable:
     learn_gain: bool = key(True, "norm weight: whether the gains learn too, or keep the initial deviation")
     dropout: float = key(0.0, "dropout after pooling and hidden dense layers", low=0, high=0.99)
     gain: float = key(1.0, "factor on the initial weights", low=0)
-    tau: float = key(0.5, "LIF: leak factor", low=0, high=1)
-    theta0: float = key(1.0, "initial threshold", low=0)
+    tau: float = key(0.5, "LIF: leak factor", above=0, high=1)
+    theta0: float = key(1.0, "initial threshold", above=0)
     alpha: float | None = key(None, "decay of the threshold a step; absent: the method's", low=0)
     initial_spikes: float = key(
         0.0,
         "initial weights are scaled, layer by layer, to so many spikes a neuron and window; 0: they are not",
         low=0,
     )
-    kernel: tuple[float, ...] = key((5.0, 3.0, 2.5), "alpha kernel: tau_m, tau_s, tau_grad in steps")
+    kernel: tuple[float, ...] = key((5.0, 3.0, 2.5), "alpha kernel: tau_m, tau_s, tau_grad in steps", above=1)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class TrainingTable:
         "shape of the surrogate gradient",
         choices=tuple(DEFAULT_WIDTHS),
     )
-    width: float | None = key(None, "its width; absent: the shape's own", low=0)
+    width: float | None = key(None, "its width; absent: the shape's own", above=0)
     reset: str = key(
         "on",
         "the reset's part of the error: as it is, left out, or as boards compute it",
@@ -109,7 +112,7 @@ class TrainingTable:
         "spike-timing methods: Eq. 12's potential, or what the spike's own step added; absent: the method's",
         choices=("potential", "increment"),
     )
-    clamp: float = key(4.0, "spike-timing methods: largest 1 / slope", low=0)
+    clamp: float = key(4.0, "spike-timing methods: largest 1 / slope", above=0)
     loss: str | None = key(
         None,
         "absent: the method's",
@@ -121,7 +124,7 @@ class TrainingTable:
     undesired: float = key(1.0, "spike counts: wanted of the others", low=0)
     teacher: bool = key(False, "spiking readout: teacher spike for a silent target")
     optimizer: str = key("adamw", "optimizer", choices=("adamw", "sgd"))
-    lr: float = key(0.001, "learning rate at the schedule's top", low=0)
+    lr: float = key(0.001, "learning rate at the schedule's top", above=0)
     momentum: float = key(0.0, "sgd: momentum", low=0, high=0.999)
     weight_decay: float = key(0.0, "weight decay, decoupled for adamw", low=0)
     schedule: str = key("cosine", "learning rate over the epochs", choices=("cosine", "constant"))
@@ -156,8 +159,18 @@ class VisionRecipe:
             raise RecipeError(f"samples.size: {list(self.samples.size)}; [width, height], or empty")
         if len(self.network.kernel) != 3:
             raise RecipeError(f"network.kernel: {list(self.network.kernel)}; tau_m, tau_s and tau_grad")
+        if not self.network.kernel[1] < self.network.kernel[0]:
+            raise RecipeError(f"network.kernel: {list(self.network.kernel)}; tau_s must be less than tau_m")
         if (self.training.patience or self.training.keep == "best") and not self.samples.validation:
-            raise RecipeError("training.patience and keep = best need samples.validation")
+            raise RecipeError(
+                f"training.patience: {self.training.patience}, keep: {self.training.keep}; they need "
+                f"samples.validation, which is {self.samples.validation}"
+            )
+        if self.network.initial_spikes > self.network.steps:
+            raise RecipeError(
+                f"network.initial_spikes: {self.network.initial_spikes}; there is at most one in each of the "
+                f"{self.network.steps} steps"
+            )
         if self.samples.binary and self.samples.scale != 1:
             raise RecipeError("samples.scale: binary frames are spikes, which have no scale")
 
@@ -212,7 +225,7 @@ def method_of(recipe: VisionRecipe) -> methods.Method:
     if isinstance(neuron, LIF):
         neuron = replace(neuron, tau=n.tau)
     elif n.tau != 0.5:
-        raise RecipeError(f"network.tau: the neurons of {t.method} have no leak factor; leave it out")
+        raise RecipeError(f"network.tau: {n.tau}; the neurons of {t.method} do not leak, leave it out")
     if isinstance(rule, MPDED):
         rule = replace(rule, reset=cast(Any, t.reset), recursion=cast(Any, t.recursion))
     elif (t.reset, t.recursion) != ("on", "full"):
@@ -296,7 +309,10 @@ def samples_of(recipe: VisionRecipe, tick: Callable[[int, int], None] | None = N
     """Loads the data. Raises MissingDataError, which says what to get, and the other data errors."""
     info, s = describe(recipe.samples.set), recipe.samples
     binning = binning_of(recipe, info) if info.kind == "events" else None
-    found = load(s.set, binning=binning, validation=s.validation, seed=recipe.seed, tick=tick)
+    try:
+        found = load(s.set, binning=binning, validation=s.validation, seed=recipe.seed, tick=tick)
+    except SplitError as error:
+        raise RecipeError(f"samples.validation: {error}") from error
     if not s.limit:
         return found
     axis, take = (0 if info.kind == "images" else 1), slice(0, s.limit)
@@ -318,7 +334,13 @@ def initial(recipe: VisionRecipe, network: Network, x: Any) -> Params:
         return params
     axis = sample_axis(network)
     some = x.take(range(min(50, x.shape[axis])), axis)
-    return scale_to_rate(network, params, some, recipe.network.initial_spikes)
+    try:
+        return scale_to_rate(network, params, some, recipe.network.initial_spikes)
+    except ConfigError as error:
+        raise RecipeError(
+            "network.initial_spikes: not with this samples.scale and this network.gain, theta0 and alpha: "
+            f"{error}"
+        ) from error
 
 
 def _started_from(file: str, network: Network) -> Params:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pyedge.cli.console import Json, bar, emit, say, write_json
-from pyedge.errors import ConfigError
+from pyedge.errors import ConfigError, RecipeError
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +72,8 @@ def train(
 
         try:
             trained = task.train(wanted, folder, resume, on_epoch, on_side)
+        except RecipeError as error:
+            raise RecipeError(f"{recipe}: {error}") from error
         except KeyboardInterrupt:
             say(f"interrupted after {len(done)} epochs; the same command with --resume goes on")
             raise SystemExit(130) from None
@@ -133,6 +135,8 @@ def _vision(
 
         try:
             trained = vision.train(wanted, folder, resume, on_epoch)
+        except RecipeError as error:
+            raise RecipeError(f"{recipe}: {error}") from error
         except KeyboardInterrupt:
             say("interrupted; the same command with --resume goes on")
             raise SystemExit(130) from None
