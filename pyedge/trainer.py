@@ -137,17 +137,15 @@ def step(
     if config.activity.weight:
         value += network.activity_penalty(record, config.activity)
     grads = network.backward(params, seen, error, config.rule, config.learn, config.activity)
-    ops = record.ops
-    norm = ops.norm(grads.values())
-    if not (isfinite(value) and isfinite(norm)):
+    ops, done = record.ops, None
+    if isfinite(value):
+        done = ops.update(config.optimizer, params, grads, state, factor, config.clip_norm)
+    if done is None or not done.gradients:
         raise TrainingError(_where_not_finite(network, params, record, grads, value))
-    clip = 1.0 if config.clip_norm is None or not norm > config.clip_norm else config.clip_norm / norm
-    params, state = ops.update(config.optimizer, params, grads, state, factor, clip)
-    params |= network.observed(params, record, config.learn)
-    if not isfinite(ops.norm(params[name] for name in grads)):
-        name = next(name for name in grads if not ops.finite(params[name]))
+    if not done.weights:
+        name = next(name for name in grads if not ops.finite(done.params[name]))
         raise TrainingError(f"the new weights of layer {name.rpartition('.')[0]} are not finite: {LOWER}")
-    return params, state, value, record
+    return done.params | network.observed(done.params, record, config.learn), done.state, value, record
 
 
 def _where_not_finite(network: Network, params: Params, record: Record, grads: Params, value: float) -> str:

@@ -401,9 +401,11 @@ def test_cross_entropy_at_every_step_is_numpys(isa, classes):
     np.testing.assert_allclose(found.error, expected.error, atol=1e-6 / 350)
 
 
-@given(st.integers(1, 200_000), st.sampled_from((0.0, 0.01)), st.sampled_from((1.0, 0.37)), st.integers(0, 9))
+@given(
+    st.integers(1, 200_000), st.sampled_from((0.0, 0.01)), st.sampled_from((None, 0.37)), st.integers(0, 9)
+)
 @settings(max_examples=10)
-def test_adamw_gives_the_very_bits(size, decay, clip, seed):
+def test_adamw_gives_the_very_bits(size, decay, limit, seed):
     rng = np.random.default_rng(seed)
     params = {
         "dense1.weight": rng.standard_normal(size).astype(np.float32),
@@ -413,11 +415,14 @@ def test_adamw_gives_the_very_bits(size, decay, clip, seed):
     ours, theirs = ((params, optimizer.init(params)) for _ in range(2))
     before = {name: p.copy() for name, p in params.items()}
     for _ in range(3):
-        grads = {name: rng.standard_normal(p.shape).astype(np.float32) for name, p in params.items()}
+        grads = {  # whose norm is exact
+            name: (rng.integers(-4, 5, p.shape) / 8).astype(np.float32) for name, p in params.items()
+        }
         given = {name: g.copy() for name, g in grads.items()}
-        ours = OPS.update(optimizer, ours[0], given, ours[1], 0.7, clip)
-        theirs = NUMPY.update(optimizer, theirs[0], grads, theirs[1], 0.7, clip)
-    for a, b in zip(ours, theirs, strict=True):
+        ours = OPS.update(optimizer, ours[0], given, ours[1], 0.7, limit)
+        theirs = NUMPY.update(optimizer, theirs[0], grads, theirs[1], 0.7, limit)
+    assert ours[2:] == theirs[2:] == (True, True)
+    for a, b in zip(ours[:2], theirs[:2], strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in b)
     assert all(np.array_equal(p, before[name]) for name, p in params.items())
     assert OPS.finite(ours[0]["dense1.weight"])
@@ -433,12 +438,33 @@ def test_an_update_needs_memory_for_the_gradients_alone():
     grads["dense1.weight"][:] = 1
     room, state = pointer_of(grads["dense1.weight"]), AdamW().init({"dense1.weight": weight})
     moment = pointer_of(state["m/dense1.weight"])
-    params, state = OPS.update(AdamW(), {"dense1.weight": weight}, grads, state, 1.0, 1.0)
+    params, state = OPS.update(AdamW(), {"dense1.weight": weight}, grads, state, 1.0, None)[:2]
     assert pointer_of(params["dense1.weight"]) == room and pointer_of(state["m/dense1.weight"]) == moment
     assert (weight == 1).all()
     at = pointer_of(weight)
     del weight
     assert pointer_of(memory.weights((300, 300))) == at
+
+
+@pytest.mark.parametrize("size", (1, 15, 70_001))
+@pytest.mark.parametrize("limit", (None, 1.0))
+@pytest.mark.parametrize("value", (np.inf, np.nan))
+def test_an_update_says_what_is_not_finite(isa, size, limit, value):
+    for where in (0, size // 2, size - 1):
+        params = {"conv1.gain": np.ones(3, np.float32), "dense1.weight": np.ones(size, np.float32)}
+        optimizer = AdamW(eps=0.0)
+        grads = {name: np.ones_like(p) for name, p in params.items()}
+        assert OPS.update(optimizer, params, grads, optimizer.init(params), 1.0, limit)[2:] == (True, True)
+        grads = {name: np.ones_like(p) for name, p in params.items()}
+        grads["dense1.weight"][where] = value
+        done = OPS.update(optimizer, params, grads, optimizer.init(params), 1.0, limit)
+        assert not done.gradients and [name for name in grads if not OPS.finite(grads[name])] == [
+            "dense1.weight"
+        ]
+        grads = {name: np.ones_like(p) for name, p in params.items()}
+        params["dense1.weight"][where] = value
+        done = OPS.update(optimizer, params, grads, optimizer.init(params), 1.0, limit)
+        assert done[2:] == (True, False) and not OPS.finite(done.params["dense1.weight"])
 
 
 def pointer_of(array):

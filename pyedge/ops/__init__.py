@@ -35,6 +35,7 @@ from pyedge.ops.numpy_ops import (
     Pooled,
     Split,
     Standardized,
+    Updated,
     distribute,
     log_softmax,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Pooled",
     "Split",
     "Standardized",
+    "Updated",
     "backend",
     "distribute",
     "log_softmax",
@@ -171,11 +173,12 @@ class Ops(Protocol):
         grads: dict[str, Array],
         state: dict[str, Array],
         factor: float,
-        clip: float,
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`optimizer.update` with every gradient times `clip`.
+        limit: float | None,
+    ) -> Updated:
+        """`optimizer.update`, the gradients scaled down together where their norm exceeds `limit`.
 
-        grads and state are given away, to be written over; params are not.
+        grads and state are given away, to be written over; params are not. A gradient that was not finite is
+        not finite afterwards.
         """
 
     def spikes(self, x: Array) -> Array:

@@ -1,7 +1,7 @@
 """The reference backend, in NumPy; `pyedge.ops` says what each operation is and how arrays lie."""
 
 from collections.abc import Iterable
-from math import sqrt
+from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -38,6 +38,13 @@ class Standardized(NamedTuple):
     out: Array
     mean: Array  # of each output channel's weights
     deviation: Array  # the square root of their (unbiased) variance + EPS
+
+
+class Updated(NamedTuple):
+    params: dict[str, Array]
+    state: dict[str, Array]
+    gradients: bool  # whether they were all finite; if not, nothing else here counts
+    weights: bool  # whether the new ones are
 
 
 class Split(NamedTuple):
@@ -217,11 +224,15 @@ class NumpyOps:
         grads: dict[str, Array],
         state: dict[str, Array],
         factor: float,
-        clip: float,
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        if clip != 1:
-            grads = {name: g * g.dtype.type(clip) for name, g in grads.items()}
-        return optimizer.update(params, grads, state, factor)
+        limit: float | None,
+    ) -> Updated:
+        norm = self.norm(grads.values())
+        if not isfinite(norm):
+            return Updated(params, state, False, True)
+        if limit is not None and norm > limit:
+            grads = {name: g * g.dtype.type(limit / norm) for name, g in grads.items()}
+        new, moved = optimizer.update(params, grads, state, factor)
+        return Updated(new, moved, True, isfinite(self.norm(new[name] for name in grads)))
 
     def spikes(self, x: Array) -> Array:
         return x

@@ -195,10 +195,12 @@ class TorchOps(NumpyOps):
     def finite(self, x: Any) -> bool:
         return bool(torch.isfinite(self._t(x)).all())
 
-    def update(self, optimizer: Any, params: Any, grads: Any, state: Any, factor: float, clip: float) -> Any:
+    def update(
+        self, optimizer: Any, params: Any, grads: Any, state: Any, factor: float, limit: float | None
+    ) -> Any:
         on_device = [{name: self.array(x) for name, x in group.items()} for group in (params, grads)]
         held = {name: x if name == "step" else self.array(x) for name, x in state.items()}
-        return super().update(optimizer, on_device[0], on_device[1], held, factor, clip)
+        return super().update(optimizer, on_device[0], on_device[1], held, factor, limit)
 
 
 def _kernel(weight: Tensor) -> Tensor:

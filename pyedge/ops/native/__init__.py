@@ -23,7 +23,7 @@ from pyedge.ops.native.neurons import Epsilon, run_neurons
 from pyedge.ops.native.standard import standardize, standardize_error
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.native.updates import adamw, square_sum
-from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Standardized, _for_inputs
+from pyedge.ops.numpy_ops import Array, Normalized, NumpyOps, Pooled, Standardized, Updated, _for_inputs
 
 if TYPE_CHECKING:
     from pyedge.losses import Loss, LossResult
@@ -230,14 +230,14 @@ class NativeOps(NumpyOps):
         grads: dict[str, Array],
         state: dict[str, Array],
         factor: float,
-        clip: float,
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        limit: float | None,
+    ) -> Updated:
         from pyedge.optim import AdamW
 
         if type(optimizer) is AdamW and all(p.dtype == np.float32 for p in params.values()):
-            return adamw(optimizer, params, grads, state, factor, clip)
+            return adamw(optimizer, params, grads, state, factor, limit)
         self._note(f"the updates of {type(optimizer).__name__}")
-        return super().update(optimizer, params, grads, state, factor, clip)
+        return super().update(optimizer, params, grads, state, factor, limit)
 
     def spikes(self, x: Any) -> Any:
         return self._spikes(x)

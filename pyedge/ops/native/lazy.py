@@ -349,7 +349,9 @@ def source_of(error: Any) -> dict[str, Any]:
     return {"error": pointer("float *", error), "error_step": step, "error_sample": error[0, 0].size}
 
 
-_ARRAYS = {f"{kind} *": f"{kind}[]" for kind in ("float", "uint8_t", "uint16_t", "int32_t", "int64_t")}
+_ARRAYS = {
+    f"{kind} *": ffi.typeof(f"{kind}[]") for kind in ("float", "uint8_t", "uint16_t", "int32_t", "int64_t")
+}
 
 
 def pointer(kind: str, array: Array | None) -> Any:

@@ -1,5 +1,6 @@
 """Cross-entropy at every step (TET) in the native backend."""
 
+from math import log, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pyedge.losses import LossResult
 
 
+LOG_2 = log(2)
+
+
 def tet(logits: Array, labels: Array) -> "LossResult":
     """`pyedge.losses.TET()` of float32 logits (T, batch, classes), at most 64 classes."""
     from pyedge.losses import LossResult
@@ -20,12 +24,12 @@ def tet(logits: Array, labels: Array) -> "LossResult":
     logits, numbers = np.ascontiguousarray(logits), np.ascontiguousarray(labels, np.int32)
     steps, batch, classes = logits.shape
     error = np.empty_like(logits)
-    sums, distances = both = np.empty((2, steps * batch), np.float32)
-    to = pointer("float *", both)
-    given = pointer("float *", logits), pointer("int32_t *", numbers), 1 / (batch * steps)
+    rows = steps * batch
     # In the order of train_cross_entropy.
-    job = (steps * batch, batch, classes, *given, pointer("float *", error), to, to + steps * batch)
+    given = rows, batch, classes, pointer("float *", logits), pointer("int32_t *", numbers), 1 / rows
+    job = ffi.new("train_cross_entropy *", (*given, pointer("float *", error)))
     with POOL as pool:
-        lib.train_cross_entropy_run(pool, ffi.new("train_cross_entropy *", job))
-    value = np.log(sums).sum(dtype=float) + distances.sum(dtype=float)
-    return LossResult(float(value) / (steps * batch), error)
+        job.scratch = POOL.memory("float *", 4 * lib.train_cross_entropy_scratch(rows))
+        lib.train_cross_entropy_run(pool, job)
+    product = log(job.product) if job.product > 0 else nan  # 0 where logits are not finite
+    return LossResult((product + job.power * LOG_2 + job.distance) / rows, error)

@@ -2,6 +2,7 @@
 
 import mmap
 import weakref
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ LARGE = 1 << 16  # weights from this number on are not left to malloc, which kee
 
 _free: dict[int, list[mmap.mmap]] = {}
 _watched: dict[int, "_Watch"] = {}
+_lent: dict[tuple[Any, ...], list[Any]] = {}
 
 
 def pages(size: int, filled: bool = False) -> mmap.mmap:
@@ -31,6 +33,23 @@ class _Watch(weakref.ref[Array]):
 
     __slots__ = ("buffer",)
     buffer: mmap.mmap
+
+
+class Loan:
+    """What make(*size) gives, lent: when the loan is gone, `what` waits for the next loan of its kind.
+
+    So arrays of the worst-case size, and the structs that point to them, are made once.
+    """
+
+    __slots__ = ("_waiting", "what")
+
+    def __init__(self, make: Callable[..., Any], *size: int) -> None:
+        self._waiting = _lent.setdefault((make, *size), [])
+        self.what = self._waiting.pop() if self._waiting else make(*size)
+
+    def __del__(self) -> None:
+        if len(self._waiting) < KEPT:
+            self._waiting.append(self.what)
 
 
 def roomy(count: int, dtype: Any, filled: bool = False) -> Array:

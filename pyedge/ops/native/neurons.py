@@ -19,7 +19,7 @@ from pyedge.ops.native.lazy import (
     row_bytes,
     source_of,
 )
-from pyedge.ops.native.memory import roomy, weights
+from pyedge.ops.native.memory import Loan, pages, weights
 from pyedge.ops.native.threads import POOL
 from pyedge.ops.numpy_ops import Array, NumpyOps
 
@@ -37,24 +37,35 @@ class Saved:
 
     def __init__(self, window: int, batch: int, features: int) -> None:
         units = -(-features // UNIT)
-        size = batch * units * (UNIT * window + UNIT)
-        self.u, self.theta = roomy(size, np.float32), roomy(size, np.float32)
-        self.begin, self.count = np.empty(batch * units, np.int64), np.empty(batch * units, np.int32)
-
-    @property
-    def struct(self) -> dict[str, Any]:
-        return {
-            "u": pointer("float *", self.u),
-            "theta": pointer("float *", self.theta),
-            "begin": pointer("int64_t *", self.begin),
-            "count": pointer("int32_t *", self.count),
+        floats = 4 * batch * units * (UNIT * window + UNIT)
+        self.arrays = {
+            "u": ffi.from_buffer("float[]", pages(floats)),
+            "theta": ffi.from_buffer("float[]", pages(floats)),
+            "begin": ffi.new("int64_t[]", batch * units),
+            "count": ffi.new("int32_t[]", batch * units),
         }
+        self.struct = ffi.new("train_saved *", self.arrays)[0]
+
+
+class Deltas:
+    """Errors a tile at a time; see train.h."""
+
+    def __init__(self, window: int, batch: int, features: int) -> None:
+        units = -(-features // UNIT)
+        count = batch * units * (UNIT * window + UNIT)
+        self.arrays = {
+            "count": ffi.new("uint16_t[]", batch * units * window),
+            "index": ffi.from_buffer("uint16_t[]", pages(2 * count)),
+            "value": ffi.from_buffer("float[]", pages(4 * count)),
+            "begin": ffi.new("int64_t[]", batch * units),
+        }
+        self.struct = ffi.new("train_deltas *", self.arrays)
 
 
 class Run:
     """What is kept of a window: enough for the backward pass, and to repeat it in NumPy."""
 
-    def __init__(self, neuron: "LIF | IF", current: Any, window: int, saved: Saved) -> None:
+    def __init__(self, neuron: "LIF | IF", current: Any, window: int, saved: Loan) -> None:
         self.neuron, self.current, self.window, self.saved = neuron, current, window, saved
 
     @cached_property
@@ -65,12 +76,12 @@ class Run:
 
 
 @lru_cache(maxsize=64)
-def _thresholds(neuron: "LIF | IF", window: int) -> tuple[float, Array]:
-    """tau, and thresholds by age as the kernels take them."""
+def _thresholds(neuron: "LIF | IF", window: int) -> dict[str, Any]:
+    """train_neuron."""
     table = neuron.params(window, np.dtype(np.float32))
     theta = np.zeros(max(64, window + 1), np.float32)
     theta[: window + 1] = table.theta
-    return table.tau, theta
+    return {"tau": table.tau, "theta": pointer("float *", theta)}
 
 
 def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
@@ -79,14 +90,14 @@ def run_neurons(neuron: Any, current: Any, window: int) -> "Spike":
 
     shape = (window, *current.shape[1:])
     batch, features = shape[1], int(prod(shape[2:]))
-    tau, theta = _thresholds(neuron, window)
-    bits = np.zeros((batch, window, row_bytes(features)), np.uint8)
-    saved = Saved(window, batch, features)
+    whole = features % 64 == 0  # else the kernels leave a row's last bytes
+    bits = (np.empty if whole else np.zeros)((batch, window, row_bytes(features)), np.uint8)
+    saved = Loan(Saved, window, batch, features)
     to = {
-        "neuron": {"tau": tau, "theta": pointer("float *", theta)},
+        "neuron": _thresholds(neuron, window),
         "bits": pointer("uint8_t *", bits),
         "row": bits.shape[2],
-        "saved": saved.struct,
+        "saved": saved.what.struct,
     }
     if hasattr(current, "run_into"):
         current.run_into(to, window)
@@ -221,8 +232,8 @@ class Epsilon(Lazy):
             "outputs": self.features,
             "row": bits.row,
             "bits": pointer("uint8_t *", bits.bits),
-            "saved": self.fired.run.saved.struct,
-            "rule": {"tau": self.neuron.decay, **constants(self.rule)},
+            "saved": self.fired.run.saved.what.struct,
+            "rule": constants(self.rule, self.neuron.decay),
             "error_scale": 1.0,
             **outputs,
         }
@@ -231,17 +242,8 @@ class Epsilon(Lazy):
         job |= source_of(self.error)
         run = job.pop("run", None)
         if wanted:
-            units = -(-self.features // UNIT)
-            size = batch * units * (UNIT * window + UNIT)
-            count, begin = np.empty(batch * units * window, np.uint16), np.empty(batch * units, np.int64)
-            index, value = roomy(size, np.uint16), roomy(size, np.float32)
-            deltas = {
-                "begin": pointer("int64_t *", begin),
-                "count": pointer("uint16_t *", count),
-                "index": pointer("uint16_t *", index),
-                "value": pointer("float *", value),
-            }
-            job["deltas"] = deltas
+            deltas = Loan(Deltas, window, batch, self.features)
+            job["deltas"] = deltas.what.struct[0]
         struct = ffi.new("train_backward *", job)
         if run is not None:
             run(struct)
@@ -249,24 +251,26 @@ class Epsilon(Lazy):
             run_backward(struct)
         if wanted:
             with POOL as pool:
-                self._events = listed(pool, deltas, window, batch, self.features)
+                self._events = listed(pool, deltas.what.struct, window, batch, self.features)
         if len(self.shape) == 3:
             self.bias = bias
 
 
 @lru_cache(maxsize=64)
-def constants(rule: "MPDED | STDED") -> dict[str, Any]:
-    """What train_rule wants to know of a rule."""
+def constants(rule: "MPDED | STDED", tau: float) -> dict[str, Any]:
+    """train_rule."""
     from pyedge.rules import STDED
     from pyedge.rules.surrogate import DEFAULT_WIDTHS
 
     if isinstance(rule, STDED):
-        return {"shape": TIMING, "reset": RESETS["off"], "width": 1 / rule.clamp, "factor": 1.0}
+        width = 1 / rule.clamp
+        return {"shape": TIMING, "reset": RESETS["off"], "tau": tau, "width": width, "factor": 1.0}
     surrogate: Any = rule.surrogate
     width = DEFAULT_WIDTHS[surrogate.shape] if surrogate.width is None else surrogate.width
     return {
         "shape": SHAPES[surrogate.shape],
         "reset": RESETS[rule.reset],
+        "tau": tau,
         "width": width,
         "factor": surrogate.scale / width,
     }
@@ -280,15 +284,14 @@ def run_backward(struct: Any) -> None:
         lib.train_backward_run(pool, struct)
 
 
-def listed(pool: Any, deltas: dict[str, Any], window: int, batch: int, outputs: int) -> Events:
+def listed(pool: Any, deltas: Any, window: int, batch: int, outputs: int) -> Events:
     """The errors a tile at a time as lists."""
-    struct = ffi.new("train_deltas *", deltas)
     start = np.empty(batch * window + 1, np.int32)
-    count = lib.train_count_errors(struct, pointer("int32_t *", start), window, batch, outputs)
+    count = lib.train_count_errors(deltas, pointer("int32_t *", start), window, batch, outputs)
     events = Events(start, np.empty(count + 1, np.uint16), np.empty(count + 1, np.float32))
     lib.train_list_errors(
         pool,
-        struct,
+        deltas,
         pointer("int32_t *", start),
         pointer("uint16_t *", events.index),
         pointer("float *", events.value),

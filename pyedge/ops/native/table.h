@@ -59,8 +59,10 @@ typedef struct train_kernels {
     void (*standard_sums)(const train_standard *job, int first, int last, float *sums);
     void (*standard_gradient)(const train_standard *job, int first, int last, const float *factors);
     double (*square_sum)(const float *x, int64_t count);
-    void (*adamw)(const train_adamw *job, int64_t first, int64_t last);
-    void (*cross_entropy)(const train_cross_entropy *job, int64_t first, int64_t last);
+    int (*adamw)(const train_adamw *job, int64_t first, int64_t last);
+    // At most 256 rows. parts: 16 products of the rows' sums of exponentials, each of at most 16, then 16 sums of
+    // distances.
+    void (*cross_entropy)(const train_cross_entropy *job, int64_t first, int64_t last, float *parts);
     double (*limit)(const float *x, int64_t count, int64_t rounds);
     int width;  // floats in a register
 } train_kernels;

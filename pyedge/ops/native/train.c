@@ -479,18 +479,27 @@ double train_square_sum(train_pool *pool, const float *const *x, const int64_t *
     return total;
 }
 
+typedef struct {
+    const train_adamw *adamw;
+    int *wrong;
+} adamw_job;
+
 static void adamw_item(const void *job, int item, int thread) {
     (void)thread;
-    const train_adamw *d = job;
-    const int64_t first = (int64_t)item * STRETCH;
-    const int64_t last = first + STRETCH < d->count ? first + STRETCH : d->count;
-    train_chosen()->adamw(d, first, last);
+    const adamw_job *d = job;
+    const int64_t first = (int64_t)item * STRETCH, count = d->adamw->count;
+    const int wrong =
+        train_chosen()->adamw(d->adamw, first, first + STRETCH < count ? first + STRETCH : count);
+    __atomic_fetch_or(d->wrong, wrong, __ATOMIC_RELAXED);
 }
 
-void train_adamw_run(train_pool *pool, const train_adamw *jobs, int arrays) {
+int train_adamw_run(train_pool *pool, const train_adamw *jobs, int arrays) {
+    int wrong = 0;
     for (int a = 0; a < arrays; a++) {
-        train_pool_run(pool, adamw_item, jobs + a, (int)((jobs[a].count + STRETCH - 1) / STRETCH));
+        const adamw_job job = {jobs + a, &wrong};
+        train_pool_run(pool, adamw_item, &job, (int)((jobs[a].count + STRETCH - 1) / STRETCH));
     }
+    return wrong;
 }
 
 /// Losses ///
@@ -501,9 +510,29 @@ static void entropy_item(const void *job, int item, int thread) {
     (void)thread;
     const train_cross_entropy *d = job;
     const int64_t first = (int64_t)item * ROWS, last = first + ROWS;
-    train_chosen()->cross_entropy(d, first, last < d->rows ? last : d->rows);
+    train_chosen()->cross_entropy(d, first, last < d->rows ? last : d->rows, d->scratch + (size_t)item * 32);
 }
 
-void train_cross_entropy_run(train_pool *pool, const train_cross_entropy *job) {
-    train_pool_run(pool, entropy_item, job, (int)((job->rows + ROWS - 1) / ROWS));
+static int items_of(int64_t rows) { return (int)((rows + ROWS - 1) / ROWS); }
+
+size_t train_cross_entropy_scratch(int64_t rows) { return (size_t)items_of(rows) * 32; }
+
+void train_cross_entropy_run(train_pool *pool, train_cross_entropy *job) {
+    const int items = items_of(job->rows);
+    train_pool_run(pool, entropy_item, job, items);
+    job->product = 1;
+    job->distance = 0;
+    job->power = 0;
+    for (int k = 0; k < items; k++) {
+        const float *parts = job->scratch + (size_t)k * 32;
+        for (int n = 0; n < 16; n++) {
+            // Of numbers below 2^120 and 2^97.
+            job->product *= (double)parts[n];
+            job->distance += (double)parts[16 + n];
+            if (job->product >= 0x1p120) {
+                job->product *= 0x1p-120;
+                job->power += 120;
+            }
+        }
+    }
 }

@@ -324,6 +324,8 @@ void train_standardize_error_run(train_pool *pool, const train_standard *job);
 double train_square_sum(train_pool *pool, const float *const *x, const int64_t *count, int arrays);
 
 // AdamW's update of `arrays` arrays, rounding as pyedge.optim does; g is scaled first. new_* may be the old, or g.
+// Returns what of it was not finite.
+enum { TRAIN_GRADIENT = 1, TRAIN_WEIGHT = 2 };
 typedef struct train_adamw {
     int64_t count;
     const float *p, *g, *m, *v;
@@ -331,22 +333,26 @@ typedef struct train_adamw {
     float scale, beta1, rest1, beta2, rest2, decay, size, floor;
 } train_adamw;
 
-void train_adamw_run(train_pool *pool, const train_adamw *jobs, int arrays);
+int train_adamw_run(train_pool *pool, const train_adamw *jobs, int arrays);
 
 /// Losses ///
 
-// error = factor (softmax - one-hot) of every row of logits (rows, classes), classes <= 64, labels in turn; the row's
-// cross-entropy is log sum + distance.
+// error = factor (softmax - one-hot) of every row of logits (rows, classes), classes <= 64, labels in turn. Filled in:
+// the sum of all rows' cross-entropies is log product + power log 2 + distance.
 typedef struct train_cross_entropy {
     int64_t rows;
     int32_t batch, classes;
     const float *logits;
     const int32_t *labels;  // (batch), in [0, classes)
     float factor;
-    float *error, *sum, *distance;
+    float *error;
+    float *scratch;  // train_cross_entropy_scratch(rows) floats
+    double product, distance;
+    int64_t power;
 } train_cross_entropy;
 
-void train_cross_entropy_run(train_pool *pool, const train_cross_entropy *job);
+size_t train_cross_entropy_scratch(int64_t rows);
+void train_cross_entropy_run(train_pool *pool, train_cross_entropy *job);
 
 /// Limits ///
 

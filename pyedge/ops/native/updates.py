@@ -1,6 +1,6 @@
 """Updates of parameters in the native backend."""
 
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from pyedge._train import ffi, lib
 from pyedge.ops.native.lazy import pointer
 from pyedge.ops.native.threads import POOL
-from pyedge.ops.numpy_ops import Array
+from pyedge.ops.numpy_ops import Array, Updated
 
 if TYPE_CHECKING:
     from pyedge.optim import AdamW
@@ -29,9 +29,9 @@ def adamw(
     grads: dict[str, Array],
     state: dict[str, Array],
     factor: float,
-    clip: float,
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """`AdamW.update` of gradients times clip, to the same bits.
+    limit: float | None,
+) -> Updated:
+    """`Ops.update` by AdamW, to the bits of `AdamW.update`.
 
     The moments stay where they are; new parameters take the gradients' memory.
     """
@@ -40,6 +40,8 @@ def adamw(
     o, step = optimizer, int(state["step"]) + 1
     lr, root = o.lr * factor, sqrt(1 - o.beta2**step)
     size, floor = lr * root / (1 - o.beta1**step), o.eps * root
+    norm = 0.0 if limit is None else sqrt(square_sum(list(grads.values())))
+    clip = limit / norm if limit is not None and limit < norm < inf else 1.0
     rates = clip, o.beta1, 1 - o.beta1, o.beta2, 1 - o.beta2
     new, moved, jobs, alive = dict(params), dict(state), [], []
     for name, g in grads.items():
@@ -52,9 +54,9 @@ def adamw(
         alive.append(p)
         new[name], moved[f"m/{name}"], moved[f"v/{name}"] = g, m, v
     with POOL as pool:
-        lib.train_adamw_run(pool, ffi.new("train_adamw[]", jobs), len(jobs))
+        wrong = lib.train_adamw_run(pool, ffi.new("train_adamw[]", jobs), len(jobs))
     moved["step"] = np.asarray(step, np.int64)
-    return new, moved
+    return Updated(new, moved, not wrong & lib.TRAIN_GRADIENT, not wrong & lib.TRAIN_WEIGHT)
 
 
 def _own(x: Array) -> Array:

@@ -5,13 +5,17 @@
 
 #define MOST_CLASSES 64
 
-void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t last);
+void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t last, float *parts);
 
-void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t last) {
+void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t last, float *parts) {
     const int classes = d->classes;
     const vf factor = all(d->factor);
     float columns[MOST_CLASSES * WIDTH] = {0};  // (classes, rows)
     int32_t label = (int32_t)(first % d->batch);
+    for (int k = 0; k < 16; k += WIDTH) {
+        store(parts + k, all(1.0F));
+        store(parts + 16 + k, all(0));
+    }
     for (int64_t r = first; r < last; r += WIDTH) {
         const int rows = last - r < WIDTH ? (int)(last - r) : WIDTH;
         const float *logits = d->logits + r * classes;
@@ -36,8 +40,9 @@ void ISA(cross_entropy)(const train_cross_entropy *d, int64_t first, int64_t las
             store(columns + c * WIDTH, e);
             sum += e;
         }
-        store_first(d->sum + r, sum, rows);
-        store_first(d->distance + r, most - wanted, rows);
+        float *product = parts + (r - first) % 16, *distance = product + 16;
+        store_first(product, load(product) * sum, rows);
+        store_first(distance, load(distance) + (most - wanted), rows);
         const vf scale = factor / sum;
         for (int c = 0; c < classes; c++) {
             const vf right = (vf)((vi)factor & (labels == c));

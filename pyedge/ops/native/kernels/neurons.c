@@ -667,9 +667,10 @@ INLINE vf square_root(vf x) {
 #endif
 }
 
-static void adamw(const train_adamw *d, int64_t first, int64_t last) {
+static int adamw(const train_adamw *d, int64_t first, int64_t last) {
     const vf scale = all(d->scale), beta1 = all(d->beta1), rest1 = all(d->rest1), beta2 = all(d->beta2);
     const vf rest2 = all(d->rest2), decay = all(d->decay), size = all(d->size), least = all(d->floor);
+    vf gradients = all(0), weights = all(0);  // stay 0: of a number that is not finite, 0 times it is not
     for (int64_t n = first; n < last; n += WIDTH) {
         const int some = last - n < WIDTH ? (int)(last - n) : WIDTH;
         const vf g = load_first(d->g + n, some) * scale;
@@ -679,7 +680,10 @@ static void adamw(const train_adamw *d, int64_t first, int64_t last) {
         store_first(d->new_m + n, m, some);
         store_first(d->new_v + n, v, some);
         store_first(d->new_p + n, p, some);
+        gradients += g * 0.0F;
+        weights += keep(first_lanes(some), p) * 0.0F;
     }
+    return (nonzero(gradients) ? TRAIN_GRADIENT : 0) | (nonzero(weights) ? TRAIN_WEIGHT : 0);
 }
 
 int32_t ISA(count_bits)(const uint8_t *, int32_t *, int, int);
@@ -690,7 +694,7 @@ void ISA(conv_leak)(float *, int64_t, int, int64_t, float);
 void ISA(conv_traces)(const train_conv_gradient *, int, float *);
 void ISA(conv_meet)(const train_meetings *, float *);
 void ISA(column_sums)(const float *, float *, int64_t, int);
-void ISA(cross_entropy)(const train_cross_entropy *, int64_t, int64_t);
+void ISA(cross_entropy)(const train_cross_entropy *, int64_t, int64_t, float *);
 double ISA(limit)(const float *, int64_t, int64_t);
 void ISA(moments)(const train_standard *, int, int, float *);
 void ISA(standard_out)(const train_standard *, int, int);
