@@ -17,6 +17,7 @@ from pyedge.errors import CheckpointError, StorageError
 from pyedge.ops import Array
 
 FORMAT = "pyedge-1"
+ZIP = b"PK"  # how an .npz begins
 
 
 def describe(value: Any) -> Any:
@@ -131,16 +132,24 @@ def json_form(value: Any) -> Any:
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
     """The description and arrays that `write` wrote. Raises CheckpointError."""
+    foreign = CheckpointError(f"{path} is not a pyedge model or checkpoint; `pyedge train` writes them")
     try:
-        with zipfile.ZipFile(path) as file:
-            if damaged := file.testzip():
+        with open(path, "rb") as file:
+            if file.read(len(ZIP)) != ZIP:
+                raise foreign
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"checksum of {damaged}")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with np.load(path, allow_pickle=False) as named:
+            arrays = {name: named[name] for name in named.files}
+        if "meta" not in arrays:
+            raise foreign
         meta = json.loads(str(arrays.pop("meta")))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
     except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
         raise CheckpointError(
             f"{path} is not a whole pyedge model or checkpoint ({error}); train or copy it again"
         ) from error

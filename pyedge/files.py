@@ -19,6 +19,8 @@ def read_bytes(path: Path) -> bytes:
 
 def read_image(path: Path) -> tuple[IntegerModel, bytes]:
     """A model image as a model and as bytes. Raises DataError, or an ImageError that names the file."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give the image in it: {path / 'model.edge'}")
     blob = read_bytes(path)
     try:
         return image.read(blob), blob
@@ -31,8 +33,11 @@ def is_image(path: Path) -> bool:
     """Whether a path names a model image: by its ending, or by its first bytes."""
     if path.suffix == ".edge" or not path.is_file():
         return path.suffix == ".edge"
-    with path.open("rb") as file:
-        return file.read(len(image.MAGIC)) == image.MAGIC
+    try:
+        with path.open("rb") as file:
+            return file.read(len(image.MAGIC)) == image.MAGIC
+    except OSError:  # whoever reads it says why it cannot be read
+        return False
 
 
 def trained_file(path: Path) -> Path:

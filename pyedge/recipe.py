@@ -262,7 +262,7 @@ def read_table(path: str | Path) -> dict[str, Any]:
             "file is one: every key has a default (docs/recipes.md)"
         ) from None
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{file} is not TOML: byte {error.start} is not UTF-8") from error
+        raise RecipeError(f"{file} is not a recipe: byte {error.start} is not UTF-8 text") from error
     except OSError as error:
         raise RecipeError(
             f"{file} cannot be read: {error.strerror or error}; give a recipe's file"

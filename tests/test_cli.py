@@ -247,6 +247,8 @@ def test_boards_are_listed_and_run(capsys: pytest.CaptureFixture[str]) -> None:
         (["describe", "missing.edge"], "DataError"),
         (["deploy", "missing.edge"], "DataError"),
         (["boards", "nothing"], "UnknownBoardError"),
+        (["boards", "--run"], "ConfigError"),
+        (["reproduce", "emg", "--only", "nothing"], "ConfigError"),
         (["quantize", "missing.npz"], "CheckpointError"),
     ],
 )
@@ -270,6 +272,31 @@ def test_a_damaged_image_is_named(run: Path, tmp_path: Path, capsys: pytest.Capt
         status, _, err = call(capsys, command, damaged)
         assert status == 1
         assert str(damaged) in err
+
+
+@pytest.mark.parametrize(
+    "command", ["quantize", "describe", "eval", "deploy", "adapt", "monitor", "onnx export", "onnx import"]
+)
+def test_a_wrong_kind_of_file_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """A run's folder was "Is a directory", a file of other arrays "not whole ('meta')"."""
+    image, model = (run / "model.edge").read_bytes(), (run / "model.npz").read_bytes()
+    wrong = {
+        "none.edge": None, "none.npz": None, "empty.edge": b"", "empty.npz": b"", "recipe.toml": b"seed = 1",
+        "cut.edge": image[:-1], "header.edge": image[:10], "cut.npz": model[:-1], "model.edge": model,
+        "bytes": bytes(range(256)),
+    }  # fmt: skip
+    for name, blob in wrong.items():
+        if blob is not None:
+            (tmp_path / name).write_bytes(blob)
+    np.savez(tmp_path / "arrays.npz", x=np.zeros(3))
+    for name in (*wrong, "arrays.npz", "."):
+        file = tmp_path / name
+        status, out, err = call(capsys, *command.split(), file, "--json")
+        assert (status, json.loads(out)["message"]) == (1, err.removeprefix("error: ").strip()), (name, err)
+        assert str(file) in err, (name, err)
+        assert "Errno" not in err, err
 
 
 def test_a_port_that_is_not_there_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

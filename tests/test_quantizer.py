@@ -310,28 +310,30 @@ def test_what_boards_cannot_run_is_refused(network, said):
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "error", "text"),
     [
-        ({"x": lambda x: x[:, :, :15]}, DataError),
-        ({"x": lambda x: x[:19]}, DataError),
-        ({"x": lambda x: x + 0.5}, DataError),
-        ({"x": lambda x: x * np.nan}, DataError),
-        ({"x": lambda x: x * 4}, DataError),
-        ({"y": lambda y: y[:-1]}, DataError),
-        ({"y": lambda y: y + 1}, DataError),
-        ({"params": lambda p: p | {"dense1.weight": p["dense1.weight"] * np.inf}}, DataError),
-        ({"config": lambda c: replace(c, learn=(5,))}, ConfigError),
-        ({"config": lambda c: replace(c, bits=9)}, ConfigError),
-        ({"config": lambda c: replace(c, step=0)}, ConfigError),
-        ({"config": lambda c: replace(c, head_room=1.5)}, ConfigError),
+        ({"x": lambda x: x[:, :, :15]}, DataError, "15"),
+        ({"x": lambda x: x[:19]}, DataError, "19"),
+        ({"x": lambda x: x + 0.5}, DataError, "fractions"),
+        ({"x": lambda x: x * np.nan}, DataError, "or NaN"),
+        ({"x": lambda x: x * 4}, DataError, "-128 .. 127"),
+        ({"y": lambda y: y[:-1]}, DataError, "labels"),
+        ({"y": lambda y: y + 1}, DataError, "labels lie in 1 .. 5"),
+        ({"params": lambda p: p | {"dense1.weight": p["dense1.weight"] * np.inf}}, DataError, "dense1.w"),
+        ({"config": lambda c: replace(c, learn=(5,))}, ConfigError, "5"),
+        ({"config": lambda c: replace(c, bits=9)}, ConfigError, "8 or 10 bits, not 9"),
+        ({"config": lambda c: replace(c, step=0)}, ConfigError, "steps are positive"),
+        ({"config": lambda c: replace(c, head_room=1.5)}, ConfigError, "head_room is 1.5"),
+        ({"config": lambda c: replace(c, spare=252)}, ConfigError, "5 classes leave at most 251"),
     ],
 )
-def test_unfit_input_is_refused(change, error):
+def test_unfit_input_is_refused(change, error, text):
     network, params, x, y, loss = MODEL
     given_ = {"params": params, "x": x, "y": y, "config": QUICK}
-    with pytest.raises(error), np.errstate(invalid="ignore"):
+    with pytest.raises(error) as raised, np.errstate(invalid="ignore"):
         given_ |= {key: f(given_[key]) for key, f in change.items()}
         quantize(network, given_["params"], given_["x"], given_["y"], loss, RULE, given_["config"])
+    assert text in str(raised.value)
 
 
 MODEL = trained("frames", (24,), epochs=1)

@@ -100,7 +100,7 @@ def test_a_scale_for_spikes_is_named_by_its_key() -> None:
 def test_what_is_no_recipe_file_is_named_once(tmp_path: Path) -> None:
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"name = '\xff'")
-    with pytest.raises(RecipeError, match=r"binary.toml is not TOML: byte 8 is not UTF-8"):
+    with pytest.raises(RecipeError, match=r"binary.toml is not a recipe: byte 8 is not UTF-8 text"):
         read(binary)
     with pytest.raises(RecipeError, match=f"{tmp_path} cannot be read: Is a directory; give a recipe's file"):
         read(tmp_path)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pyedge.cli.console import Json, cell, emit, say, table
+from pyedge.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +33,8 @@ def boards(
     from pyedge.boards import BOARDS, BUILD_ONLY, board, firmware, start
 
     if name is None:
+        if build or run or seconds is not None:
+            raise ConfigError("--build and --run are for one board; name it (pyedge boards lists them)")
         specs = [_facts(spec) for spec in (BOARDS | BUILD_ONLY).values()]
         if json:
             return emit({"boards": specs})

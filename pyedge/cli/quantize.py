@@ -37,11 +37,12 @@ def quantize(
     from pyedge import image
     from pyedge.checkpoint import write_atomically
     from pyedge.errors import ConfigError
-    from pyedge.files import is_image
+    from pyedge.files import is_image, read_image
     from pyedge.task import integers_of, open_trained
     from pyedge.vision_integers import is_trained_vision, quantize_run
 
     if is_image(run):
+        read_image(run)  # missing or damaged comes first
         raise ConfigError(f"{run} is an image already; give the run's folder or its model.npz")
     wanted: dict[str, Any] = {
         k: v for k, v in (("learn", learn), ("bits", bits), ("carry", carry)) if v is not None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pyedge.cli.console import Json, bar, emit, say
+from pyedge.errors import ConfigError
 
 
 class What(StrEnum):
@@ -63,6 +64,9 @@ def reproduce(
     kept = work / "quick" if quick else work
     listed = study.stages(quick)
     wanted = [s for s in listed if s.name.startswith(only)]
+    if not wanted:
+        some = ", ".join(s.name for s in listed[:5])
+        raise ConfigError(f"--only {only}: none of the {len(listed)} stages begins so; they are {some}, ...")
     if not page:
         with bar(what.value, len(wanted)) as tick:
 

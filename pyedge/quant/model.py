@@ -22,6 +22,7 @@ Kind = TypeVar("Kind", bound=IntEnum)
 
 MEMBRANE_LIMIT = 2**30
 THRESHOLD_LIMIT = 2**31 - 256
+CLASSES_LIMIT = 256  # with the spare rows
 COUNT_LIMIT = 255
 ADDS_LIMIT = 8
 MAP_LIMIT = 2**20
@@ -413,7 +414,7 @@ def _check_model(model: IntegerModel) -> None:
     """Raise FieldError unless every range of docs/image.md and bound of docs/arithmetic.md holds."""
     _within("", "layers", len(model.layers), 1, 64)
     _within("", "T", model.window, 1, 1024)
-    _within("", "classes", model.classes, 2, 256)
+    _within("", "classes", model.classes, 2, CLASSES_LIMIT)
     _within("", "score shift", model.score_shift, 0, 47)
     _within("", "score multiplier", model.score_mult, 1, 65535)
     _within("", "seed", model.seed, 0, 2**32 - 1)
@@ -451,7 +452,7 @@ def _check_shape(model: IntegerModel, l: int) -> None:
     if last and layer.conv:
         raise FieldError(where + "kernel", "makes the last layer a convolution; the readout is dense")
     _within(where, "fan_in", layer.fan_in, 1, 65535)
-    _within(where, "fan_out", layer.fan_out, 1, 256 if last else 65535)
+    _within(where, "fan_out", layer.fan_out, 1, CLASSES_LIMIT if last else 65535)
     conv = int(layer.conv)
     _within(where, "kernel", layer.kernel, 0, 255)
     _within(where, "stride", layer.stride, conv, 255 * conv)

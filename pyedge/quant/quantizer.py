@@ -22,6 +22,7 @@ from pyedge.ops import Array
 from pyedge.quant import reference
 from pyedge.quant.lower import FloatLayer, float_layers
 from pyedge.quant.model import (
+    CLASSES_LIMIT,
     InputKind,
     IntegerLayer,
     IntegerModel,
@@ -123,8 +124,14 @@ def quantize(
     config = config or QuantizeConfig()
     loss = loss or losses.ScoreCrossEntropy()
     rule = rule or rules.MPDED()
+    for name, values in params.items():
+        if not np.isfinite(values).all():
+            raise DataError(f"{name} holds NaN or infinity; train again")
     network, params = fold(network, params)
     x, y = _checked(network, x, y)
+    if network.classes + config.spare > CLASSES_LIMIT:
+        room = CLASSES_LIMIT - network.classes
+        raise ConfigError(f"spare is {config.spare}; {network.classes} classes leave at most {room} rows")
     maps = flat(network, x)
     floats = _with_spare(float_layers(network, params), config.spare)
     notes: list[str] = []
@@ -320,8 +327,6 @@ def _scale(weight: Array, bits: int, channels: bool, head_room: float) -> Array:
     """s, the current of one LSB: (fan_out,) or one for the layer."""
     top = 127 if bits == 8 else 511
     largest = np.abs(weight).max()
-    if not np.isfinite(largest):
-        raise DataError("a weight is not finite; train again")
     if largest == 0:
         return np.asarray(1 / top)
     if channels:
@@ -754,7 +759,7 @@ def _checked(network: Network, x: Array, y: Array) -> tuple[Integers, Integers]:
     whole = np.rint(x)
     if not np.array_equal(whole, x):
         raise DataError(
-            "calibration data holds fractions; give the encoder's integers (the network scales them)"
+            "calibration data holds fractions or NaN; give the encoder's integers (the network scales them)"
         )
     if y.min() < 0 or y.max() >= network.classes:
         raise DataError(f"labels lie in {y.min()} .. {y.max()}; the network has {network.classes} classes")
