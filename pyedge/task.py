@@ -201,17 +201,29 @@ def network_of(recipe: Recipe, encoder: EncoderConfig, classes: int) -> Network:
     return dense_network(source, n.hidden, classes, n.steps, cast(Any, n.readout), neuron, n.bias, n.gain)
 
 
-def loss_of(recipe: Recipe) -> Loss:
-    t = recipe.training
-    scale = t.loss_scale
+def loss_named(name: str, t: Any, tet_lambda: float = 0.0) -> Loss:
+    """A loss with the constants of a [training] table, of either kind of recipe."""
     losses: dict[str, Callable[[], Loss]] = {
-        "score_cross_entropy": lambda: ScoreCrossEntropy(scale),
-        "count_cross_entropy": lambda: CountCrossEntropy(scale),
-        "tet": TET,
+        "score_cross_entropy": lambda: ScoreCrossEntropy(t.loss_scale),
+        "count_cross_entropy": lambda: CountCrossEntropy(t.loss_scale),
+        "tet": lambda: TET(tet_lambda),
         "spike_count": lambda: SpikeCount(t.desired, t.undesired),
         "enhanced_spike_count": lambda: EnhancedSpikeCount(t.desired, t.undesired),
     }
-    return losses[recipe.training.loss]()
+    return losses[name]()
+
+
+def learning_of(t: Any, lr: float) -> dict[str, Any]:
+    """Arguments of TrainConfig that the [training] tables of both kinds of recipe hold alike."""
+    sgd = t.optimizer == "sgd"
+    return {
+        "optimizer": SGD(lr, t.momentum, t.weight_decay) if sgd else AdamW(lr, weight_decay=t.weight_decay),
+        "schedule": Cosine(t.warmup) if t.schedule == "cosine" else Constant(t.warmup),
+        "clip_norm": t.clip_norm or None,
+        "activity": Activity(t.activity, t.activity_target),
+        "teacher": t.teacher,
+        "backend": t.backend,
+    }
 
 
 def rule_of(recipe: Recipe) -> Rule:
@@ -239,20 +251,11 @@ def config_of(recipe: Recipe, encoder: EncoderConfig, number: int) -> TrainConfi
         epochs=stage.epochs,
         batch=stage.batch,
         seed=recipe.seed + 2**32 * number,
-        loss=loss_of(recipe),
+        loss=loss_named(t.loss, t),
         rule=rule_of(recipe),
-        optimizer=(
-            AdamW(lr, weight_decay=t.weight_decay)
-            if t.optimizer == "adamw"
-            else SGD(lr, t.momentum, t.weight_decay)
-        ),
-        schedule=Cosine(t.warmup) if t.schedule == "cosine" else Constant(t.warmup),
-        clip_norm=t.clip_norm or None,
-        activity=Activity(t.activity, t.activity_target),
-        teacher=t.teacher,
         augment=jitter if varied else None,
         dtype=t.dtype,
-        backend=t.backend,
+        **learning_of(t, lr),
     )
 
 

@@ -12,16 +12,14 @@ from pyedge.augment import NDA, Chain, Cutout, RandomCrop, RandomFlip, dvs_gestu
 from pyedge.datasets.catalog import Samples, SampleSet, describe, load
 from pyedge.datasets.frames import Binning
 from pyedge.errors import ConfigError, RecipeError, SplitError
-from pyedge.losses import TET, CountCrossEntropy, EnhancedSpikeCount, Loss, ScoreCrossEntropy, SpikeCount
-from pyedge.model import Activity, Input, Network, Params, load_model, save_model
+from pyedge.model import Input, Network, Params, load_model, save_model
 from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import backend
-from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.rate_init import scale_to_rate
 from pyedge.recipe import build, key, plain, read_table
 from pyedge.rules import MPDED, STDED, AlphaED, Surrogate
 from pyedge.rules.surrogate import DEFAULT_WIDTHS
-from pyedge.task import check_folder, write_recipe
+from pyedge.task import check_folder, learning_of, loss_named, write_recipe
 from pyedge.trainer import (
     Augment,
     Evaluation,
@@ -253,18 +251,6 @@ def network_of(recipe: VisionRecipe) -> Network:
     return build_network(n.layers, input_of(recipe), classes, n.steps, style)
 
 
-def loss_of(recipe: VisionRecipe) -> Loss:
-    t = recipe.training
-    losses: dict[str, Callable[[], Loss]] = {
-        "tet": lambda: TET(t.tet_lambda),
-        "enhanced_spike_count": lambda: EnhancedSpikeCount(t.desired, t.undesired),
-        "spike_count": lambda: SpikeCount(t.desired, t.undesired),
-        "count_cross_entropy": lambda: CountCrossEntropy(t.loss_scale),
-        "score_cross_entropy": lambda: ScoreCrossEntropy(t.loss_scale),
-    }
-    return losses[method_of(recipe).loss]()
-
-
 def augment_of(recipe: VisionRecipe) -> Augment | None:
     """The variation of every minibatch; cropped and cut-out pixels are black."""
     kind, info = recipe.samples.augment, describe(recipe.samples.set)
@@ -282,26 +268,17 @@ def augment_of(recipe: VisionRecipe) -> Augment | None:
 
 
 def config_of(recipe: VisionRecipe) -> TrainConfig:
-    t = recipe.training
+    t, method = recipe.training, method_of(recipe)
     return TrainConfig(
         epochs=t.epochs,
         batch=t.batch,
         seed=recipe.seed,
-        loss=loss_of(recipe),
-        rule=method_of(recipe).rule,
-        optimizer=(
-            AdamW(t.lr, weight_decay=t.weight_decay)
-            if t.optimizer == "adamw"
-            else SGD(t.lr, t.momentum, t.weight_decay)
-        ),
-        schedule=Cosine(t.warmup) if t.schedule == "cosine" else Constant(t.warmup),
-        clip_norm=t.clip_norm or None,
-        activity=Activity(t.activity, t.activity_target),
-        teacher=t.teacher,
+        loss=loss_named(method.loss, t, t.tet_lambda),
+        rule=method.rule,
         augment=augment_of(recipe),
         patience=t.patience or None,
         keep=t.keep,
-        backend=t.backend,
+        **learning_of(t, t.lr),
     )
 
 

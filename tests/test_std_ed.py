@@ -16,7 +16,7 @@ from pyedge.neuron import IF, LIF, SRM
 from pyedge.ops import NUMPY
 from pyedge.rules import MPDED, STDED, AlphaED
 from pyedge.rules.surrogate import Surrogate
-from pyedge.task import loss_of, rule_of
+from pyedge.task import loss_named, rule_of
 
 
 def spike_times(train):
@@ -244,7 +244,8 @@ def test_an_emg_recipe_can_ask_for_std_ed():
     with pytest.raises(ConfigError, match=r"training\.rule.*network\.neuron"):
         rule_of(recipe.parse(table))
     parsed = recipe.parse(table | {"network": {"neuron": "IF", "readout": "spiking"}})
-    assert rule_of(parsed) == STDED() and loss_of(parsed) == EnhancedSpikeCount(15, 2)
+    loss = loss_named(parsed.training.loss, parsed.training)
+    assert rule_of(parsed) == STDED() and loss == EnhancedSpikeCount(15, 2)
 
 
 def test_rules_refuse_neurons_they_are_not_for():
