@@ -1,4 +1,4 @@
-"""Optimizers, schedules and gradient clipping, as pure functions over flat dicts of arrays."""
+"""Optimizers and schedules, as pure functions over flat dicts of arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ class Optimizer(Protocol):
         """New parameters and state; only what has a gradient moves. factor : the schedule's, on lr."""
 
 
-def _decays(name: str) -> bool:
+def decays(name: str) -> bool:
+    """Whether weight decay acts on a parameter, by its name: on weights, not on biases, gains and norms."""
     return name.endswith("weight")
 
 
@@ -66,7 +67,7 @@ class AdamW:
             m = self.beta1 * state[f"m/{name}"] + (1 - self.beta1) * g
             v = self.beta2 * state[f"v/{name}"] + (1 - self.beta2) * (g * g)
             p = params[name]
-            if self.weight_decay and _decays(name):
+            if self.weight_decay and decays(name):
                 p = p * p.dtype.type(1 - lr * self.weight_decay)
             new[name] = p - size * m / (np.sqrt(v) + self.eps * root)
             moved[f"m/{name}"], moved[f"v/{name}"] = m, v
@@ -96,7 +97,7 @@ class SGD:
     ) -> tuple[Params, State]:
         new, moved = dict(params), dict(state)
         for name, g in grads.items():
-            if self.weight_decay and _decays(name):
+            if self.weight_decay and decays(name):
                 g = g + self.weight_decay * params[name]
             if self.momentum:
                 g = moved[f"velocity/{name}"] = self.momentum * state[f"velocity/{name}"] + g
@@ -132,16 +133,3 @@ class Cosine:
             return (step + 1) / (self.warmup + 1)
         share = (step - self.warmup) / max(steps - self.warmup, 1)
         return self.floor + (1 - self.floor) * 0.5 * (1 + cos(pi * min(share, 1.0)))
-
-
-def global_norm(grads: Mapping[str, Array]) -> float:
-    """Euclidean norm of all gradients together."""
-    return sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
-
-
-def clip_by_norm(grads: Params, limit: float) -> Params:
-    """The gradients, scaled down together if their global norm exceeds `limit`."""
-    norm = global_norm(grads)
-    if not norm > limit:
-        return grads
-    return {name: g * g.dtype.type(limit / norm) for name, g in grads.items()}

@@ -30,7 +30,7 @@ from pyedge.layers import Dense, Spiking
 from pyedge.losses import TET, CountCrossEntropy, ScoreCrossEntropy, SpikeCount
 from pyedge.model import Activity, Input, Network, dense_network, load_model, save_model
 from pyedge.neuron import IF, LIF, aft_window
-from pyedge.optim import SGD, AdamW, Constant, Cosine, clip_by_norm, global_norm
+from pyedge.optim import SGD, AdamW, Constant, Cosine
 from pyedge.rules import MPDED
 from pyedge.trainer import TrainConfig, evaluate, evaluation_batch, fit, write_log
 
@@ -345,14 +345,21 @@ def test_a_cosine_schedule_warms_up_then_falls_to_its_floor(steps, warmup, floor
     assert (np.diff(factors[warmup:]) <= 1e-12).all()
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20), st.floats(0.01, 100))
-def test_clipping_bounds_the_norm_and_keeps_the_direction(values, limit):
-    grads = {"a.weight": np.array(values), "b.weight": -2 * np.array(values)}
-    clipped = clip_by_norm(grads, limit)
-    assert global_norm(clipped) <= max(limit * (1 + 1e-12), 0)
-    factor = min(1.0, limit / max(global_norm(grads), 1e-300))
-    for name in grads:
-        np.testing.assert_allclose(clipped[name], grads[name] * factor, rtol=1e-9)
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+@given(limit=st.floats(1e-3, 10))
+def test_clipping_bounds_the_norm_of_a_step_and_keeps_its_direction(backend, limit):
+    net, (x, y) = network(), task(samples=16)
+    params = net.init(0, np.float32)
+
+    def gradient(clip_norm):
+        config = replace(FAST, optimizer=SGD(1.0), clip_norm=clip_norm, backend=backend)
+        new = trainer.step(net, config, dict(params), config.optimizer.init(params), x, y)[0]
+        return np.concatenate([(params[name] - new[name]).ravel() for name in params])
+
+    free, clipped = gradient(None), gradient(limit)
+    norm = float(np.linalg.norm(free))
+    assert 0.01 < norm < 10, "limits lie on both sides"
+    np.testing.assert_allclose(clipped, free * min(1.0, limit / norm), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def adamw(
 
     The moments stay where they are; new parameters take the gradients' memory.
     """
-    from pyedge.optim import _decays
+    from pyedge.optim import decays
 
     o, step = optimizer, int(state["step"]) + 1
     lr, root = o.lr * factor, sqrt(1 - o.beta2**step)
@@ -48,7 +48,7 @@ def adamw(
         p = np.ascontiguousarray(params[name])
         g, m, v = (_own(x) for x in (g, state[f"m/{name}"], state[f"v/{name}"]))
         given = [pointer("float *", x) for x in (p, g, m, v)]
-        decay = 1 - lr * o.weight_decay if o.weight_decay and _decays(name) else 1.0
+        decay = 1 - lr * o.weight_decay if o.weight_decay and decays(name) else 1.0
         # In the order of train_adamw.
         jobs.append((p.size, *given, *given[1:], *rates, decay, size, floor))
         alive.append(p)
