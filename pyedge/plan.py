@@ -29,6 +29,7 @@ class MemoryPlan:
 
 
 def round_up(value: int, multiple: int) -> int:
+    """The least multiple that is not below value."""
     return -(-value // multiple) * multiple
 
 

@@ -89,6 +89,7 @@ def open_any(path: Path) -> Opened:
 
 
 def float_predictor(trained: Trained) -> Predict:
+    """Of the float network, without an alignment."""
     def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:
         found = []
         for start in range(0, len(rows), BATCH):
@@ -105,6 +106,7 @@ def reference_predictor(
     weights: tuple[NDArray[np.integer], ...] | None = None,
     alignment: Alignment | None = None,
 ) -> Predict:
+    """Of the integer reference; weights (one array a layer) and alignment are the image's where not given."""
     held = weights if weights is not None else reference.fresh(model).weights
 
     def predict(rows: Rows, tick: Tick) -> NDArray[np.int64]:

@@ -118,7 +118,9 @@ class Model:
 
 
 class Prediction(NamedTuple):
-    label: int
+    """What a net says of the window so far."""
+
+    label: int  # class index
     confidence: int  # probability of the label in 1 / 32768
 
 

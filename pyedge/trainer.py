@@ -109,6 +109,8 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What `evaluate` found."""
+
     accuracy: float
     loss: float
     scores: Array  # (samples, classes)
@@ -204,6 +206,7 @@ def evaluation_batch(network: Network) -> int:
 
 
 def sample_axis(network: Network) -> int:
+    """Which axis of the inputs counts samples: time comes before it unless they are static."""
     return 0 if network.input.kind == "static" else 1
 
 

@@ -268,6 +268,7 @@ def augment_of(recipe: VisionRecipe) -> Augment | None:
 
 
 def config_of(recipe: VisionRecipe) -> TrainConfig:
+    """How the recipe trains. Raises RecipeError where keys do not go together."""
     t, method = recipe.training, method_of(recipe)
     return TrainConfig(
         epochs=t.epochs,
@@ -334,6 +335,8 @@ def _started_from(file: str, network: Network) -> Params:
 
 
 class Trained(NamedTuple):
+    """What `train` gives: the network, its history by epoch, and its one test."""
+
     network: Network
     params: Params
     history: list[Row]

@@ -105,6 +105,7 @@ def shapes_through(layers: Sequence[Layer], shape: Shape) -> tuple[Shape, ...]:
 def init_all(
     layers: Sequence[Layer], rng: np.random.Generator, shape: Shape, dtype: np.dtype
 ) -> dict[str, Array]:
+    """Fresh parameters of layers in a row, "<layer>.<parameter>"; shape : of one sample at one step."""
     params: dict[str, Array] = {}
     for name, layer, before in zip(numbered(layers), layers, shapes_through(layers, shape), strict=False):
         params |= prefixed(name, layer.init(rng, before, dtype))
@@ -114,6 +115,7 @@ def init_all(
 def forward_all(
     layers: Sequence[Layer], params: Mapping[str, Array], x: Array, how: Forward
 ) -> tuple[Array, tuple[Any, ...]]:
+    """The last layer's output, and every layer's cache for `backward_all`; x : (T, batch, ...)."""
     caches = []
     for name, layer in zip(numbered(layers), layers, strict=True):
         x, cache = layer.forward(local(params, name), x, how)

@@ -340,6 +340,7 @@ def reached(layers: Sequence[IntegerLayer]) -> tuple[bool, ...]:
 
 
 def takers(layers: Sequence[IntegerLayer], l: int) -> tuple[int, ...]:
+    """`IntegerModel.takers`, before there is a model."""
     return tuple(
         m
         for m in range(l + 1, len(layers))
@@ -354,12 +355,13 @@ def currents_taken(layers: Sequence[IntegerLayer]) -> set[int]:
 
 
 def keeps_error_sums(layers: Sequence[IntegerLayer], l: int) -> bool:
+    """`IntegerModel.keeps_error_sums`, before there is a model."""
     last = len(layers) - 1
     return l < last and reached(layers)[l] and any(m != last for m in takers(layers, l))
 
 
 def needs_capacity(layers: Sequence[IntegerLayer], l: int) -> bool:
-    """The same before there is a model."""
+    """`IntegerModel.needs_capacity`, before there is a model."""
     if not layers[l].spiking or not reached(layers)[l]:
         return False
     return layers[l].surrogate == Surrogate.LINEAR or keeps_error_sums(layers, l)

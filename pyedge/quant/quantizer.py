@@ -95,6 +95,8 @@ class QuantizeConfig:
 
 @dataclass(frozen=True)
 class Quantized:
+    """What `quantize` gives."""
+
     model: IntegerModel
     report: Report
 
@@ -358,6 +360,7 @@ class Shape:
 
 
 def surrogate_shape(surrogate: rules.Surrogate) -> Shape:
+    """What matters of a surrogate on a board: its name, its height at the threshold, the area above it."""
     from pyedge.rules.surrogate import DEFAULT_WIDTHS
 
     width = DEFAULT_WIDTHS[surrogate.shape] if surrogate.width is None else surrogate.width
@@ -468,6 +471,8 @@ def _note(notes: list[str], text: str) -> None:
 
 @dataclass(frozen=True)
 class IntegerLoss:
+    """A loss as the image states it (docs/image.md, section 1)."""
+
     kind: Loss
     desired: int = 0
     others: int = 0

@@ -106,6 +106,7 @@ def shifted(x: Integers, n: int) -> Integers:
 
 
 def sat(x: Integers, bound: int) -> Integers:
+    """x, saturated at -bound and bound."""
     return np.clip(x, -bound, bound)
 
 
