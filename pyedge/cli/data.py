@@ -117,17 +117,24 @@ def _checked(name: str, root: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def _samples_text(info: dict[str, Any]) -> str:
-    lines = [
-        f"{info['name']}: {info['title']}",
-        f"samples    {info['train']:,} to train, {info['test']:,} to test, "
-        f"{' x '.join(map(str, info['shape']))} each ({info['kind']})",
+def _lines(info: dict[str, Any]) -> list[str]:
+    """What is said of every set."""
+    return [
         f"classes    {len(info['classes'])}: {', '.join(info['classes'])}",
         f"licence    {info['licence']}",
         f"cite       {info['cite']}",
         f"origin     {info['origin']}",
         f"folder     {info['folder']}",
         f"files      {info['files_here']} of {info['files']} are here",
+    ]
+
+
+def _samples_text(info: dict[str, Any]) -> str:
+    lines = [
+        f"{info['name']}: {info['title']}",
+        f"samples    {info['train']:,} to train, {info['test']:,} to test, "
+        f"{' x '.join(map(str, info['shape']))} each ({info['kind']})",
+        *_lines(info),
     ]
     lines += [f"note       {info['note']}"] if info["note"] else []
     lines += ["", info["get"]] if info["missing"] else []
@@ -193,12 +200,7 @@ def _text(info: dict[str, Any]) -> str:
     lines = [
         info["name"],
         f"people     {len(info['people'])}: {', '.join(info['people'])}",
-        f"classes    {len(info['classes'])}: {', '.join(info['classes'])}",
-        f"licence    {info['licence']}",
-        f"cite       {info['cite']}",
-        f"origin     {info['origin']}",
-        f"folder     {info['folder']}",
-        f"files      {info['files_here']} of {info['files']} are here",
+        *_lines(info),
     ]
     if info["missing"]:
         shown = ", ".join(info["missing"][:6]) + (", ..." if len(info["missing"]) > 6 else "")
