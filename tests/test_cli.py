@@ -109,7 +109,7 @@ def test_data_knows_every_set_a_recipe_can_name(capsys: pytest.CaptureFixture[st
     for name in catalog.names():
         status, out, _ = call(capsys, "data", name, "--root", tmp_path, "--check")
         info = catalog.describe(name)
-        assert status == 0
+        assert status == 1
         assert info.title in out and info.origin in out
         assert f"MissingDataError: {tmp_path / info.folder}" in out  # what to get, and where it goes
 

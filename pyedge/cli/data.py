@@ -25,7 +25,8 @@ def data(
     """List the data sets, describe one, or check its files.
 
     The embedded set needs no files. The others lie in the folder that `$PYEDGE_DATA` names, one folder a set;
-    where a file is missing, its origin and its place are told.
+    where a file is missing, its origin and its place are told. --check ends with status 1 where one
+    is missing or damaged.
 
     Examples: `pyedge data`, `pyedge data myo_fingers`, `pyedge data nmnist_1000 --check`.
     """
@@ -59,8 +60,11 @@ def data(
     if check:
         info[key] = checked(name, root)
     if json:
-        return emit(info)
-    print(text(info))
+        emit(info)
+    else:
+        print(text(info))
+    if any("error" in row for row in info.get(key, ())):
+        raise typer.Exit(1)
     return None
 
 
