@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-// How often a thread looks for new work before it sleeps: some ten microseconds.
+// How often a thread looks for new work before it sleeps: about a hundred microseconds, more than lie between the
+// calls of a step.
 #define PATIENCE 4000
 
 static void pause_briefly(void) {
