@@ -41,20 +41,18 @@ def compile_runtime(folder: Path, name: str, kernels: str, *flags: str) -> ctype
     return found
 
 
-@pytest.fixture(scope="module", params=["portable", "avx2"] if has_avx2() else ["portable"])
+@pytest.fixture(scope="module", params=["portable", "small", "avx2"] if has_avx2() else ["portable", "small"])
 def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_runtime(tmp_path_factory.mktemp("runtime"), request.param, f"edge_{request.param}_kernels")
+    folder, name = tmp_path_factory.mktemp("runtime"), request.param
+    if name == "small":
+        return compile_runtime(folder, name, "edge_portable_kernels", "-DEDGE_SMALL")
+    return compile_runtime(folder, name, f"edge_{name}_kernels")
 
 
-@pytest.fixture(scope="module")
-def without_maps(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return compile_runtime(
-        tmp_path_factory.mktemp("runtime"),
-        "dense",
-        "edge_portable_kernels",
-        "-DEDGE_NO_CONV",
-        "-DEDGE_PORTABLE",
-    )
+@pytest.fixture(scope="module", params=["-DEDGE_PORTABLE", "-DEDGE_SMALL"])
+def without_maps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    folder = tmp_path_factory.mktemp("runtime")
+    return compile_runtime(folder, "dense", "edge_portable_kernels", "-DEDGE_NO_CONV", request.param)
 
 
 def aligned(size: int) -> ctypes.Array[ctypes.c_uint64]:
@@ -165,11 +163,18 @@ def test_a_build_without_convolutions_runs_chains_and_names_what_it_lacks(withou
     assert refused >= 10
 
 
-@pytest.mark.parametrize("without", [("-DEDGE_NO_LEARN",), ("-DEDGE_NO_LEARN", "-DEDGE_NO_CONV")])
+@pytest.mark.parametrize(
+    "without",
+    [
+        ("-DEDGE_NO_LEARN", "-DEDGE_PORTABLE"),
+        ("-DEDGE_NO_LEARN", "-DEDGE_NO_CONV", "-DEDGE_PORTABLE"),
+        ("-DEDGE_NO_LEARN", "-DEDGE_NO_CONV", "-DEDGE_SMALL"),
+    ],
+)
 def test_a_build_without_learning_infers_the_same_and_refuses_to_learn(
     without: tuple[str, ...], tmp_path: Path
 ) -> None:
-    library = compile_runtime(tmp_path, "infer", "edge_portable_kernels", "-DEDGE_PORTABLE", *without)
+    library = compile_runtime(tmp_path, "infer", "edge_portable_kernels", *without)
     compared = 0
 
     @settings(max_examples=25, suppress_health_check=SLOW)
@@ -198,7 +203,7 @@ def test_every_choice_of_what_is_left_out_builds_without_warnings() -> None:
     ]
     include = [f"-I{ROOT}/runtime_c/include", f"-I{ROOT}/runtime_c/src"]
     check = ["gcc", "-std=c99", "-fsyntax-only", "-Wall", "-Wextra", "-Wconversion", "-Werror", *include]
-    switches = ("EDGE_NO_CONV", "EDGE_NO_LEARN", "EDGE_NO_STATS", "EDGE_LINK_SMALL")
+    switches = ("EDGE_NO_CONV", "EDGE_NO_LEARN", "EDGE_NO_STATS", "EDGE_LINK_SMALL", "EDGE_SMALL")
     for n in range(1, len(switches) + 1):
         for chosen in itertools.combinations(switches, n):
             subprocess.run([*check, *(f"-D{switch}" for switch in chosen), *sources], check=True)

@@ -50,8 +50,8 @@ PHASES: Mapping[str, tuple[str, ...]] = {
 }
 GOALS = {"inference": 4096, "learning": 8192, "link and store": 14336}  # bytes, of the smallest builds
 
-# What a build leaves out. Portable kernels at -Os are one more choice.
-SMALLEST = frozenset({"EDGE_NO_CONV", "EDGE_NO_STATS", "EDGE_LINK_SMALL", "EDGE_PORTABLE"})
+# What a build leaves out.
+SMALLEST = frozenset({"EDGE_NO_CONV", "EDGE_NO_STATS", "EDGE_LINK_SMALL", "EDGE_SMALL"})
 LEFT_OUT = {
     "inference": SMALLEST | {"EDGE_NO_LEARN"},
     "learning": SMALLEST,
@@ -61,7 +61,7 @@ WHOLE: frozenset[str] = frozenset()
 
 # A feature: the switch that leaves it out, and the phases whose code it adds to.
 ADDED: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "kernels of the core": ("EDGE_PORTABLE", ("inference", "learning")),
+    "fast loops, kernels of the core": ("EDGE_SMALL", ("inference", "learning")),
     "convolutions, pools, residuals": ("EDGE_NO_CONV", ("inference", "learning")),
     "statistics": ("EDGE_NO_STATS", ("learning",)),
     "wearer's memory, trial, tags": ("EDGE_LINK_SMALL", ("link and store",)),
@@ -119,13 +119,13 @@ class Objects:
         self.made: dict[tuple[Path, frozenset[str], bool], Path] = {}
 
     def of(self, switches: frozenset[str]) -> list[Path]:
-        """Objects with switches defined, call graphs beside them; with EDGE_PORTABLE all at -Os."""
+        """Objects with switches defined, call graphs beside them; with EDGE_SMALL all at -Os."""
         return [self._object(source, entry, switches) for source, entry in self.commands]
 
     def _object(self, source: Path, entry: Mapping[str, str], switches: frozenset[str]) -> Path:
         read = _closure(source)
         defined = frozenset(word for word in switches if word in read)
-        small = "EDGE_PORTABLE" in switches and source.suffix == ".c"
+        small = "EDGE_SMALL" in switches and source.suffix == ".c"
         key = source, defined, small
         if key not in self.made:
             folder = self.folder / f"{len(self.made)}"

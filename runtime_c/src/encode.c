@@ -25,7 +25,7 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
     if (!block) return EDGE_ERR_ENCODER;
     e->kind = block[0];
     e->channels = block[1];
-    e->hop = edge_load16(block + 2);
+    e->hop = edge_half(block + 2);
     e->window = block[4];
     e->shift = block[5];
     e->mode = block[6];
@@ -34,14 +34,14 @@ int edge_encoder_read(edge_encoder_t *e, const edge_model_t *m) {
     e->level_width = block[9];
     e->threshold = block[10];
     e->span = block[11];
-    e->centre[0] = edge_signed16(edge_load16(block + 12));
-    e->centre[1] = edge_signed16(edge_load16(block + 14));
-    e->stride = edge_load16(block + 18);
+    e->centre[0] = edge_signed16(edge_half(block + 12));
+    e->centre[1] = edge_signed16(edge_half(block + 14));
+    e->stride = edge_half(block + 18);
     e->penalty = block[20];
     e->gain_limit = block[21];
     e->rotation = edge_signed_byte(block[22]);
-    e->gains = edge_model_at(m, edge_load32(block + 24));
-    e->profile = edge_model_at(m, edge_load32(block + 28));
+    e->gains = edge_model_at(m, edge_word(block + 24));
+    e->profile = edge_model_at(m, edge_word(block + 28));
 
     const uint32_t blocks = e->kind == ENCODE_DELTA ? e->hop : e->kind == ENCODE_DIRECT ? 1 : 2;
     const uint32_t inputs = edge_model_inputs(m);
@@ -66,25 +66,6 @@ void edge_measure_begin(edge_stream_t *s) {
 
 static int8_t row_value(const edge_encoder_t *e, int32_t v) { return clamp8(edge_floor32(v, e->shift)); }
 
-// Differences of consecutive samples. row() is monotone, so the extremes are taken of its values, which fit a byte.
-static int measure_difference(edge_stream_t *s, const volatile int16_t *sample, int8_t *row) {
-    const edge_encoder_t *e = &s->encoder;
-    for (uint32_t c = 0; c < e->channels; c++) {
-        const int16_t x = sample[c];
-        const int8_t v = row_value(e, s->started ? x - s->previous[c] : 0);
-        int8_t *hi = row + c, *lo = row + e->channels + c;
-        const int restart = s->in_hop == 0 || e->mode == 1;
-        if (restart || v > *hi) *hi = v;
-        if (restart || v < *lo) *lo = v;
-        s->previous[c] = x;
-    }
-    if (!s->started) {
-        s->started = 1;
-        return 0;
-    }
-    return ++s->in_hop == e->hop;
-}
-
 // The mean of |x| and of |x - previous| over the hops so far, as a logarithm.
 static void log_row(const edge_stream_t *s, int8_t *row) {
     const edge_encoder_t *e = &s->encoder;
@@ -97,39 +78,40 @@ static void log_row(const edge_stream_t *s, int8_t *row) {
     }
 }
 
-static int measure_log(edge_stream_t *s, const volatile int16_t *sample, int8_t *row) {
-    const edge_encoder_t *e = &s->encoder;
-    uint32_t *sums = s->sums + (size_t)s->slot * 2 * e->channels;
-    for (uint32_t c = 0; c < e->channels; c++) {
-        const int16_t x = sample[c];
-        const int32_t change = s->started ? x - s->previous[c] : 0;
-        if (s->in_hop == 0) sums[c] = sums[e->channels + c] = 0;
-        sums[c] += magnitude(x);
-        sums[e->channels + c] += magnitude(change);
-        s->previous[c] = x;
-    }
-    s->started = 1;
-    if (++s->in_hop < e->hop) return 0;
-    if (s->hops < e->window) s->hops++;
-    log_row(s, row);
-    s->slot = (uint8_t)(s->slot + 1u == e->window ? 0 : s->slot + 1);
-    return 1;
-}
-
 int edge_measure(edge_stream_t *s, const volatile int16_t *sample, int8_t *row) {
     const edge_encoder_t *e = &s->encoder;
-    int complete;
-    switch (e->kind) {
-    case ENCODE_DIFFERENCE: complete = measure_difference(s, sample, row); break;
-    case ENCODE_LOG_FRAMES:
-    case ENCODE_LOG_SPIKES: complete = measure_log(s, sample, row); break;
-    default:
-        if (e->kind == ENCODE_DELTA) row += (size_t)s->in_hop * e->channels;
-        for (uint32_t c = 0; c < e->channels; c++) row[c] = row_value(e, sample[c]);
-        complete = ++s->in_hop == e->hop;
+    const uint32_t channels = e->channels;
+    const int started = s->started, restart = s->in_hop == 0 || e->mode == 1, log = edge_encoder_is_log(e);
+    uint32_t *sums = s->sums + (size_t)s->slot * 2 * channels;
+    if (e->kind == ENCODE_DELTA) row += (size_t)s->in_hop * channels;
+    for (uint32_t c = 0; c < channels; c++) {
+        const int16_t x = sample[c];
+        const int32_t change = started ? x - s->previous[c] : 0;
+        s->previous[c] = x;
+        if (log) {
+            if (restart) sums[c] = sums[channels + c] = 0;
+            sums[c] += magnitude(x);
+            sums[channels + c] += magnitude(change);
+        } else if (e->kind == ENCODE_DIFFERENCE) {
+            // row_value is monotone, so the extremes are taken of its values, which fit a byte.
+            const int8_t v = row_value(e, change);
+            int8_t *hi = row + c, *lo = row + channels + c;
+            if (restart || v > *hi) *hi = v;
+            if (restart || v < *lo) *lo = v;
+        } else {
+            row[c] = row_value(e, x);
+        }
     }
-    if (complete) s->in_hop = 0;
-    return complete;
+    s->started = 1;
+    if (e->kind == ENCODE_DIFFERENCE && !started) return 0;
+    if (++s->in_hop < e->hop) return 0;
+    s->in_hop = 0;
+    if (log) {
+        if (s->hops < e->window) s->hops++;
+        log_row(s, row);
+        s->slot = (uint8_t)(s->slot + 1u == e->window ? 0 : s->slot + 1);
+    }
+    return 1;
 }
 
 /// Align ///
@@ -159,58 +141,37 @@ static void light(uint8_t *input, uint32_t line) {
     input[line / 8] = (uint8_t)(input[line / 8] | 1u << line % 8);
 }
 
-static void code_difference(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row) {
+// One value of the block that starts at `at` of a row.
+static void code_value(edge_stream_t *s, uint32_t at, uint32_t c, int8_t v, int first) {
     const edge_encoder_t *e = &s->encoder;
-    int8_t hi[EDGE_MAX_CHANNELS], lo[EDGE_MAX_CHANNELS];
-    edge_align(e, a, row, hi);
-    edge_align(e, a, row + e->channels, lo);
-    for (uint32_t c = 0; c < e->channels; c++) {
-        if (hi[c] >= e->threshold) light(s->input, c);
-        if (lo[c] <= -e->threshold) light(s->input, e->channels + c);
+    switch (e->kind) {
+    case ENCODE_DIFFERENCE:
+        if ((at ? -v : v) >= e->threshold) light(s->input, at + c);
+        break;
+    case ENCODE_DELTA: {
+        int8_t *reference = s->references + c;
+        if (first) *reference = v;
+        const int32_t change = v - *reference;
+        if (magnitude(change) < e->threshold) break;
+        light(s->input, change < 0 ? e->channels + c : c);
+        *reference = v;
+        break;
     }
-}
-
-static void code_delta(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row, int first) {
-    const edge_encoder_t *e = &s->encoder;
-    int8_t value[EDGE_MAX_CHANNELS];
-    for (uint32_t h = 0; h < e->hop; h++) {
-        edge_align(e, a, row + (size_t)h * e->channels, value);
-        for (uint32_t c = 0; c < e->channels; c++) {
-            int8_t *reference = s->references + c;
-            const int32_t change = first && h == 0 ? 0 : value[c] - *reference;
-            if (first && h == 0) *reference = value[c];
-            if (change >= e->threshold) light(s->input, c);
-            if (-change >= e->threshold) light(s->input, e->channels + c);
-            if (change >= e->threshold || -change >= e->threshold) *reference = value[c];
-        }
+    case ENCODE_LOG_SPIKES: {
+        const int32_t level = edge_floor32(v - e->level_low, e->level_width), top = e->levels - 1;
+        light(s->input, (at + c) * e->levels + (uint32_t)(level < 0 ? 0 : level > top ? top : level));
+        break;
     }
-}
-
-static void code_log_spikes(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row) {
-    const edge_encoder_t *e = &s->encoder;
-    int8_t value[EDGE_MAX_CHANNELS];
-    EDGE_GIVEN(e->channels > 0);
-    for (uint32_t b = 0; b < 2u * e->channels; b++) {
-        if (b % e->channels == 0) edge_align(e, a, row + b, value);
-        const int32_t level = edge_floor32(value[b % e->channels] - e->level_low, e->level_width);
-        light(s->input, b * e->levels + (uint32_t)(level < 0            ? 0
-                                                   : level >= e->levels ? e->levels - 1
-                                                                        : level));
+    default: s->input[at + c] = (uint8_t)v;
     }
 }
 
 void edge_code(edge_stream_t *s, const edge_alignment_t *a, const int8_t *row, int first) {
     const edge_encoder_t *e = &s->encoder;
-    if (e->kind == ENCODE_LOG_FRAMES || e->kind == ENCODE_DIRECT) {
-        for (uint32_t at = 0; at < e->row_size; at += e->channels)
-            edge_align(e, a, row + at, (int8_t *)s->input + at);
-        return;
-    }
+    int8_t value[EDGE_MAX_CHANNELS];
     memset(s->input, 0, e->input_size);
-    if (e->kind == ENCODE_DIFFERENCE)
-        code_difference(s, a, row);
-    else if (e->kind == ENCODE_DELTA)
-        code_delta(s, a, row, first);
-    else
-        code_log_spikes(s, a, row);
+    for (uint32_t at = 0; at < e->row_size; at += e->channels) {
+        edge_align(e, a, row + at, value);
+        for (uint32_t c = 0; c < e->channels; c++) code_value(s, at, c, value[c], first && at == 0);
+    }
 }

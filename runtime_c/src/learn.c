@@ -32,20 +32,11 @@ void edge_lesson_open(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
     s->at = edge_net_learning(n);
     s->history_bytes = edge_history_bytes(m);
     edge_walk_t walk = edge_net_walk(n);
-    for (uint32_t k = 0; k <= layer; k++) {
-        edge_model_read_layer(m, k, &s->y);
-        s->seat = edge_walk_layer(m, &s->y, &walk);
-    }
-    if (s->y.source) s->below_seat = edge_net_seat(n, s->y.source - 1u, &s->below);
-    if (!s->y.last) {
-        edge_seat_t seat = {0};
-        for (uint32_t k = layer + 1; k < m->layers; k++) {
-            edge_model_read_layer(m, k, &s->above);
-            seat = edge_walk_layer(m, &s->above, &walk);
-            find_takers(s, &s->above);
-        }
-        s->above_weights = edge_net_weights(n, &s->above, &seat);
-    }
+    do (void)edge_walk_next(&walk, &s->y);
+    while (walk.next <= layer);
+    while (edge_walk_next(&walk, &s->above)) find_takers(s, &s->above);
+    s->above_weights = edge_net_weights(n, &s->above);
+    if (s->y.source) edge_net_layer(n, s->y.source - 1u, &s->below);
     s->threshold = edge_layer_threshold(&s->y);
     s->error_limit = edge_layer_error_limit(&s->y);
     s->update_limit = 32767 / m->window;
@@ -123,11 +114,11 @@ static int32_t from_readout(const edge_lesson_t *s, uint32_t i, uint32_t t) {
 // d of section 3.2 for the spike of neuron i at step t, `index` in the order of the layer's spikes.
 static int32_t error_of(const edge_lesson_t *s, uint32_t i, uint32_t t, uint32_t index) {
     if (edge_layer_terms(&s->y)) {
-        const int32_t *terms = (const int32_t *)edge_lesson_area(s, s->seat.terms);
+        const int32_t *terms = (const int32_t *)edge_lesson_area(s, s->y.seat.terms);
         return edge_sat32(terms[index] + from_readout(s, i, t), 32767);
     }
     if (!s->y.sums) return from_readout(s, i, t);
-    return edge_lesson_term(((const int32_t *)edge_lesson_area(s, s->seat.sums))[index], s->arrive);
+    return edge_lesson_term(((const int32_t *)edge_lesson_area(s, s->y.seat.sums))[index], s->arrive);
 }
 
 // The linear surrogate of section 3.3: what a gate G lets pass of ds.
@@ -170,12 +161,12 @@ uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_er
                             const edge_column_t *column) {
     const edge_layer_t *y = &s->y;
     const size_t row = (size_t)i * s->history_bytes;
-    const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->seat.history) + row;
+    const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->y.seat.history) + row;
     uint32_t t = spike_up_to(history, s->n->model.window);
     if (t == 0) return 0;
 
     const bool rectangular = y->surrogate == EDGE_GATE_RECTANGULAR, lif = y->neuron == EDGE_LIF;
-    const uint8_t *gates = (const uint8_t *)edge_lesson_area(s, s->seat.gate) + (rectangular ? row : 0);
+    const uint8_t *gates = (const uint8_t *)edge_lesson_area(s, s->y.seat.gate) + (rectangular ? row : 0);
     const int32_t limit = s->error_limit;
     const bool constant = y->last || (!y->sums && !edge_layer_spikes(&s->above) && edge_layer_pool(y) == 1);
     const uint32_t channel = edge_layer_positions(y) == 1 ? i : i % y->fan_out, stride = column->stride;
@@ -202,7 +193,7 @@ uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_er
         if (unit) {
             const uint32_t steps = lif && t - before > 8 ? 8 : t - before;
             int16_t *eps = column->eps + (size_t)at * stride;
-            if (column->adds)
+            if (EDGE_OF_GRAPHS(column, adds, false))
                 add_spread(eps, stride, unit, steps, lif, limit);
             else
                 edge_spread(eps, stride, unit, steps, lif);
@@ -219,7 +210,7 @@ uint32_t edge_lesson_neuron(const edge_lesson_t *s, uint32_t i, int32_t score_er
 // Section 3.1.
 static int32_t score_error(const edge_softmax_t *p, const edge_objective_t *o, uint32_t c, uint32_t label) {
     if (o->loss == EDGE_LOSS_CROSS_ENTROPY)
-        return edge_sat((c == label ? 32768 : 0) - edge_softmax_p(p, c), 32767);
+        return edge_sat32((c == label ? 32768 : 0) - edge_softmax_p(p, c), 32767);
     const int32_t wanted = c == label ? o->desired : o->others;
     const int32_t missing = wanted - p->scores[c];
     if (c == label ? missing <= 0 : missing >= 0) return 0;
@@ -227,9 +218,8 @@ static int32_t score_error(const edge_softmax_t *p, const edge_objective_t *o, u
 }
 
 // From the first position on.
-static void start_cursor(const edge_lesson_t *s, uint32_t which, const edge_layer_t *y,
-                         const edge_seat_t *seat) {
-    const uint32_t *first = (const uint32_t *)edge_lesson_area(s, seat->first);
+static void start_cursor(const edge_lesson_t *s, uint32_t which, const edge_layer_t *y) {
+    const uint32_t *first = (const uint32_t *)edge_lesson_area(s, y->seat.first);
     uint32_t *cursor = edge_lesson_cursor(s, which);
     for (uint32_t t = 0; t < s->n->model.window; t++) cursor[t] = first[(size_t)t * edge_layer_positions(y)];
 }
@@ -243,14 +233,14 @@ static EDGE_ALONE void readout_errors(edge_net_t *n, uint32_t label) {
     const bool spikes = edge_layer_spikes(&s.y);
     memset(errors, 0, 2 * (size_t)s.y.m4 * (spikes ? n->model.window : 1u));
     if (!s.y.passes) return;
-    if (s.y.capacity) start_cursor(&s, 0, &s.y, &s.seat);
+    if (s.y.capacity) start_cursor(&s, 0, &s.y);
     for (uint32_t c = 0; c < n->active; c++) {
         const int32_t e = score_error(&p, &o, c, label);
         if (spikes)
             edge_lesson_neuron(&s, c, e, s.y.capacity ? edge_lesson_cursor(&s, 0) : NULL,
-                               &(edge_column_t){errors + c, s.y.m4, false, false});
+                               &(edge_column_t){.eps = errors + c, .stride = s.y.m4});
         else
-            errors[c] = (int16_t)edge_sat(e, s.error_limit);
+            errors[c] = (int16_t)edge_sat32(e, s.error_limit);
     }
 }
 
@@ -262,8 +252,8 @@ static bool spike_inputs(const edge_lesson_t *s) {
 
 // Whether the fast kernel applies; it wants the tile packed.
 static bool is_packed(const edge_lesson_t *s) {
-    return (edge_lesson_is_plain(s) || edge_lesson_is_merged(s)) && spike_inputs(s) && s->y.bits == 8 &&
-           !s->y.carry;
+    return EDGE_FAST && (edge_lesson_is_plain(s) || edge_lesson_is_merged(s)) && spike_inputs(s) &&
+           s->y.bits == 8 && !s->y.carry;
 }
 
 // Output i of the readout, from the errors that readout_errors left. Returns the largest magnitude.
@@ -277,7 +267,7 @@ static uint32_t spread_readout(const edge_lesson_t *s, uint32_t i, int16_t *colu
         return larger(0, column[0]);
     }
     const uint8_t *history =
-        (const uint8_t *)edge_lesson_area(s, s->seat.history) + (size_t)i * s->history_bytes;
+        (const uint8_t *)edge_lesson_area(s, s->y.seat.history) + (size_t)i * s->history_bytes;
     for (uint32_t t = spike_up_to(history, s->n->model.window); t;) {
         const uint32_t before = spike_up_to(history, t - 1);
         const int32_t e = edge_lesson_update_unit(s, errors[(size_t)(t - 1) * s->y.m4]);
@@ -324,8 +314,9 @@ static void pack(int16_t *tile, size_t words) {
 // A kernel makes multiples of this number of the tile's outputs, or none: 0.
 static uint32_t together(const edge_lesson_t *s) {
     const edge_layer_t *y = &s->y;
+    if (!EDGE_TOGETHER) return 0;
     const edge_kernels_t *kernels = edge_kernels();
-    const bool fits = EDGE_TOGETHER && kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
+    const bool fits = kernels->errors && s->n->stage == EDGE_EXPAND_UPDATE && is_packed(s) &&
                       !edge_lesson_is_flat(s) && y->neuron == EDGE_LIF && !y->last && !y->sums &&
                       s->from_above && !edge_layer_spikes(&s->above) && s->readout_shift < 32 &&
                       s->above.bits == 8 && s->history_bytes <= 8 && s->n->model.window >= 8;
@@ -338,8 +329,8 @@ static EDGE_ALONE void expand_together(const edge_lesson_t *s, uint32_t outputs,
     edge_net_t *n = s->n;
     const edge_layer_t *y = &s->y;
     const int32_t rate = y->rate_shift + n->rate_decay;
-    const edge_errors_t e = {.history = (const uint8_t *)edge_lesson_area(s, s->seat.history),
-                             .gates = (const uint8_t *)edge_lesson_area(s, s->seat.gate),
+    const edge_errors_t e = {.history = (const uint8_t *)edge_lesson_area(s, s->y.seat.history),
+                             .gates = (const uint8_t *)edge_lesson_area(s, s->y.seat.gate),
                              .cursor = y->surrogate == EDGE_GATE_RECTANGULAR ? NULL : cursor,
                              .threshold = &s->threshold,
                              .weights = s->above_weights,
@@ -399,7 +390,7 @@ static EDGE_ALONE uint32_t expand(edge_lesson_t *s, uint32_t budget) {
             n->at += these - 1;
             continue;
         }
-        const edge_column_t to = {column, tw, update_unit, false};
+        const edge_column_t to = {.eps = column, .stride = tw, .update_unit = update_unit};
         const uint32_t largest =
             s->y.last ? spread_readout(s, i, column, tw) : edge_lesson_neuron(s, i, 0, cursor, &to);
         edge_lesson_keep_largest(n, n->at, largest);
@@ -430,14 +421,14 @@ static uint32_t bring_down(edge_lesson_t *s, uint32_t budget) {
     edge_net_t *n = s->n;
     const uint32_t tw = n->model.tile_width, columns = edge_lesson_columns(s), width = s->y.bits == 8 ? 1 : 2;
     const int16_t *tile = edge_lesson_tile(s);
-    int32_t *sums = (int32_t *)edge_lesson_area(s, s->below_seat.sums);
+    int32_t *sums = (int32_t *)edge_lesson_area(s, s->below.seat.sums);
     uint32_t *cursor = edge_lesson_cursor(s, 1);
-    const uint8_t *weights = edge_net_weights(n, &s->y, &s->seat) + (size_t)width * n->base;
+    const uint8_t *weights = edge_net_weights(n, &s->y) + (size_t)width * n->base;
     uint32_t used = 0, spikes = 0;
-    if (n->at == 0) start_cursor(s, 1, &s->below, &s->below_seat);
+    if (n->at == 0) start_cursor(s, 1, &s->below);
     do {
         const uint8_t *history =
-            (const uint8_t *)edge_lesson_area(s, s->below_seat.history) + (size_t)n->at * s->history_bytes;
+            (const uint8_t *)edge_lesson_area(s, s->below.seat.history) + (size_t)n->at * s->history_bytes;
         const uint8_t *row = weights + (size_t)width * n->at * s->y.m4;
         for (uint32_t t = spike_up_to(history, n->model.window); t; t = spike_up_to(history, t - 1)) {
             sums[cursor[t - 1]++] += edge_lesson_dot(row, s->y.bits, tile + (size_t)(t - 1) * tw, columns);
@@ -461,7 +452,7 @@ static uint32_t weight_sums(const edge_lesson_t *s, uint32_t j, const int16_t *t
     memset(sums, 0, 4 * (size_t)columns);
     if (spike_inputs(s)) {
         const void *start =
-            s->n->layer ? edge_lesson_area(s, s->below_seat.history) : edge_lesson_area(s, s->at.inputs);
+            s->n->layer ? edge_lesson_area(s, s->below.seat.history) : edge_lesson_area(s, s->at.inputs);
         const uint8_t *history = (const uint8_t *)start + (size_t)j * s->history_bytes;
         for (uint32_t b = 0; b < s->history_bytes; b++) {
             for (uint32_t bits = history[b]; bits; bits &= bits - 1, added++) {
@@ -549,12 +540,12 @@ static EDGE_ALONE uint32_t update(edge_lesson_t *s, uint32_t budget) {
     const uint32_t left = s->y.fan_in - n->at, afford = budget / tw + 1;
     const uint32_t from = n->at, to = from + (left < afford ? left : afford);
     const uint32_t width = s->y.bits == 8 ? 1 : 2;
-    uint8_t *w = n->weights + s->seat.weights + (size_t)width * n->base;
-    uint8_t *carry = s->y.carry ? n->weights + s->seat.carry + n->base : NULL;
+    uint8_t *w = n->weights + s->y.seat.weights + (size_t)width * n->base;
+    uint8_t *carry = s->y.carry ? n->weights + s->y.seat.carry + n->base : NULL;
     edge_moves_t moves = {0, 0};
     if (is_packed(s)) {
         const void *history =
-            n->layer ? edge_lesson_area(s, s->below_seat.history) : edge_lesson_area(s, s->at.inputs);
+            n->layer ? edge_lesson_area(s, s->below.seat.history) : edge_lesson_area(s, s->at.inputs);
         const edge_tile_t tile = {(const uint32_t *)edge_area(n, EDGE_MEMBRANES, 0),
                                   edge_lesson_is_flat(s),
                                   groups,
@@ -602,8 +593,8 @@ static void finish(edge_net_t *n) {
 }
 
 // Spikes of the window in a layer with a capacity.
-static uint32_t spikes_of(const edge_lesson_t *s, const edge_layer_t *y, const edge_seat_t *seat) {
-    const uint32_t *first = (const uint32_t *)edge_lesson_area(s, seat->first);
+static uint32_t spikes_of(const edge_lesson_t *s, const edge_layer_t *y) {
+    const uint32_t *first = (const uint32_t *)edge_lesson_area(s, y->seat.first);
     return first[(size_t)s->n->model.window * edge_layer_positions(y)];
 }
 
@@ -625,11 +616,10 @@ static void enter_layer(edge_lesson_t *s, edge_net_t *n, uint32_t layer) {
         layer--;  // the lowest learns: it is above that
     }
     if (s->y.last) return;
-    if (s->y.capacity && edge_lesson_is_plain(s)) start_cursor(s, 0, &s->y, &s->seat);
+    if (s->y.capacity && edge_lesson_is_plain(s)) start_cursor(s, 0, &s->y);
     if (!goes_down(s)) return;
     if (edge_lesson_is_plain(s)) {
-        memset(edge_lesson_area(s, s->below_seat.sums), 0,
-               4 * (size_t)spikes_of(s, &s->below, &s->below_seat));
+        memset(edge_lesson_area(s, s->below.seat.sums), 0, 4 * (size_t)spikes_of(s, &s->below));
         return;
     }
 #ifndef EDGE_NO_CONV
@@ -715,7 +705,7 @@ int edge_net_learn_begin(edge_net_t *n, int32_t label) {
     for (uint32_t l = n->model.lowest; l < last; l++) {
         if (!edge_model_is(&n->model, EDGE_TERMS, l)) continue;
         edge_lesson_open(&s, n, l);
-        memset(edge_lesson_area(&s, s.seat.terms), 0, 4 * (size_t)spikes_of(&s, &s.y, &s.seat));
+        memset(edge_lesson_area(&s, s.y.seat.terms), 0, 4 * (size_t)spikes_of(&s, &s.y));
     }
 #endif
     enter_layer(&s, n, last > n->model.lowest ? last - 1 : last);  // the highest hidden layer first

@@ -24,13 +24,11 @@ typedef struct edge_lesson {
     edge_net_t *n;
     uint32_t l;
     edge_layer_t y;
-    edge_seat_t seat;
     edge_layer_t above;  // the readout, of a hidden layer
     const uint8_t *above_weights;
     edge_layer_t below;  // the source, of any layer but those of the network's input
-    edge_seat_t below_seat;
-    bool from_above;  // the readout takes its outputs
-    uint8_t arrive;   // shift of error sums that come from one layer only
+    bool from_above;     // the readout takes its outputs
+    uint8_t arrive;      // shift of error sums that come from one layer only
     uint8_t readout_shift;
     edge_learning_t at;
     edge_threshold_t threshold;
@@ -85,7 +83,9 @@ typedef struct edge_column {
     int16_t *eps;     // step 1
     uint32_t stride;  // to the next step
     bool update_unit;
+#ifndef EDGE_NO_CONV
     bool adds;  // to what is there, between -E1 and E1
+#endif
 } edge_column_t;
 
 // Opens layer `layer` of a net that learns.

@@ -168,20 +168,20 @@ static void add_outputs(uint8_t *into, const uint8_t *spikes, bool bytes, uint32
 }
 
 // Fires the neurons of a position and passes their spikes on. Returns how many fired.
-static uint32_t fire_position(map_step_t *s, const edge_seat_t *seat, const edge_threshold_t *th,
-                              uint32_t position, uint8_t *outputs) {
+static uint32_t fire_position(map_step_t *s, const edge_threshold_t *th, uint32_t position,
+                              uint8_t *outputs) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = s->y;
-    const edge_firing_t f = edge_net_firing(n, y, seat, th, position);
-    uint32_t *next = edge_net_first(n, y, seat, position);
+    const edge_firing_t f = edge_net_firing(n, y, th, position);
+    uint32_t *next = edge_net_first(n, y, position);
     int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
     const uint32_t to = outputs ? pooled_at(y, position / y->width, position % y->width) : UINT32_MAX;
     uint32_t spikes_out = 0;
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
         const uint32_t left = y->fan_out - i;
-        const uint32_t fired = edge_kernels()->fire(f.u, f.last, th, f.t, i, left < 32 ? left : 32);
+        const uint32_t fired = edge_fire(&f, i, left < 32 ? left : 32);
         if (!fired) continue;
-        if (edge_net_learns(n) && next) edge_net_record(n, y, seat, &f, next, i, fired);
+        if (edge_net_learns(n) && next) edge_net_record(n, y, &f, next, i, fired);
         spikes_out += edge_restart_fired(&f, i, fired);
         for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
         if (to == UINT32_MAX) continue;
@@ -206,13 +206,13 @@ static void take_source(map_step_t *s, const void *input) {
         return;
     }
     edge_layer_t from;
-    const edge_seat_t seat = edge_net_seat(n, y->source - 1u, &from);
+    edge_net_layer(n, y->source - 1u, &from);
     if (y->value_pool) {
-        s->currents = (const int32_t *)edge_area(n, EDGE_CURRENT, seat.current);
+        s->currents = (const int32_t *)edge_area(n, EDGE_CURRENT, from.seat.current);
         s->from_width = from.width;
         s->from_m4 = from.m4;
     } else {
-        s->spikes = (const uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
+        s->spikes = (const uint8_t *)edge_area(n, EDGE_SPIKES, from.seat.spikes);
         s->bytes = from.bytes;
     }
 }
@@ -237,39 +237,39 @@ static void record_inputs(edge_net_t *n, const uint8_t *spikes) {
     }
 }
 
-void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const edge_seat_t *seat,
-                    const void *input, edge_stats_t *counts) {
+void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const void *input,
+                    edge_stats_t *counts) {
     map_step_t s;
     memset(&s, 0, offsetof(map_step_t, list));
     s.n = n;
     s.y = y;
-    s.weights = edge_net_weights(n, y, seat);
+    s.weights = edge_net_weights(n, y);
     s.in = edge_model_input_map(&n->model, y);
     take_source(&s, input);
     if (l == 0 && s.spikes && edge_net_learns(n) && n->model.lowest == 0) record_inputs(n, s.spikes);
 
     const bool own = y->kept || y->is_static, lif = y->neuron == EDGE_LIF;
-    int32_t *currents = own ? (int32_t *)edge_area(n, EDGE_CURRENT, seat->current) : NULL;
-    int32_t *membranes = (int32_t *)edge_area(n, EDGE_MEMBRANES, seat->membranes);
+    int32_t *currents = own ? (int32_t *)edge_area(n, EDGE_CURRENT, y->seat.current) : NULL;
+    int32_t *membranes = (int32_t *)edge_area(n, EDGE_MEMBRANES, y->seat.membranes);
     const bool fresh = !y->is_static || n->step == 1;  // static currents stay
     edge_layer_t other;
     const int32_t *shortcut = NULL;
     if (y->current) {
-        const edge_seat_t there = edge_net_seat(n, y->current - 1u, &other);
-        shortcut = (const int32_t *)edge_area(n, EDGE_CURRENT, there.current);
+        edge_net_layer(n, y->current - 1u, &other);
+        shortcut = (const int32_t *)edge_area(n, EDGE_CURRENT, other.seat.current);
     }
     const uint8_t *added = NULL;
     bool added_bytes = false;
     if (y->add) {
-        const edge_seat_t there = edge_net_seat(n, y->add - 1u, &other);
-        added = (const uint8_t *)edge_area(n, EDGE_SPIKES, there.spikes);
+        edge_net_layer(n, y->add - 1u, &other);
+        added = (const uint8_t *)edge_area(n, EDGE_SPIKES, other.seat.spikes);
         added_bytes = other.bytes;
     }
     uint8_t *outputs = NULL;
     if (!y->last && edge_layer_spikes(y)) {
         const edge_map_t map = edge_layer_outputs(y);
         const uint32_t size = edge_map_size(&map);
-        outputs = (uint8_t *)edge_area(n, EDGE_SPIKES, seat->spikes);
+        outputs = (uint8_t *)edge_area(n, EDGE_SPIKES, y->seat.spikes);
         edge_clear(outputs, y->bytes ? (size + 3) / 4 * 4 : (size + 31) / 32 * 4);
     }
 
@@ -289,7 +289,7 @@ void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const edge
             if (lif) edge_leak(u, y->m4);
             for (uint32_t i = 0; i < y->m4; i++) u[i] += into[i];
         }
-        if (edge_layer_spikes(y)) spikes_out += fire_position(&s, seat, &th, p, outputs);
+        if (edge_layer_spikes(y)) spikes_out += fire_position(&s, &th, p, outputs);
         const uint32_t to = added ? pooled_at(y, py, px) : UINT32_MAX;
         if (to != UINT32_MAX) add_outputs(outputs + to, added, added_bytes, p * y->fan_out, y->fan_out);
         if (++px == y->width) {

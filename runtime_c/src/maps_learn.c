@@ -18,13 +18,13 @@ void edge_maps_origins(edge_lesson_t *s, uint32_t from) {
     s->origins = 0;
     for (uint32_t k = from; k;) {
         edge_layer_t y;
-        const edge_seat_t seat = edge_net_seat(s->n, k - 1, &y);
+        edge_net_layer(s->n, k - 1, &y);
         edge_origin_t *o = &s->origin[s->origins++];
         block *= y.pool;
-        o->history = seat.history;
-        o->sums = seat.sums;
-        o->terms = seat.terms;
-        o->first = seat.first;
+        o->history = y.seat.history;
+        o->sums = y.seat.sums;
+        o->terms = y.seat.terms;
+        o->first = y.seat.first;
         o->positions = y.positions;
         o->width = y.width;
         o->channels = y.fan_out;
@@ -53,8 +53,8 @@ static void start_at(const edge_lesson_t *s, uint32_t first_area, uint32_t posit
 void edge_maps_start(const edge_lesson_t *s, uint32_t position, uint32_t channel, uint32_t *cursor) {
     const size_t first_neuron = (size_t)position * s->y.fan_out;
     const uint8_t *history =
-        (const uint8_t *)edge_lesson_area(s, s->seat.history) + first_neuron * s->history_bytes;
-    start_at(s, s->seat.first, s->y.positions, position, cursor);
+        (const uint8_t *)edge_lesson_area(s, s->y.seat.history) + first_neuron * s->history_bytes;
+    start_at(s, s->y.seat.first, s->y.positions, position, cursor);
     for (uint32_t c = 0; c < channel; c++) {
         for (uint32_t b = 0; b < s->history_bytes; b++) {
             for (uint32_t bits = *history++; bits; bits &= bits - 1) cursor[8 * b + edge_lowest_bit(bits)]++;
@@ -86,7 +86,7 @@ uint32_t edge_maps_output(const edge_lesson_t *s, uint32_t i, uint32_t t) {
         o.width = y->width;
         o.channels = y->fan_out;
         o.pool = y->pool;
-        const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->seat.history);
+        const uint8_t *history = (const uint8_t *)edge_lesson_area(s, s->y.seat.history);
         if (fired_earlier(history, &o, s->history_bytes, position, channel, t)) return UINT32_MAX;
     }
     return (at_y * out.width + at_x) * out.channels + channel;
@@ -182,7 +182,7 @@ uint32_t edge_maps_bring_down(const edge_lesson_t *s, uint32_t budget) {
     const uint32_t bytes = s->history_bytes, channels = s->in.channels, places = edge_maps_places(s);
     const int16_t *tile = edge_lesson_tile(s);
     uint32_t *cursor = edge_lesson_cursor(s, 1);
-    const uint8_t *weights = edge_net_weights(n, &s->y, &s->seat) + (size_t)width * n->base;
+    const uint8_t *weights = edge_net_weights(n, &s->y) + (size_t)width * n->base;
     uint32_t used = 0, spikes = 0;
     do {
         uint32_t place_y, place_x;

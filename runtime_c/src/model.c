@@ -43,10 +43,20 @@ enum {
     AT_RESERVED = 108
 };
 
+enum { AT_SOURCE = 81 };  // in a row of the layer table
+
 static bool all_zero(const uint8_t *p, size_t size) {
     uint8_t any = 0;
     for (size_t i = 0; i < size; i++) any |= p[i];
     return any == 0;
+}
+
+// Whether each of some bytes is at most what a table says.
+static bool none_above(const uint8_t *p, const uint8_t *most, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (p[i] > most[i]) return false;
+    }
+    return true;
 }
 
 // Whether n things of so many bytes at an offset lie in the image, if they are there: then at a multiple of eight.
@@ -301,39 +311,35 @@ static void find_roles(edge_model_t *m) {
 #endif
 
 // Ranges of one row, and that its tensors lie in the image: nothing behind an offset is read.
-static bool row_is_valid(const edge_model_t *m, uint32_t l) {
+static bool row_is_valid(const edge_model_t *m, const uint8_t *p, const edge_layer_t *y) {
 #ifndef EDGE_NO_CONV
     enum { KINDS = 2, NEURONS = EDGE_CURRENTS };
 #else
     enum { KINDS = 1, NEURONS = EDGE_LINEAR };
 #endif
     static const uint8_t most[] = {KINDS, NEURONS, 10, 3, 2, 31, 255, 15, 255, 255, 62, 47, 255, 255, 0, 0};
-    const uint8_t *p = row_of(m, l);
-    const edge_layer_t y = edge_model_layer(m, l);
     const uint32_t weights = edge_word(p + 28), theta0s = edge_word(p + 36), alphas = edge_word(p + 40);
-    const bool spikes = edge_layer_spikes(&y), by_channel = theta0s != 0;
-    for (uint32_t i = 0; i < sizeof most; i++) {
-        if (p[i] > most[i]) return false;
-    }
-    if (p[0] < 1 || (y.bits != 8 && y.bits != 10) || p[3] == 2 || !all_zero(p + 60, 12)) return false;
+    const bool spikes = edge_layer_spikes(y), by_channel = theta0s != 0;
+    if (!none_above(p, most, sizeof most)) return false;
+    if (p[0] < 1 || (y->bits != 8 && y->bits != 10) || p[3] == 2 || !all_zero(p + 60, 12)) return false;
 #ifndef EDGE_NO_CONV
-    if (m->row_size == LAYER_SIZE && (p[0] == 2 || y.neuron == EDGE_CURRENTS)) return false;
-    if (y.neuron == EDGE_CURRENTS && (y.last || l == 0)) return false;
+    if (m->row_size == LAYER_SIZE && (p[0] == 2 || y->neuron == EDGE_CURRENTS)) return false;
+    if (y->neuron == EDGE_CURRENTS && (y->last || row_of(m, 0) == p)) return false;
 #endif
-    if (y.last ? p[5] : y.neuron == EDGE_LINEAR) return false;
-    if (!spikes && (p[4] || theta0s || y.theta0 || y.alpha)) return false;
+    if (y->last ? p[5] : y->neuron == EDGE_LINEAR) return false;
+    if (!spikes && (p[4] || theta0s || y->theta0 || y->alpha)) return false;
 #ifndef EDGE_NO_LEARN
-    if (y.rate_shift < -15 || y.rate_shift > 31) return false;
-    if ((y.surrogate == EDGE_GATE_LINEAR) != (y.gate_mult != 0)) return false;
-    if (y.surrogate == EDGE_GATE_RECTANGULAR ? y.gate_width < 1 : y.gate_width != 0) return false;
+    if (y->rate_shift < -15 || y->rate_shift > 31) return false;
+    if ((y->surrogate == EDGE_GATE_LINEAR) != (y->gate_mult != 0)) return false;
+    if (y->surrogate == EDGE_GATE_RECTANGULAR ? y->gate_width < 1 : y->gate_width != 0) return false;
 #endif
-    if (y.fan_in - 1 > 65534 || y.fan_out - 1 > (y.last ? 255 : 65534)) return false;
+    if (y->fan_in - 1 > 65534 || y->fan_out - 1 > (y->last ? 255 : 65534)) return false;
     // Not zero, negative, infinite or not a number.
     if (edge_word(p + 56) - 1 >= 0x7F800000 - 1) return false;
-    return weights != 0 && inside(m, weights, y.fan_in, y.m4 << (y.bits != 8)) &&
-           inside(m, edge_word(p + 32), y.fan_out, 4) && inside(m, theta0s, y.fan_out, 4) &&
-           inside(m, alphas, y.fan_out, 4) && by_channel == (alphas != 0) &&
-           !(by_channel && (y.theta0 || y.alpha));
+    return weights != 0 && inside(m, weights, y->fan_in, y->m4 << (y->bits != 8)) &&
+           inside(m, edge_word(p + 32), y->fan_out, 4) && inside(m, theta0s, y->fan_out, 4) &&
+           inside(m, alphas, y->fan_out, 4) && by_channel == (alphas != 0) &&
+           !(by_channel && (y->theta0 || y->alpha));
 }
 
 #ifndef EDGE_NO_LEARN
@@ -405,22 +411,24 @@ static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y
 /// The rest of the image ///
 
 static bool encoder_is_valid(const edge_model_t *m, uint32_t offset) {
+    // Of bytes 4 to 15, by kind: hops, shift, mode, levels, the lowest, their width, threshold, span, centres.
+    static const uint8_t most[5][12] = {{1, 15, 1, 0, 0, 0, 127, 64, 0, 0, 0, 0},
+                                        {1, 15, 0, 0, 0, 0, 127, 64, 0, 0, 0, 0},
+                                        {32, 15, 0, 0, 0, 0, 0, 64, 255, 255, 255, 255},
+                                        {32, 15, 0, 16, 255, 7, 0, 64, 255, 255, 255, 255},
+                                        {1, 15, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0}};
     if (offset == 0) return true;
     if (!inside(m, offset, ENCODER_SIZE, 1)) return false;
     const uint8_t *p = m->image + offset;
     const uint32_t kind = p[0], channels = p[1], levels = p[7];
-    const uint32_t hop = edge_half(p + 2), hops = p[4], span = p[11];
     const uint32_t gains = edge_word(p + 24), profile = edge_word(p + 28);
-    const bool log = kind == 3 || kind == 4, spikes = kind == 4, events = kind == 1 || kind == 2;
-    if (kind < 1 || kind > 5 || channels < 1 || channels > 64 || hop < 1 || hop > 256) return false;
-    if (hops < 1 || hops > (log ? 32 : 1) || p[5] > 15 || p[6] > (kind == 1 ? 1 : 0)) return false;
-    if (spikes ? levels < 2 || levels > 16 || p[9] > 7 : levels || p[8] || p[9]) return false;
-    if (events ? p[10] < 1 || p[10] > 127 : p[10] != 0) return false;
-    if (span > 64 || (!log && (edge_half(p + 12) || edge_half(p + 14)))) return false;
+    if (kind - 1 > 4 || channels - 1 > 63 || edge_half(p + 2) - 1u > 255) return false;
+    if (p[4] == 0 || !none_above(p + 4, most[kind - 1], sizeof *most)) return false;
+    if (kind <= 2 ? p[10] == 0 : kind == 4 && levels < 2) return false;
     if (edge_half(p + 16) == 0 || edge_half(p + 18) == 0 || p[21] > 127) return false;
     if (p[23] || !all_zero(p + 32, 16)) return false;
     if (!inside(m, gains, channels, 1) || !inside(m, profile, m->classes, channels)) return false;
-    const uint32_t inputs = kind == 5 ? channels : 2 * channels * (spikes ? levels : 1);
+    const uint32_t inputs = channels * (kind == 5 ? 1 : kind == 4 ? 2 * levels : 2);
     const uint32_t input_kind = kind == 3 || kind == 5 ? EDGE_INPUT_FRAMES : EDGE_INPUT_SPIKES;
     return inputs == m->inputs && input_kind == m->input_kind;
 }
@@ -458,8 +466,10 @@ static int check_envelope(const uint8_t *h, size_t size) {
 // Whether a row of version 2 holds a layer of a chain.
 static bool is_chained(const edge_model_t *m, uint32_t l) {
     const uint8_t *p = row_of(m, l);
-    return p[0] == 1 && p[1] <= EDGE_LINEAR && all_zero(p + LAYER_SIZE, 9) &&
-           all_zero(p + LAYER_SIZE + 10, 14) && (p[LAYER_SIZE + 9] == 0 || p[LAYER_SIZE + 9] == l);
+    for (uint32_t i = LAYER_SIZE; i < LAYER_SIZE + GRAPH_SIZE; i++) {
+        if (p[i] && (i != AT_SOURCE || p[i] != l)) return false;
+    }
+    return p[0] == 1 && p[1] <= EDGE_LINEAR;
 }
 #endif
 
@@ -475,8 +485,8 @@ static int check_table(edge_model_t *m, bool chain) {
         if (!chain && !is_chained(m, l)) return EDGE_ERR_VERSION;
         chain = true;
 #endif
-        if (!row_is_valid(m, l)) return EDGE_ERR_FORMAT;
         const edge_layer_t y = edge_model_layer(m, l);
+        if (!row_is_valid(m, row_of(m, l), &y)) return EDGE_ERR_FORMAT;
         if (chain && y.fan_in != given) return EDGE_ERR_FORMAT;
         given = y.fan_out;
 #ifndef EDGE_NO_CONV

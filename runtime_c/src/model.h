@@ -32,6 +32,21 @@ static inline uint32_t edge_map_size(const edge_map_t *map) {
     return map->height * map->width * map->channels;
 }
 
+// Where one layer lives, offsets in bytes.
+typedef struct edge_seat {
+    uint32_t membranes;  // int32[positions][m4]: u, or the scores of a linear readout
+    uint32_t last;       // uint16[positions][m4]: the step of the last spike
+    uint32_t spikes;     // bits or bytes of the current step's outputs
+    uint32_t current;    // int32[positions][m4], where it is kept
+    uint32_t history;    // uint8[neurons][ceil(T / 8)]: all spikes of the window
+    uint32_t gate;       // uint8[neurons][ceil(T / 8)] bits, or uint8[capacity]
+    uint32_t sums;       // int32[capacity]
+    uint32_t terms;      // int32[capacity]
+    uint32_t first;      // uint32[T * positions + 1]: index of the first spike of each step and position
+    uint32_t weights;    // in the learned weights
+    uint32_t carry;      // in the learned weights
+} edge_seat_t;
+
 // One row of the layer table. Pointers are NULL where the image has no such tensor.
 typedef struct edge_layer {
     uint8_t neuron, bits, surrogate, down_shift, input_shift, reset_shift, gate_shift;
@@ -60,6 +75,7 @@ typedef struct edge_layer {
     uint32_t positions;            // 1 of a dense layer
     uint32_t width;                // positions in a row
 #endif
+    edge_seat_t seat;  // of a net's layer
 } edge_layer_t;
 
 // What only graphs have; of a chain's layers the compiler then knows it.
@@ -111,7 +127,7 @@ static inline uint32_t edge_layer_weight_bytes(const edge_layer_t *y) {
     return y->fan_in * y->m4 * (y->bits == 8 ? 1u : 2u);
 }
 
-// Decodes the row of layer l < layers.
+// Decodes the row of layer l < layers, which has no seat then.
 void edge_model_read_layer(const edge_model_t *m, uint32_t l, edge_layer_t *y);
 
 // Returns it, at the price of a copy.
@@ -165,30 +181,17 @@ static inline const uint8_t *edge_model_at(const edge_model_t *m, uint32_t offse
 // The areas of an arena, in order. The tile lies over the first two.
 enum { EDGE_MEMBRANES, EDGE_LAST_SPIKES, EDGE_COUNTS, EDGE_SPIKES, EDGE_CURRENT, EDGE_LEARNING };
 
-// Where one layer lives, offsets in bytes.
-typedef struct edge_seat {
-    uint32_t membranes;  // int32[positions][m4]: u, or the scores of a linear readout
-    uint32_t last;       // uint16[positions][m4]: the step of the last spike
-    uint32_t spikes;     // bits or bytes of the current step's outputs
-    uint32_t current;    // int32[positions][m4], where it is kept
-    uint32_t history;    // uint8[neurons][ceil(T / 8)]: all spikes of the window
-    uint32_t gate;       // uint8[neurons][ceil(T / 8)] bits, or uint8[capacity]
-    uint32_t sums;       // int32[capacity]
-    uint32_t terms;      // int32[capacity]
-    uint32_t first;      // uint32[T * positions + 1]: index of the first spike of each step and position
-    uint32_t weights;    // in the learned weights
-    uint32_t carry;      // in the learned weights
-} edge_seat_t;
-
-// A walk over the layers of a net, first layer first. Zero it but for where the areas start.
+// A walk over the layers, first layer first. Zero it but for the model and where the areas start.
 typedef struct edge_walk {
+    const edge_model_t *model;
+    uint32_t next;  // layer
     uint32_t membranes, last, spikes, current, learning, weights;
 } edge_walk_t;
 
-// Seats layer y and moves on.
+// Reads the next layer and seats it.
 //
-// Returns the seat.
-edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_walk_t *walk);
+// Returns whether there is one; else y stays as it is.
+bool edge_walk_next(edge_walk_t *walk, edge_layer_t *y);
 
 // What learning keeps once a net, at the start of EDGE_LEARNING: offsets from there.
 typedef struct edge_learning {

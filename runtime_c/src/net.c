@@ -8,23 +8,18 @@
 
 static void copy_weights(edge_net_t *n, uint8_t *weights) {
     edge_walk_t walk = edge_net_walk(n);
+    edge_layer_t y;
     memset(weights, 0, edge_model_weights_size(&n->model));
-    for (uint32_t l = 0; l < n->model.layers; l++) {
-        const edge_layer_t y = edge_model_layer(&n->model, l);
-        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
-        if (y.learns) memcpy(weights + seat.weights, y.weights, edge_layer_weight_bytes(&y));
-        if (y.carry) memset(weights + seat.carry, 128, (size_t)y.fan_in * y.m4);
+    while (edge_walk_next(&walk, &y)) {
+        if (y.learns) memcpy(weights + y.seat.weights, y.weights, edge_layer_weight_bytes(&y));
+        if (y.carry) memset(weights + y.seat.carry, 128, (size_t)y.fan_in * y.m4);
     }
 }
 
-edge_seat_t edge_net_seat(const edge_net_t *n, uint32_t l, edge_layer_t *y) {
+void edge_net_layer(const edge_net_t *n, uint32_t l, edge_layer_t *y) {
     edge_walk_t walk = edge_net_walk(n);
-    edge_seat_t seat = {0};
-    for (uint32_t k = 0; k <= l; k++) {
-        edge_model_read_layer(&n->model, k, y);
-        seat = edge_walk_layer(&n->model, y, &walk);
-    }
-    return seat;
+    do (void)edge_walk_next(&walk, y);
+    while (walk.next <= l);
 }
 
 int edge_net_init(edge_net_t *n, const edge_model_t *m, void *weights, void *arena, size_t size,
@@ -71,13 +66,12 @@ static void begin_window(edge_net_t *n) {
     edge_walk_t walk = edge_net_walk(n);
     if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
         clear_histories(n, at.inputs, n->model.inputs);
-    for (uint32_t l = 0; l < n->model.layers; l++) {
-        const edge_layer_t y = edge_model_layer(&n->model, l);
-        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
+    edge_layer_t y;
+    while (edge_walk_next(&walk, &y)) {
         const uint32_t neurons = edge_layer_neurons(&y);
-        if (y.history) clear_histories(n, seat.history, neurons);
-        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR) clear_histories(n, seat.gate, neurons);
-        if (y.capacity) *(uint32_t *)edge_area(n, EDGE_LEARNING, seat.first) = 0;
+        if (y.history) clear_histories(n, y.seat.history, neurons);
+        if (y.passes && y.surrogate == EDGE_GATE_RECTANGULAR) clear_histories(n, y.seat.gate, neurons);
+        if (y.capacity) *(uint32_t *)edge_area(n, EDGE_LEARNING, y.seat.first) = 0;
     }
 }
 
@@ -93,7 +87,6 @@ int edge_net_begin(edge_net_t *n) {
 typedef struct layer_step {
     edge_net_t *n;
     const edge_layer_t *y;
-    const edge_seat_t *seat;
     const uint8_t *weights;
     int32_t *u;
     uint8_t *history;  // the input's, where it is kept here
@@ -108,6 +101,13 @@ static void leak(layer_step_t *s) {
     s->leak = 0;
 }
 
+// Keeps the spikes of those lines for learning.
+static void mark_lines(layer_step_t *s, const uint16_t *list, uint32_t count) {
+    if (!edge_net_learns(s->n) || !s->history) return;
+    const uint32_t t = s->n->step - 1u;
+    edge_mark_lines(s->history + t / 8, s->history_bytes, (uint8_t)(1u << t % 8), list, count);
+}
+
 static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
     if (s->y->bits == 8) {
         edge_kernels()->add_rows(s->u, s->weights, s->y->m4, list, count, s->leak);
@@ -117,10 +117,7 @@ static void add_list(layer_step_t *s, const uint16_t *list, uint32_t count) {
         for (uint32_t k = 0; k < count; k++)
             edge_add_row(s->u, s->weights + 2 * (size_t)list[k] * s->y->m4, 10, s->y->m4, 1);
     }
-    if (edge_net_learns(s->n) && s->history) {
-        const uint32_t t = s->n->step - 1u;
-        edge_mark_lines(s->history + t / 8, s->history_bytes, (uint8_t)(1u << t % 8), list, count);
-    }
+    mark_lines(s, list, count);
     s->spikes_in += count;
 }
 
@@ -141,57 +138,66 @@ static void add_spikes(layer_step_t *s, const uint8_t *spikes) {
     if (count || s->leak) add_list(s, list, count);
 }
 
-static void add_values(layer_step_t *s, int32_t *into, const int8_t *values) {
+// Adds the rows of inputs that are not 0, one by one: values, or spikes as bits.
+static void add_inputs(layer_step_t *s, int32_t *into, const uint8_t *input, bool spikes) {
     const size_t row = (size_t)s->y->m4 * (s->y->bits == 8 ? 1u : 2u);
     for (uint32_t j = 0; j < s->y->fan_in; j++) {
-        if (values[j] == 0) continue;
-        edge_add_row(into, s->weights + row * j, s->y->bits, s->y->m4, values[j]);
+        const int32_t x = spikes ? input[j / 8] >> j % 8 & 1 : edge_signed_byte(input[j]);
+        if (x == 0) continue;
+        edge_add_row(into, s->weights + row * j, s->y->bits, s->y->m4, x);
+        const uint16_t line = (uint16_t)j;
+        if (spikes) mark_lines(s, &line, 1);
         s->spikes_in++;
     }
 }
 
 // Static inputs: their current is computed at the first step and added at every one.
-static void add_static(layer_step_t *s, const int8_t *values) {
+static void add_static(layer_step_t *s, const uint8_t *values) {
     int32_t *current = (int32_t *)edge_area(s->n, EDGE_CURRENT, 0);
     if (s->n->step == 1) {
         memset(current, 0, 4 * (size_t)s->y->m4);
-        add_values(s, current, values);
+        add_inputs(s, current, values, false);
     }
     for (uint32_t i = 0; i < s->y->m4; i++) s->u[i] += current[i];
 }
 
-edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
-                              const edge_threshold_t *th, uint32_t position) {
+edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_threshold_t *th,
+                              uint32_t position) {
     const uint32_t t = n->step, byte = (t - 1) / 8, bytes = edge_history_bytes(&n->model);
     const uint32_t column = position * y->m4, row = position * y->fan_out * bytes + byte;
     edge_firing_t f = {0};
-    f.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, seat->membranes) + column;
-    f.last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, seat->last) + column;
+    f.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, y->seat.membranes) + column;
+    f.last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, y->seat.last) + column;
     f.threshold = th;
     f.t = t;
     f.bytes = bytes;
     f.bit = (uint8_t)(1u << (t - 1) % 8);
     f.gate_width = y->gate_width;
     if (edge_net_learns(n) && y->history) {
-        f.history = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->history) + row;
+        f.history = (uint8_t *)edge_area(n, EDGE_LEARNING, y->seat.history) + row;
         if (y->passes && y->surrogate == EDGE_GATE_RECTANGULAR)
-            f.gates = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate) + row;
+            f.gates = (uint8_t *)edge_area(n, EDGE_LEARNING, y->seat.gate) + row;
     }
     return f;
 }
 
-uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
-                         uint32_t position) {
+uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, uint32_t position) {
     if (!edge_net_learns(n) || !y->passes || !y->capacity) return NULL;
     const size_t slot = (size_t)(n->step - 1u) * edge_layer_positions(y) + position;
-    uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, seat->first) + slot;
+    uint32_t *first = (uint32_t *)edge_area(n, EDGE_LEARNING, y->seat.first) + slot;
     first[1] = first[0];
     return first + 1;
 }
 
-void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, const edge_firing_t *f,
-                     uint32_t *next, uint32_t first, uint32_t fired) {
-    uint8_t *gate = (uint8_t *)edge_area(n, EDGE_LEARNING, seat->gate) + *next;
+// The gate of docs/arithmetic.md 3.3, 0 .. 255.
+static inline uint8_t gate_of(uint32_t distance, uint32_t mult, uint32_t shift) {
+    const uint64_t lost = ((uint64_t)distance * mult) >> shift;
+    return (uint8_t)(lost < 255 ? 255 - lost : 0);
+}
+
+void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_firing_t *f, uint32_t *next,
+                     uint32_t first, uint32_t fired) {
+    uint8_t *gate = (uint8_t *)edge_area(n, EDGE_LEARNING, y->seat.gate) + *next;
     // Copies: bytes may be written anywhere, and the compiler would read everything again.
     const edge_threshold_t th = *f->threshold;
     const uint32_t t = f->t, mult = y->gate_mult, shift = y->gate_shift, room = y->capacity - *next;
@@ -207,13 +213,53 @@ void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *se
         if (!linear) continue;
         const uint32_t i = first + edge_lowest_bit(fired);
         const int32_t distance = u[i] - edge_ceiling(edge_theta(&th, i, t - last[i]));
-        // The gate of docs/arithmetic.md 3.3, 0 .. 255.
-        const uint64_t lost = ((uint64_t)(uint32_t)distance * mult) >> shift;
-        *gate++ = (uint8_t)(lost < 255 ? 255 - lost : 0);
+        *gate++ = gate_of((uint32_t)distance, mult, shift);
     }
     *next += spikes;
 }
 
+#ifdef EDGE_SMALL
+// Fires the neurons that are due; spikes, if not NULL, receives them as bits. Returns how many fired.
+static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
+    edge_net_t *n = s->n;
+    const edge_layer_t *y = s->y;
+    const edge_threshold_t th = edge_layer_threshold(y);
+    const uint32_t t = n->step, byte = (t - 1) / 8, bytes = edge_history_bytes(&n->model);
+    const uint8_t bit = (uint8_t)(1u << (t - 1) % 8);
+    uint16_t *last = (uint16_t *)edge_area(n, EDGE_LAST_SPIKES, y->seat.last);
+    int32_t *counts = (int32_t *)edge_area(n, EDGE_COUNTS, 0);
+    uint8_t *history = (uint8_t *)edge_area(n, EDGE_LEARNING, y->seat.history) + byte;
+    uint8_t *gates = (uint8_t *)edge_area(n, EDGE_LEARNING, y->seat.gate);
+    uint32_t *next = edge_net_first(n, y, 0);
+    uint32_t spikes_out = 0;
+    if (spikes) memset(spikes, 0, (y->fan_out + 31) / 32 * 4);
+    for (uint32_t i = 0; i < y->fan_out; i++) {
+        // A threshold is never negative, so a negative membrane potential never fires.
+        const int32_t distance = s->u[i] - edge_ceiling(edge_theta(&th, i, t - last[i]));
+        if (distance < 0) continue;
+        s->u[i] = 0;
+        last[i] = (uint16_t)t;
+        spikes_out++;
+        if (spikes)
+            spikes[i / 8] |= (uint8_t)(1u << i % 8);
+        else
+            counts[i]++;
+        if (!edge_net_learns(n)) continue;
+        if (y->history) history[i * bytes] |= bit;
+        if (y->passes && y->surrogate == EDGE_GATE_RECTANGULAR && distance < y->gate_width)
+            gates[i * bytes + byte] |= bit;
+        if (!next) continue;
+        if (*next == y->capacity) {
+            n->full = 1;
+            continue;
+        }
+        if (y->surrogate == EDGE_GATE_LINEAR)
+            gates[*next] = gate_of((uint32_t)distance, y->gate_mult, y->gate_shift);
+        ++*next;
+    }
+    return spikes_out;
+}
+#else
 // Spikes of n neurons, whole words of bits.
 static uint32_t count_spikes(const uint8_t *spikes, uint32_t n) {
     uint32_t count = 0;
@@ -227,8 +273,8 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     edge_net_t *n = s->n;
     const edge_layer_t *y = s->y;
     const edge_threshold_t th = edge_layer_threshold(y);
-    edge_firing_t f = edge_net_firing(n, y, s->seat, &th, 0);
-    uint32_t *next = edge_net_first(n, y, s->seat, 0);
+    edge_firing_t f = edge_net_firing(n, y, &th, 0);
+    uint32_t *next = edge_net_first(n, y, 0);
     int32_t *counts = y->last ? (int32_t *)edge_area(n, EDGE_COUNTS, 0) : NULL;
     const edge_kernels_t *kernels = edge_kernels();
     uint32_t spikes_out = 0;
@@ -238,7 +284,7 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
             f.gate_mult = y->gate_mult;
             f.gate_shift = y->gate_shift;
             f.gate_most = (((uint32_t)255 << y->gate_shift) + y->gate_mult - 1) / y->gate_mult;
-            uint8_t *gates = (uint8_t *)edge_area(n, EDGE_LEARNING, s->seat->gate) + *next;
+            uint8_t *gates = (uint8_t *)edge_area(n, EDGE_LEARNING, y->seat.gate) + *next;
             spikes_out = kernels->record(&f, y->fan_out, spikes, gates);
             *next += spikes_out;
             return spikes_out;
@@ -253,15 +299,16 @@ static uint32_t fire_layer(layer_step_t *s, uint8_t *spikes) {
     }
     for (uint32_t i = 0; i < y->fan_out; i += 32) {
         const uint32_t left = y->fan_out - i;
-        const uint32_t fired = kernels->fire(s->u, f.last, &th, f.t, i, left < 32 ? left : 32);
+        const uint32_t fired = edge_fire(&f, i, left < 32 ? left : 32);
         if (spikes) edge_store32(spikes + i / 8, fired);
         if (!fired) continue;
-        if (edge_net_learns(n) && next) edge_net_record(n, y, s->seat, &f, next, i, fired);
+        if (edge_net_learns(n) && next) edge_net_record(n, y, &f, next, i, fired);
         spikes_out += edge_restart_fired(&f, i, fired);
         for (uint32_t bits = counts ? fired : 0; bits; bits &= bits - 1) counts[i + edge_lowest_bit(bits)]++;
     }
     return spikes_out;
 }
+#endif
 
 void edge_layer_add_biases(const edge_layer_t *y, int32_t *u) {
     if (!y->biases) return;
@@ -293,9 +340,9 @@ int edge_net_step(edge_net_t *n, const void *input) {
     n->step++;
 
     const bool learning = edge_net_learns(n);
-    const uint8_t *spikes = (const uint8_t *)input;
+    const uint8_t *given = (const uint8_t *)input;  // to the layer
     edge_walk_t walk = edge_net_walk(n);
-    layer_step_t s = {n, NULL, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0, 0};
+    layer_step_t s = {n, NULL, NULL, NULL, NULL, edge_history_bytes(&n->model), 0, 0};
     if (learning) {
         const edge_learning_t at = edge_net_learning(n);
         if (n->model.lowest == 0 && n->model.input_kind == EDGE_INPUT_SPIKES)
@@ -306,40 +353,38 @@ int edge_net_step(edge_net_t *n, const void *input) {
 #ifndef EDGE_NO_CONV
     bool bytes = false;  // whether the layer before gave bytes
 #endif
-    for (uint32_t l = 0; l < n->model.layers; l++) {
-        edge_layer_t y;
-        edge_model_read_layer(&n->model, l, &y);
-        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
+    edge_layer_t y;
+    for (uint32_t l = 0; edge_walk_next(&walk, &y); l++) {
         edge_stats_t *counts = edge_net_counts(n, l);
 #ifndef EDGE_NO_CONV
         if (bytes || !is_plain(&y, l)) {
-            edge_maps_step(n, l, &y, &seat, input, counts);
+            edge_maps_step(n, l, &y, input, counts);
             s.history = NULL;
-            spikes = (const uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
+            given = (const uint8_t *)edge_area(n, EDGE_SPIKES, y.seat.spikes);
             bytes = y.bytes;
             continue;
         }
         bytes = false;
 #endif
         s.y = &y;
-        s.seat = &seat;
-        s.weights = edge_net_weights(n, &y, &seat);
-        s.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, seat.membranes);
+        s.weights = edge_net_weights(n, &y);
+        s.u = (int32_t *)edge_area(n, EDGE_MEMBRANES, y.seat.membranes);
         s.spikes_in = 0;
 
         s.leak = y.neuron == EDGE_LIF;
-        if (l > 0 || n->model.input_kind == EDGE_INPUT_SPIKES) {
-            add_spikes(&s, spikes);
+        const bool bits = l > 0 || n->model.input_kind == EDGE_INPUT_SPIKES;
+        if (EDGE_FAST && bits) {
+            add_spikes(&s, given);
         } else {
             leak(&s);
-            if (n->model.input_kind == EDGE_INPUT_FRAMES)
-                add_values(&s, s.u, (const int8_t *)input);
+            if (y.is_static)
+                add_static(&s, given);
             else
-                add_static(&s, (const int8_t *)input);
+                add_inputs(&s, s.u, given, bits);
         }
         edge_layer_add_biases(&y, s.u);
 
-        uint8_t *out = y.last ? NULL : (uint8_t *)edge_area(n, EDGE_SPIKES, seat.spikes);
+        uint8_t *out = y.last ? NULL : (uint8_t *)edge_area(n, EDGE_SPIKES, y.seat.spikes);
         const uint32_t spikes_out = edge_layer_spikes(&y) ? fire_layer(&s, out) : 0;
         if (counts) {
             edge_count(&counts->spikes_in, s.spikes_in);
@@ -347,7 +392,7 @@ int edge_net_step(edge_net_t *n, const void *input) {
             edge_count(&counts->forward_sops, s.spikes_in * y.fan_out);
         }
         s.history = NULL;  // further layers record their own output
-        spikes = out;
+        given = out;
     }
     return 0;
 }
@@ -363,9 +408,9 @@ static int check_window(const edge_net_t *n) {
 
 const int32_t *edge_net_score_area(const edge_net_t *n) {
     edge_layer_t y;
-    const edge_seat_t seat = edge_net_seat(n, n->model.layers - 1u, &y);
+    edge_net_layer(n, n->model.layers - 1u, &y);
     return (const int32_t *)(edge_layer_spikes(&y) ? edge_area(n, EDGE_COUNTS, 0)
-                                                   : edge_area(n, EDGE_MEMBRANES, seat.membranes));
+                                                   : edge_area(n, EDGE_MEMBRANES, y.seat.membranes));
 }
 
 edge_softmax_t edge_net_softmax(const edge_net_t *n) {

@@ -30,27 +30,24 @@ static inline edge_learning_t edge_net_learning(const edge_net_t *n) {
 
 // The start of a walk over the net's layers: offsets then count within the areas.
 static inline edge_walk_t edge_net_walk(const edge_net_t *n) {
-    edge_walk_t walk = {0, 0, 0, 0, 0, 0};
-    walk.learning = n->kept[4];
-    return walk;
+    return (edge_walk_t){.model = &n->model, .learning = n->kept[4]};
 }
 
-// Layer l and where it lives. Returns the seat; y receives the row.
-edge_seat_t edge_net_seat(const edge_net_t *n, uint32_t l, edge_layer_t *y);
+// Reads layer l and seats it.
+void edge_net_layer(const edge_net_t *n, uint32_t l, edge_layer_t *y);
 
 // The neurons of one position of a layer, at the present step.
-edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
-                              const edge_threshold_t *th, uint32_t position);
+edge_firing_t edge_net_firing(const edge_net_t *n, const edge_layer_t *y, const edge_threshold_t *th,
+                              uint32_t position);
 
 // Where the spikes of a layer with a capacity are counted, for a position at the present step; NULL where
 // none is needed.
-uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat,
-                         uint32_t position);
+uint32_t *edge_net_first(const edge_net_t *n, const edge_layer_t *y, uint32_t position);
 
 // Counts the neurons first + the bits of `fired`, which fire now, and keeps their gates of a linear
 // surrogate.
-void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_seat_t *seat, const edge_firing_t *f,
-                     uint32_t *next, uint32_t first, uint32_t fired);
+void edge_net_record(edge_net_t *n, const edge_layer_t *y, const edge_firing_t *f, uint32_t *next,
+                     uint32_t first, uint32_t fired);
 
 // u[i] += the bias of output i.
 void edge_layer_add_biases(const edge_layer_t *y, int32_t *u);
@@ -58,18 +55,16 @@ void edge_layer_add_biases(const edge_layer_t *y, int32_t *u);
 #ifndef EDGE_NO_CONV
 // One step of a layer that is a convolution, or takes or adds something else than spikes (maps.c). input: the
 // network's. counts may be NULL.
-void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const edge_seat_t *seat,
-                    const void *input, edge_stats_t *counts);
+void edge_maps_step(edge_net_t *n, uint32_t l, const edge_layer_t *y, const void *input,
+                    edge_stats_t *counts);
 #endif
 
 // The weights of a layer in use: learned ones in RAM, or the image's.
-static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y,
-                                              const edge_seat_t *seat) {
+static inline const uint8_t *edge_net_weights(const edge_net_t *n, const edge_layer_t *y) {
 #ifndef EDGE_NO_LEARN
-    if (y->learns && n->weights) return n->weights + seat->weights;
+    if (y->learns && n->weights) return n->weights + y->seat.weights;
 #else
     (void)n;
-    (void)seat;
 #endif
     return y->weights;
 }

@@ -12,77 +12,91 @@ static uint32_t take(uint32_t *next, uint32_t n, uint32_t shift) {
     return at;
 }
 
-edge_seat_t edge_walk_layer(const edge_model_t *m, const edge_layer_t *y, edge_walk_t *walk) {
-    edge_seat_t seat = {0};
+bool edge_walk_next(edge_walk_t *walk, edge_layer_t *y) {
+    const edge_model_t *m = walk->model;
+    if (walk->next == m->layers) return false;
+    edge_model_read_layer(m, walk->next++, y);
+    edge_seat_t *seat = &y->seat;
     const uint32_t columns = edge_layer_positions(y) * y->m4;
     const bool spikes = edge_layer_spikes(y);
-    if (y->neuron != EDGE_CURRENTS) seat.membranes = take(&walk->membranes, columns, 2);
-    if (spikes) seat.last = take(&walk->last, columns, 1);
+    if (y->neuron != EDGE_CURRENTS) seat->membranes = take(&walk->membranes, columns, 2);
+    if (spikes) seat->last = take(&walk->last, columns, 1);
     if (spikes && !y->last) {
         const edge_map_t outputs = edge_layer_outputs(y);
         const uint32_t size = edge_map_size(&outputs);
-        seat.spikes =
+        seat->spikes =
             edge_layer_bytes(y) ? take(&walk->spikes, size, 0) : take(&walk->spikes, (size + 31) / 32, 2);
     }
-    if (edge_layer_kept(y) || y->is_static) seat.current = take(&walk->current, columns, 2);
+    if (edge_layer_kept(y) || y->is_static) seat->current = take(&walk->current, columns, 2);
 #ifndef EDGE_NO_LEARN
     const uint32_t history = edge_layer_neurons(y) * edge_history_bytes(m), weights = y->fan_in * y->m4;
     if (y->learns) {
-        seat.weights = take(&walk->weights, weights, y->bits != 8);
-        if (y->carry) seat.carry = take(&walk->weights, weights, 0);
+        seat->weights = take(&walk->weights, weights, y->bits != 8);
+        if (y->carry) seat->carry = take(&walk->weights, weights, 0);
     }
-    if (y->history) seat.history = take(&walk->learning, history, 0);
+    if (y->history) seat->history = take(&walk->learning, history, 0);
     if (y->passes && spikes) {
         const bool bits = y->surrogate == EDGE_GATE_RECTANGULAR;
-        seat.gate = take(&walk->learning, bits ? history : y->capacity, 0);
-        if (y->sums) seat.sums = take(&walk->learning, y->capacity, 2);
-        if (edge_layer_terms(y)) seat.terms = take(&walk->learning, y->capacity, 2);
-        if (y->capacity) seat.first = take(&walk->learning, m->window * edge_layer_positions(y) + 1, 2);
+        seat->gate = take(&walk->learning, bits ? history : y->capacity, 0);
+        if (y->sums) seat->sums = take(&walk->learning, y->capacity, 2);
+        if (edge_layer_terms(y)) seat->terms = take(&walk->learning, y->capacity, 2);
+        if (y->capacity) seat->first = take(&walk->learning, m->window * edge_layer_positions(y) + 1, 2);
     }
-#else
-    (void)m;
 #endif
-    return seat;
+    return true;
 }
 
 #ifndef EDGE_NO_LEARN
-static edge_learning_t plan_learning(const edge_model_t *m) {
-    edge_learning_t at = {{0, 0}, 0, 0, 0, 0};
+static void plan_learning(edge_learning_t *at, const edge_model_t *m) {
     uint32_t next = 0;
     bool capacity = false;
     edge_layer_t y = {0};
     for (uint32_t l = 0; l < m->layers; l++) {
-        y = edge_model_layer(m, l);
+        edge_model_read_layer(m, l, &y);
         capacity |= y.capacity != 0;
     }
     if (capacity) {  // 8 T bytes; a half may start at a multiple of four only
-        at.cursors[0] = take(&next, m->window, 3);
-        at.cursors[1] = at.cursors[0] + 4u * m->window;
+        at->cursors[0] = take(&next, m->window, 3);
+        at->cursors[1] = at->cursors[0] + 4u * m->window;
     }
-    at.errors = take(&next, y.m4 * (edge_layer_spikes(&y) ? m->window : 1u), 1);
+    at->errors = take(&next, y.m4 * (edge_layer_spikes(&y) ? m->window : 1u), 1);
     if (m->lowest == 0) {
         const uint32_t each = m->input_kind == EDGE_INPUT_SPIKES   ? edge_history_bytes(m)
                               : m->input_kind == EDGE_INPUT_FRAMES ? m->window
                                                                    : 1u;
-        at.inputs = take(&next, m->inputs * each, 0);
+        at->inputs = take(&next, m->inputs * each, 0);
     }
-    at.layers = next;
-    return at;
+    at->layers = next;
+}
+
+// Of a convolution that learns, the sums of one tile over the positions.
+static uint32_t sums_of_tile(const edge_model_t *m, uint32_t tw) {
+    uint32_t sums = 0;
+#ifndef EDGE_NO_CONV
+    for (uint32_t l = m->lowest; l < m->layers; l++) {
+        const edge_layer_t y = edge_model_layer(m, l);
+        const uint32_t size = 4 * y.fan_in * (tw < y.m4 ? tw : y.m4);
+        if (y.kernel && y.learns && size > sums) sums = size;
+    }
+#else
+    (void)m;
+    (void)tw;
+#endif
+    return sums;
 }
 #endif
 
 edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode) {
     edge_plan_t plan = {0};
-    edge_walk_t walk = {0};
+    edge_walk_t walk = {.model = m};
+    edge_layer_t y;
     uint32_t counts = 0;
 #ifndef EDGE_NO_LEARN
     const bool learns = m->lowest < m->layers;
-    if (learns) plan.kept = plan_learning(m);
+    if (learns) plan_learning(&plan.kept, m);
     walk.learning = plan.kept.layers;
 #endif
-    for (uint32_t l = 0; l < m->layers; l++) {
-        const edge_layer_t y = edge_model_layer(m, l);
-        (void)edge_walk_layer(m, &y, &walk);
+    while (edge_walk_next(&walk, &y)) {
         if (y.last && edge_layer_spikes(&y)) counts = 4 * y.m4;
     }
     const uint32_t scratch = sum(walk.membranes, walk.last);
@@ -98,14 +112,7 @@ edge_plan_t edge_plan(const edge_model_t *m, edge_mode_t mode) {
     plan.tile_width = tw;
     plan.kept.sums = walk.learning;
     if (learns) {
-        // Of a convolution that learns, the sums of one tile over the positions.
-        uint32_t sums = 0;
-        for (uint32_t l = m->lowest; l < m->layers; l++) {
-            const edge_layer_t y = edge_model_layer(m, l);
-            const uint32_t size = 4 * y.fan_in * (tw < y.m4 ? tw : y.m4);
-            if (edge_layer_kernel(&y) && y.learns && size > sums) sums = size;
-        }
-        plan.learn = sum(sum(plan.infer, more), sum(walk.learning, sums));
+        plan.learn = sum(sum(plan.infer, more), sum(walk.learning, sums_of_tile(m, tw)));
         if (mode == EDGE_LEARN) head += more;
     }
 #else

@@ -39,10 +39,9 @@ int edge_net_save(const edge_net_t *n, void *state, size_t size) {
 
 bool edge_state_weights_valid(const edge_net_t *n, const uint8_t *weights) {
     edge_walk_t walk = edge_net_walk(n);
-    for (uint32_t l = 0; l < n->model.layers; l++) {
-        const edge_layer_t y = edge_model_layer(&n->model, l);
-        const edge_seat_t seat = edge_walk_layer(&n->model, &y, &walk);
-        if (y.learns && !edge_layer_weights_valid(&y, weights + seat.weights)) return false;
+    edge_layer_t y;
+    while (edge_walk_next(&walk, &y)) {
+        if (y.learns && !edge_layer_weights_valid(&y, weights + y.seat.weights)) return false;
     }
     return true;
 }

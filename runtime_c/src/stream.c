@@ -146,7 +146,7 @@ void edge_stream_align(edge_stream_t *s, const edge_alignment_t *alignment) {
         s->alignment = *alignment;
         return;
     }
+    memset(&s->alignment, 0, sizeof s->alignment);
     s->alignment.rotation = e->rotation;
-    for (uint32_t c = 0; c < EDGE_MAX_CHANNELS; c++)
-        s->alignment.gain[c] = e->gains && c < e->channels ? edge_signed_byte(e->gains[c]) : 0;
+    if (e->gains) memcpy(s->alignment.gain, e->gains, e->channels);
 }

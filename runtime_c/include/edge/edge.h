@@ -34,6 +34,7 @@ extern "C" {
 //                EDGE_ERR_MODE. What only learning reads of an image is not checked.
 // EDGE_NO_STATS  statistics: edge_net_count answers EDGE_ERR_ARGUMENT.
 // EDGE_PORTABLE  kernels written for the core: portable C does their work. EDGE_LINK_SMALL: see edge/link.h.
+// EDGE_SMALL     all that is there for speed: plain loops give the same bits. Compile with -Os.
 
 /// Version ///
 

@@ -3,7 +3,7 @@
 #ifndef EDGE_ARM_H
 #define EDGE_ARM_H
 
-#if defined(__ARM_ARCH_PROFILE) && defined(__ARMEL__) && !defined(EDGE_PORTABLE)
+#if defined(__ARM_ARCH_PROFILE) && defined(__ARMEL__) && !defined(EDGE_PORTABLE) && !defined(EDGE_SMALL)
 #if defined(__ARM_ARCH_6M__)
 #define EDGE_ARM_V6M 1  // M0, M0+
 #elif __ARM_ARCH_PROFILE == 'M' && defined(__thumb2__)

@@ -3,6 +3,13 @@
 #ifndef EDGE_KERNELS_H
 #define EDGE_KERNELS_H
 
+// Where code is to be small, plain loops do the work, in the order in which the arithmetic is written.
+#ifdef EDGE_SMALL
+#define EDGE_FAST 0
+#else
+#define EDGE_FAST 1
+#endif
+
 #include "../bytes.h"
 #include "arm.h"
 #include "rv32.h"
@@ -140,8 +147,8 @@ typedef struct edge_kernels {
     void (*restart)(const edge_firing_t *f, uint32_t n, uint8_t *spikes);
 } edge_kernels_t;
 
-// Entries of a table that only learning uses.
-#ifndef EDGE_NO_LEARN
+// Entries of a table that only fast learning uses.
+#if !defined(EDGE_NO_LEARN) && !defined(EDGE_SMALL)
 #define EDGE_TO_LEARN(...) __VA_ARGS__
 #else
 #define EDGE_TO_LEARN(...)
@@ -151,7 +158,8 @@ typedef struct edge_kernels {
 const edge_kernels_t *edge_kernels(void);
 
 // Desktop processors: chosen at run time, so that one library runs everywhere.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE) && !defined(EDGE_NO_LEARN)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(EDGE_PORTABLE) && !defined(EDGE_SMALL) && \
+    !defined(EDGE_NO_LEARN)
 #define EDGE_AVX2 1
 const edge_kernels_t *edge_avx2_kernels(void);
 const edge_kernels_t *edge_avx512_kernels(void);
@@ -198,6 +206,12 @@ const edge_kernels_t *edge_portable_kernels(void);
 // Its fire.
 uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                             uint32_t first, uint32_t n);
+
+// Neurons first .. first + n - 1 (n <= 32) that are due, as bits.
+static inline uint32_t edge_fire(const edge_firing_t *f, uint32_t first, uint32_t n) {
+    return EDGE_FAST ? edge_kernels()->fire(f->u, f->last, f->threshold, f->t, first, n)
+                     : edge_portable_fire(f->u, f->last, f->threshold, f->t, first, n);
+}
 
 // Its update.
 edge_moves_t edge_portable_update(uint8_t *w, uint32_t m4, const edge_tile_t *tile, uint32_t from,

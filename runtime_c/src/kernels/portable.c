@@ -18,6 +18,13 @@ void edge_add_row(int32_t *u, const uint8_t *row, uint32_t bits, uint32_t m4, in
     }
 }
 
+#ifdef EDGE_SMALL
+static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *list, uint32_t n,
+                     uint32_t leak) {
+    if (leak) edge_leak(u, m4);
+    for (; n; n--) edge_add_row(u, w + (size_t)*list++ * m4, 8, m4, 1);
+}
+#else
 // Sums of up to 64 words of four weights, seen as b = w + 128 so that lanes never borrow (64 * 255 < 2^16). `even` holds
 // b0 + 65536 b2; `odd` holds b1 + 256 b2 + 65536 b3, of which `even` knows the middle.
 static void add_four(int32_t *u, uint32_t even, uint32_t odd, int32_t offset) {
@@ -59,6 +66,8 @@ static void add_rows(int32_t *u, const uint8_t *w, uint32_t m4, const uint16_t *
     }
 }
 
+#endif
+
 // A threshold is never negative, so a negative membrane potential never fires.
 uint32_t edge_portable_fire(const int32_t *u, const uint16_t *last, const edge_threshold_t *th, uint32_t t,
                             uint32_t first, uint32_t n) {
@@ -93,6 +102,7 @@ uint32_t edge_move(uint8_t *w, uint32_t bits, uint8_t *carry, int32_t sum, uint3
     return 1;
 }
 
+#ifndef EDGE_SMALL
 // The sum of a packed pair: lanes are added as one word, low + 65536 high modulo 2^32, and each fits int16.
 static int32_t low_lane(uint32_t pair) { return edge_signed16((uint16_t)(pair & 0xFFFF)); }
 
@@ -272,6 +282,7 @@ edge_moves_t edge_portable_update(uint8_t *w, uint32_t m4, const edge_tile_t *ti
     }
     return moves;
 }
+#endif
 
 const edge_kernels_t *edge_portable_kernels(void) {
     static const edge_kernels_t kernels = {

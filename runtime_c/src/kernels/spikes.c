@@ -68,7 +68,7 @@ uint32_t edge_restart_fired(const edge_firing_t *f, uint32_t first, uint32_t fir
         if (history) history[at] |= bit;
         if (gates) {
             int32_t theta = decayed + th.alpha * last[k];
-            if (th.theta0s) theta = edge_theta(&th, first + k, t - last[k]);
+            if (!EDGE_FAST || th.theta0s) theta = edge_theta(&th, first + k, t - last[k]);
             if (u[k] - edge_ceiling(theta > 0 ? theta : 0) < width) gates[at] |= bit;
         }
 #endif
@@ -99,7 +99,7 @@ void edge_add_eps(int32_t *sums, const int16_t *eps, int32_t x, uint32_t n) {
         eps += most;
     }
 #endif
-    for (; end - sums >= 4; sums += 4, eps += 4) {
+    for (; EDGE_FAST && end - sums >= 4; sums += 4, eps += 4) {
         sums[0] += x * eps[0];
         sums[1] += x * eps[1];
         sums[2] += x * eps[2];
@@ -120,7 +120,7 @@ int32_t edge_dot(const uint8_t *w, const int16_t *eps, uint32_t n) {
         eps += most;
     }
 #endif
-    for (; end - eps >= 4; eps += 4, weight += 4)
+    for (; EDGE_FAST && end - eps >= 4; eps += 4, weight += 4)
         sum += weight[0] * eps[0] + weight[1] * eps[1] + weight[2] * eps[2] + weight[3] * eps[3];
     while (eps < end) sum += *weight++ * *eps++;
     return sum;
@@ -129,7 +129,7 @@ int32_t edge_dot(const uint8_t *w, const int16_t *eps, uint32_t n) {
 void edge_clear(void *p, size_t size) {
     uint32_t *word = (uint32_t *)p;
     uint32_t *const end = word + size / 4;
-    for (; end - word >= 8; word += 8) {
+    for (; EDGE_FAST && end - word >= 8; word += 8) {
         word[0] = word[1] = word[2] = word[3] = 0;
         word[4] = word[5] = word[6] = word[7] = 0;
 #if defined(__GNUC__)
