@@ -61,7 +61,7 @@ static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 /// Model and memory ///
 
 // Goes on in slices from a start (1: there is more; 0, or an error: it is over).
-static void begin_activity(edge_link_t *l, uint8_t activity, int start) {
+static EDGE_ALONE void begin_activity(edge_link_t *l, uint8_t activity, int start) {
     l->practising = 0;
     l->activity = start == 1 ? activity : IDLE;
     l->result = (int8_t)(start == 1 ? 0 : start);
@@ -744,7 +744,7 @@ static const edge_shape_t SHAPES[] = {
 #endif
 };
 
-static int check_shape(const edge_link_t *l, uint8_t command, uint32_t n) {
+static EDGE_ALONE int check_shape(const edge_link_t *l, uint8_t command, uint32_t n) {
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
         const edge_shape_t *s = SHAPES + i;
         if (s->command != command) continue;

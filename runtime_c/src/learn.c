@@ -257,7 +257,8 @@ static bool is_packed(const edge_lesson_t *s) {
 }
 
 // Output i of the readout, from the errors that readout_errors left. Returns the largest magnitude.
-static uint32_t spread_readout(const edge_lesson_t *s, uint32_t i, int16_t *column, uint32_t stride) {
+static EDGE_ALONE uint32_t spread_readout(const edge_lesson_t *s, uint32_t i, int16_t *column,
+                                          uint32_t stride) {
     const int16_t *errors = (const int16_t *)edge_lesson_area(s, s->at.errors) + i;
     const bool is_static = s->n->layer == 0 && s->n->model.input_kind == EDGE_INPUT_STATIC;
     uint32_t largest = 0;
@@ -447,44 +448,28 @@ static uint32_t bring_down(edge_lesson_t *s, uint32_t budget) {
 // The sums S of input j over a tile that is not packed (section 3.5). Returns how many eps rows went in.
 static uint32_t weight_sums(const edge_lesson_t *s, uint32_t j, const int16_t *tile, uint32_t columns,
                             int32_t *sums) {
-    const uint32_t tw = s->n->model.tile_width, window = s->n->model.window;
+    const uint32_t tw = s->n->model.tile_width, steps = s->y.is_static ? 1 : s->n->model.window;
+    const bool spikes = spike_inputs(s), flat = edge_lesson_is_flat(s);
+    const void *start =
+        s->n->layer ? edge_lesson_area(s, s->below.seat.history) : edge_lesson_area(s, s->at.inputs);
+    const uint8_t *input = (const uint8_t *)start + (size_t)j * (spikes ? s->history_bytes : steps);
     uint32_t added = 0;
+    int32_t all = 0;
     memset(sums, 0, 4 * (size_t)columns);
-    if (spike_inputs(s)) {
-        const void *start =
-            s->n->layer ? edge_lesson_area(s, s->below.seat.history) : edge_lesson_area(s, s->at.inputs);
-        const uint8_t *history = (const uint8_t *)start + (size_t)j * s->history_bytes;
-        for (uint32_t b = 0; b < s->history_bytes; b++) {
-            for (uint32_t bits = history[b]; bits; bits &= bits - 1, added++) {
-                if (edge_lesson_is_flat(s)) continue;
-                const int16_t *eps = tile + (size_t)(8 * b + edge_lowest_bit(bits)) * tw;
-                edge_add_eps(sums, eps, 1, columns);
-            }
+    for (uint32_t t = 0; t < steps; t++) {
+        if (spikes && input[t / 8] >> t % 8 == 0) {
+            t |= 7;  // no more in this byte
+            continue;
         }
-        if (!edge_lesson_is_flat(s)) return added;
-        for (uint32_t i = 0; i < columns; i++) sums[i] = (int32_t)added * tile[i];
-        return added != 0;
+        const int32_t x = spikes ? input[t / 8] >> t % 8 & 1 : edge_signed_byte(input[t]);
+        if (x == 0) continue;
+        if (!flat) edge_add_eps(sums, tile + (size_t)t * tw, x, columns);
+        all += x;
+        added++;
     }
-
-    const int8_t *values = (const int8_t *)edge_lesson_area(s, s->at.inputs);
-    if (edge_lesson_is_flat(s)) {
-        int32_t x = 0;
-        if (s->n->model.input_kind == EDGE_INPUT_STATIC)
-            x = values[j];
-        else
-            for (uint32_t t = 0; t < window; t++) x += values[(size_t)j * window + t];
-        for (uint32_t i = 0; i < columns; i++) sums[i] = x * tile[i];
-        added = x != 0;
-    } else {
-        for (uint32_t t = 0; t < window; t++) {
-            const int32_t x = values[(size_t)j * window + t];
-            if (x == 0) continue;
-            const int16_t *eps = tile + (size_t)t * tw;
-            edge_add_eps(sums, eps, x, columns);
-            added++;
-        }
-    }
-    return added;
+    if (!flat) return added;
+    edge_add_eps(sums, tile, all, columns);
+    return all != 0;
 }
 
 // Section 3.7 for one row of the tile. Returns how many weights moved.

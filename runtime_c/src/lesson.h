@@ -117,7 +117,7 @@ int32_t edge_lesson_readout_term(const edge_lesson_t *s, uint32_t j, uint32_t t)
 int32_t edge_lesson_dot(const uint8_t *row, uint32_t bits, const int16_t *eps, uint32_t columns);
 
 // A sum of section 3.2 as a term: rounded and saturated. shift 0 .. 62.
-static inline int32_t edge_lesson_term(int32_t inter, uint32_t shift) {
+EDGE_SHORT int32_t edge_lesson_term(int32_t inter, uint32_t shift) {
     return shift < 32 ? edge_sat32(edge_round32(inter, shift), 32767) : 0;
 }
 

@@ -311,7 +311,7 @@ static void find_roles(edge_model_t *m) {
 #endif
 
 // Ranges of one row, and that its tensors lie in the image: nothing behind an offset is read.
-static bool row_is_valid(const edge_model_t *m, const uint8_t *p, const edge_layer_t *y) {
+static EDGE_ALONE bool row_is_valid(const edge_model_t *m, const uint8_t *p, const edge_layer_t *y) {
 #ifndef EDGE_NO_CONV
     enum { KINDS = 2, NEURONS = EDGE_CURRENTS };
 #else
@@ -410,7 +410,7 @@ static int check_bounds(const edge_model_t *m, uint32_t l, const edge_layer_t *y
 
 /// The rest of the image ///
 
-static bool encoder_is_valid(const edge_model_t *m, uint32_t offset) {
+static EDGE_ALONE bool encoder_is_valid(const edge_model_t *m, uint32_t offset) {
     // Of bytes 4 to 15, by kind: hops, shift, mode, levels, the lowest, their width, threshold, span, centres.
     static const uint8_t most[5][12] = {{1, 15, 1, 0, 0, 0, 127, 64, 0, 0, 0, 0},
                                         {1, 15, 0, 0, 0, 0, 127, 64, 0, 0, 0, 0},
@@ -433,7 +433,7 @@ static bool encoder_is_valid(const edge_model_t *m, uint32_t offset) {
     return inputs == m->inputs && input_kind == m->input_kind;
 }
 
-static bool texts_are_valid(const edge_model_t *m) {
+static EDGE_ALONE bool texts_are_valid(const edge_model_t *m) {
     const uint8_t *h = m->image;
     const uint32_t names = edge_word(h + AT_NAMES), names_size = edge_word(h + AT_NAMES + 4);
     const uint32_t metadata = edge_word(h + AT_METADATA), metadata_size = edge_word(h + AT_METADATA + 4);

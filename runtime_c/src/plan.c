@@ -3,7 +3,7 @@
 #include "model.h"
 
 // Sums stay at the end of their 32 bits once they are there: no image may state so much.
-static uint32_t sum(uint32_t a, uint32_t b) { return b < EDGE_TOO_MUCH - a ? a + b : EDGE_TOO_MUCH; }
+EDGE_SHORT uint32_t sum(uint32_t a, uint32_t b) { return b < EDGE_TOO_MUCH - a ? a + b : EDGE_TOO_MUCH; }
 
 // Where the next n elements of 2^shift bytes lie: every area starts at a multiple of eight.
 static uint32_t take(uint32_t *next, uint32_t n, uint32_t shift) {
@@ -47,7 +47,7 @@ bool edge_walk_next(edge_walk_t *walk, edge_layer_t *y) {
 }
 
 #ifndef EDGE_NO_LEARN
-static void plan_learning(edge_learning_t *at, const edge_model_t *m) {
+static EDGE_ALONE void plan_learning(edge_learning_t *at, const edge_model_t *m) {
     uint32_t next = 0;
     bool capacity = false;
     edge_layer_t y = {0};

@@ -19,11 +19,15 @@ static const uint8_t log2_table[64] = {
 };
 
 // q: how far a class is behind, unit 1/64 octave. The difference is below 2^31, the product below 2^47.
-static uint64_t behind(const edge_softmax_t *s, uint32_t c) {
+static EDGE_ALONE uint64_t behind(const edge_softmax_t *s, uint32_t c) {
     return ((uint64_t)((int64_t)s->largest - s->scores[c]) * s->mult) >> s->shift;
 }
 
-static uint32_t power(uint64_t q) { return q >= 1024 ? 0 : (uint32_t)exp2_table[q & 63] >> (q >> 6); }
+// E of a class. Returns 0 .. 32768.
+static EDGE_ALONE uint32_t power(const edge_softmax_t *s, uint32_t c) {
+    const uint64_t q = behind(s, c);
+    return q >= 1024 ? 0 : (uint32_t)exp2_table[q & 63] >> (q >> 6);
+}
 
 edge_softmax_t edge_softmax(const int32_t *scores, uint32_t classes, uint32_t mult, uint32_t shift) {
     edge_softmax_t s = {scores, classes, mult, shift, scores[0], 0, 0};
@@ -33,13 +37,13 @@ edge_softmax_t edge_softmax(const int32_t *scores, uint32_t classes, uint32_t mu
             s.winner = c;
         }
     }
-    for (uint32_t c = 0; c < classes; c++) s.sum += power(behind(&s, c));
+    for (uint32_t c = 0; c < classes; c++) s.sum += power(&s, c);
     return s;
 }
 
 // With at most 256 classes 32768 E + sum / 2 < 2^31.
 int32_t edge_softmax_p(const edge_softmax_t *s, uint32_t class_index) {
-    return (int32_t)((32768 * power(behind(s, class_index)) + s->sum / 2) / s->sum);
+    return (int32_t)((32768 * power(s, class_index) + s->sum / 2) / s->sum);
 }
 
 int32_t edge_softmax_likelihood(const edge_softmax_t *s, uint32_t class_index) {

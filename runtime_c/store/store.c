@@ -58,11 +58,11 @@ static uint32_t record_size(const edge_flash_t *f, uint32_t body) {
     return whole_units(f, RECORD_HEADER) + whole_units(f, body + ALIGNMENT) + whole_units(f, MARK);
 }
 
-static uint32_t net_state_size(const edge_net_t *n) {
+static EDGE_ALONE uint32_t net_state_size(const edge_net_t *n) {
     return n->mode == EDGE_LEARN ? (uint32_t)edge_net_state_size(n) : 0;
 }
 
-static uint32_t sectors_of_bank(const edge_flash_t *f, uint32_t slot_size) {
+static EDGE_ALONE uint32_t sectors_of_bank(const edge_flash_t *f, uint32_t slot_size) {
     const uint32_t data = f->sector_size - whole_units(f, SECTOR_HEADER);
     return (slot_size + data - 1) / data;
 }
@@ -391,8 +391,8 @@ typedef struct {
     uint32_t windows, rows_size;
 } parts_t;
 
-static bool write_record(const edge_store_t *s, uint32_t slot, const edge_net_t *n, const parts_t *p,
-                         uint32_t sequence) {
+static EDGE_ALONE bool write_record(const edge_store_t *s, uint32_t slot, const edge_net_t *n,
+                                    const parts_t *p, uint32_t sequence) {
     uint8_t header[RECORD_HEADER], state[EDGE_STATE_HEADER], alignment[ALIGNMENT];
     const uint32_t weights_size = s->state_size ? s->state_size - EDGE_STATE_HEADER : 0;
     uint32_t crc = 0;
@@ -497,8 +497,8 @@ int edge_store_confirm(edge_store_t *s) {
 /// Loading ///
 
 // Reads the windows of a record: the newest, where not all fit.
-static bool read_windows(const edge_store_t *s, const record_t *r, uint32_t *at, edge_kept_t *kept,
-                         uint32_t classes, uint32_t *crc) {
+static EDGE_ALONE bool read_windows(const edge_store_t *s, const record_t *r, uint32_t *at, edge_kept_t *kept,
+                                    uint32_t classes, uint32_t *crc) {
     if (!kept) return read_on(s, r->slot, at, NULL, r->windows_size, crc);
     edge_kept_clear(kept);
     const uint32_t windows = r->windows_size / (s->window_size + 1);
