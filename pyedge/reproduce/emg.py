@@ -191,7 +191,7 @@ DEFAULT = Training()
 TRAINING: dict[str, Training] = {
     "events": Training(rotation=0.0, gain=0.0, noise=0.0),
     "own-events": Training(rotation=0.0, gain=0.0, noise=0.0),
-    "windows": Training(epochs=15, batch=128, stride=10),
+    "windows": Training(hidden=(256, 256, 256), epochs=30, batch=128, stride=10),
     "armband": Training(epochs=10, batch=128),
     "wrist": Training(epochs=6, batch=128),
     "rsp4": Training(epochs=20, batch=128),
@@ -547,7 +547,8 @@ def page(found: Found, command: str) -> Page:
 _WHAT = (
     "One model for all people, unless it says one a person (networks: trained on everybody, then on the "
     "wearer's own training windows). Nothing of the test, labelled or not, is used in training "
-    "or calibration. Networks: 16-256-256-classes, linear readout, cross-entropy of the score; "
+    "or calibration. Networks: 16-256-256-classes, for windows of 200 ms 16-256-256-256-classes, linear "
+    "readout, cross-entropy of the score; "
     "MPD-ED with AFT-IF and AFT-LIF, STD-ED with AFT-IF, STBP with LIF neurons; all else alike. LDA "
     "(shrinkage) and SVM (Gaussian, C = 10): on the log mean absolute value and difference of the same "
     "samples, or on the counts of the same events. *95 %*: bootstrap over people of their mean (one "
