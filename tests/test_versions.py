@@ -83,7 +83,7 @@ def test_a_board_on_an_old_store_has_what_was_confirmed_and_goes_on(sample: Samp
         board.hello()
         assert (board.state(), board.status().kept) == (learned, sample.facts["kept"] + 1)
         assert lib.edge_store_sequence(bank.store) > sample.facts["sequence"] + k
-    store = Bank(flash).store
+    last = Bank(flash)  # the store's memory is its own
     net = Net(Model(sample.image), "learn")
-    assert lib.edge_store_load(store, net.c, ffi.NULL, ffi.NULL) == 0
+    assert lib.edge_store_load(last.store, net.c, ffi.NULL, ffi.NULL) == 0
     assert net.save() == board.state()

@@ -25,7 +25,7 @@ from pyedge.quant.model import InputKind, IntegerModel, Integers
 WHOLE = 1 << 30  # budget of a slice: the update in one
 
 # The calls by which the runtime turns to a layer: caller and callee, one place each in the code.
-FORWARD_LAYER = ("edge_net_step", "edge_model_read_layer")
+FORWARD_LAYER = ("edge_net_step", "edge_walk_next")
 LEARNED_LAYER = ("edge_net_learn_run", "edge_lesson_open")
 
 
@@ -204,11 +204,11 @@ def _by_layer(visits: Sequence[icount.Region], layers: Sequence[int]) -> dict[in
                 at = None
             else:
                 at = 0 if at is None else at + 1
-                if at >= len(layers):
+                if at > len(layers):  # the call that finds no further one belongs to none
                     raise BatchError(
                         f"{visit.name} turns to more layers than {len(layers)}; parts cannot be told apart"
                     )
-            row = sums[None if at is None else layers[at]]
+            row = sums[None if at is None or at == len(layers) else layers[at]]
             row[0] += c.instructions
             row[1] += c.loads
             row[2] += c.stores
