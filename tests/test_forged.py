@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pyedge import errors, image
-from pyedge.encode import EncoderConfig
+from pyedge.encode import KINDS, EncoderConfig
 from pyedge.quant import model as integers
 from pyedge.quant.model import (
     InputKind,
@@ -158,6 +158,56 @@ def encoded(kind: InputKind) -> bytes:
 
 def test_an_encoder_of_another_kind_of_input_is_refused() -> None:
     refused(encoded(InputKind.SPIKES))
+
+
+EVENTS, LOGS = ("difference", "delta"), ("log_frames", "log_spikes")
+
+
+def ranges(kind: str) -> dict[str, tuple[int, int]]:
+    """docs/image.md, section 3: what fields of an encoder may hold; the others have every value."""
+    log, events, levels = kind in LOGS, kind in EVENTS, kind == "log_spikes"
+    return {
+        "channels": (1, 64),
+        "hop": (1, 256),
+        "hops": (1, 32 if log else 1),
+        "shift": (0, 15),
+        "mode": (0, int(kind == "difference")),
+        "levels": (2, 16) if levels else (0, 0),
+        "level_low": (-128, 127) if levels else (0, 0),
+        "level_width": (0, 7 * levels),
+        "threshold": (1, 127) if events else (0, 0),
+        "span": (0, 64),
+        "centre0": (-32768, 32767) if log else (0, 0),
+        "centre1": (-32768, 32767) if log else (0, 0),
+    }
+
+
+def with_encoder(kind: Any, field: str, value: int) -> bytes:
+    """An encoder with that in a field, and a network of as many inputs as it has then."""
+    levels = 2 * (kind == "log_spikes")
+    encoder = EncoderConfig(kind, channels=2, levels=levels, threshold=int(kind in EVENTS))
+    if field in ("channels", "levels") and value > 0:
+        object.__setattr__(encoder, field, value)
+    source = InputKind.SPIKES if encoder.spikes else InputKind.FRAMES
+    blob = forged((readout(encoder.inputs),), source, encoder=encoder)
+    (block,) = struct.unpack_from("<I", blob, image.HEADER["encoder"][0])
+    at, form = image.ENCODER[field]
+    return resealed(blob, lambda changed: struct.pack_into(f"<{form}", changed, block + at, value))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_has_every_value_of_its_ranges_and_none_beside(kind: str) -> None:
+    for field, (low, high) in ranges(kind).items():
+        for value in {low, high}:
+            blob = with_encoder(kind, field, value)
+            Model(blob)
+            image.read(blob)
+        size = 8 * struct.calcsize(image.ENCODER[field][1])
+        signed = image.ENCODER[field][1].islower()
+        least, most = (-(1 << size - 1), (1 << size - 1) - 1) if signed else (0, (1 << size) - 1)
+        for value in {low - 1, high + 1, least, *(1 << bit for bit in range(size))}:
+            if least <= value <= most and not low <= value <= high:
+                refused(with_encoder(kind, field, value))
 
 
 def test_spikes_that_a_readout_cannot_count_are_refused() -> None:
