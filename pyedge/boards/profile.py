@@ -198,13 +198,14 @@ def _by_layer(visits: Sequence[icount.Region], layers: Sequence[int]) -> dict[in
     """Sums over visits, in the order in which the runtime turns to layers. Raises BatchError for another."""
     sums: dict[int | None, list[int]] = {layer: [0, 0, 0] for layer in (*sorted(layers), None)}
     for visit in visits:
+        last = len(layers) if visit.name == "infer" else len(layers) - 1  # a step's last call finds no layer
         at: int | None = None
         for name, c in visit.parts:
             if name != "layer":
                 at = None
             else:
                 at = 0 if at is None else at + 1
-                if at > len(layers):  # the call that finds no further one belongs to none
+                if at > last:
                     raise BatchError(
                         f"{visit.name} turns to more layers than {len(layers)}; parts cannot be told apart"
                     )
