@@ -23,7 +23,8 @@ from pyedge.errors import ConfigError, DataError, StorageError
 from pyedge.losses import CountCrossEntropy
 from pyedge.model import Input
 from pyedge.neuron import IF, LIF
-from pyedge.reproduce import ablations, activity, certainty, emg, pages, table1
+from pyedge.reproduce import ablations, activity, certainty, emg, emg_page, pages, table1
+from pyedge.reproduce.emg_protocols import FINGERS, OTHERS, Arm, cut, encoded, folds_of
 from pyedge.reproduce.study import Page, Stage, Study, found, plain, run
 from pyedge.rules import MPDED, STDED, stbp
 from pyedge.trainer import TrainConfig
@@ -266,41 +267,37 @@ def test_windows_of_one_length_lie_within_their_recordings(seed, length):
         )
 
 
-@pytest.mark.parametrize("protocol", [*emg.FINGERS, *emg.OTHERS], ids=lambda p: p.name)
+@pytest.mark.parametrize("protocol", [*FINGERS, *OTHERS], ids=lambda p: p.name)
 def test_no_trial_is_on_both_sides(protocol):
     people = ("eval_1", "eval_2") if protocol.people else ("s01", "s02")
     made = recordings(np.random.default_rng(1), people, sessions=(1, 2, 3, 4))
-    for train, test in emg.folds_of(protocol, EmgData(describe("myo_fingers"), made)):
+    for train, test in folds_of(protocol, EmgData(describe("myo_fingers"), made)):
         check_disjoint(train, test)
         assert train and test
 
 
-@pytest.mark.parametrize(
-    "arm", [emg.Arm("mpd_ed"), emg.Arm("std_ed"), emg.Arm("mpd_ed", True, True), emg.Arm("svm", True)]
-)
+@pytest.mark.parametrize("arm", [Arm("mpd_ed"), Arm("std_ed"), Arm("mpd_ed", True, True), Arm("svm", True)])
 def test_every_kind_of_classifier_learns_the_easy_set(arm, monkeypatch):
     info = replace(describe("myo_fingers"), classes=("a", "b", "c"))
     data = EmgData(info, recordings(np.random.default_rng(2)))
     monkeypatch.setattr(emg, "_data", lambda name: data)
     t = emg.Training(hidden=(32,), epochs=60, batch=16, lr=0.01, own_epochs=2)
-    protocol = replace(emg.FINGERS[2], steps=10, hop=5)
+    protocol = replace(FINGERS[2], steps=10, hop=5)
     result = emg.outcome(protocol, arm, t, 0, False, ignore)
-    assert len(result["folds"]) == 3 and np.mean(emg.accuracies(result)) > 0.8
+    assert len(result["folds"]) == 3 and np.mean(emg_page.accuracies(result)) > 0.8
     for fold in result["folds"]:
         people = np.array(list(fold["people"].values()))
         assert people.sum(0).tolist() == [np.trace(fold["confusion"]), np.sum(fold["confusion"])]
-    page = emg.page({f"trials-{arm.name}-0": plain(result)}, "command").text
-    assert pages.percent(float(np.mean(emg.accuracies(plain(result))))) in page
+    page = emg_page.page({f"trials-{arm.name}-0": plain(result)}, "command").text
+    assert pages.percent(float(np.mean(emg_page.accuracies(plain(result))))) in page
 
 
 def test_training_never_sees_the_test(monkeypatch):
     """Other test samples change predictions of themselves alone: training and calibration are the same."""
     made = recordings(np.random.default_rng(3))
-    protocol = replace(emg.FINGERS[2], steps=10, hop=5)
-    train, test = emg.folds_of(protocol, EmgData(describe("myo_fingers"), made))[0]
+    protocol = replace(FINGERS[2], steps=10, hop=5)
+    train, test = folds_of(protocol, EmgData(describe("myo_fingers"), made))[0]
     other = tuple(replace(r, emg=(r.emg // 2).astype(np.int8)) for r in test)
-    sides = [
-        emg.encoded(protocol, train, (emg.cut(protocol, train), emg.cut(protocol, t))) for t in (test, other)
-    ]
+    sides = [encoded(protocol, train, (cut(protocol, train), cut(protocol, t))) for t in (test, other)]
     np.testing.assert_array_equal(sides[0][0].x, sides[1][0].x)
     assert not np.array_equal(sides[0][1].x, sides[1][1].x)
