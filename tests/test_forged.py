@@ -11,6 +11,8 @@ import pytest
 
 from pyedge import errors, image
 from pyedge.encode import KINDS, EncoderConfig
+from pyedge.image import writer
+from pyedge.plan import plan
 from pyedge.quant import model as integers
 from pyedge.quant.model import (
     InputKind,
@@ -237,9 +239,9 @@ def test_a_network_whose_memory_no_word_counts_is_refused(short: int | None) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integers, "_check_model", lambda _: None)
         model = IntegerModel(1024, InputKind.SPIKES, (first, readout(64 * 64)))
-        needed = image.plan(model)
+        needed = plan(model)
         learning = 2**32 - 8 if short is None else needed.learning % 2**32 - short
         stated = replace(needed, learning=learning)
-        patch.setattr(image, "plan", lambda _: stated)
+        patch.setattr(writer, "plan", lambda _: stated)
         blob = image.write(model)
     refused(blob)
