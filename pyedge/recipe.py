@@ -232,18 +232,17 @@ class Recipe:
             raise RecipeError(f"data.new_session: {self.data.new_session} is among the old sessions")
         if self.quantize.bits not in (8, 10):
             raise RecipeError(f"quantize.bits: {self.quantize.bits}; 8 or 10")
-        leak = next(
-            (
-                s.name
-                for s in self.stages
-                if self.data.new_session in s.sessions and (s.people != "others" or self.data.test == "all")
-            ),
-            None,
-        )
+        leak = next((s.name for s in self.stages if self._trains_on_test(s)), None)
         if leak is not None:
             raise RecipeError(
                 f"stages: {leak!r} trains on session {self.data.new_session}, which is the test"
             )
+
+    def _trains_on_test(self, stage: Stage) -> bool:
+        """Whether a stage sees the new session of people who are tested."""
+        sessions = stage.sessions or (self.data.old_sessions if stage.people != "others" else None)
+        tested = self.data.test == "all" or stage.people != "others"
+        return tested and (sessions is None or self.data.new_session in sessions)
 
 
 def read(path: str | Path) -> Recipe:

@@ -68,6 +68,10 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(entry: tuple[str,
 def test_training_on_the_test_session_is_refused() -> None:
     with pytest.raises(RecipeError, match="which is the test"):
         parse({"stages": [{"people": "wearer", "sessions": [1, 3]}]})
+    others = {"stages": [{"people": "others"}, {"people": "wearer"}]}  # of the others, every session
+    parse(others)
+    with pytest.raises(RecipeError, match="which is the test"):
+        parse(others | {"data": {"test": "all"}})
     with pytest.raises(RecipeError, match="among the old sessions"):
         parse({"data": {"old_sessions": [1, 3]}})
 
