@@ -1,6 +1,6 @@
 """`pyedge adapt`: a model learns from the wearer's new session, and is judged on the rest of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -100,24 +100,7 @@ def adapt(
     lessons = lessons_of(opened.task(), policy, repetitions)
     with student(on, integers, blob, board, port) as learner, bar(learner.name, 1) as tick:
         found = study(learner, lessons, policy, lambda what, share: tick(share, what))
-        alignment = learner.alignment()
-        result: dict[str, Any] = {
-            "model": str(model),
-            "on": on.value,
-            "name": learner.name,
-            "repetitions": lessons.repetitions,
-            "windows_new": len(lessons.new.labels),
-            "windows_remembered": len(lessons.old.labels),
-            "windows_test": len(lessons.test.labels),
-            "updates": found.updates,
-            "accuracy_before": found.before.accuracy,
-            "accuracy_after": found.after.accuracy,
-            "recall_before": found.before.recall,
-            "recall_after": found.after.recall,
-            "weights_changed": found.changed,
-            "rotation": alignment.rotation,
-            "gains": list(alignment.gains),
-        }
+        result = {"model": str(model), "on": on.value, **_figures(learner, lessons, found)}
         if on != On.reference:
             result["weights_hash"] = learner.hash()
         if state is not None:
@@ -133,16 +116,44 @@ def adapt(
             result["committed"] = learner.board.commit()
     if json:
         return emit(result)
-    rows = zip(lessons.classes, found.before.recall, found.after.recall, strict=True)
-    shown = [(c, b, a) for c, b, a in rows if b is not None and a is not None]
-    print(table(("gesture", "before", "after"), shown))
-    print(
-        f"\naccuracy {found.before.accuracy:.3f} before, {found.after.accuracy:.3f} after "
-        f"{found.updates:,} updates on {learner.name}; {found.changed:.1%} of the weights changed"
-    )
-    if "weights_hash" in result:
-        print(f"learned weights {result['weights_hash']}")
+    print(_text(result, lessons.classes))
     return None
+
+
+def _figures(learner: Any, lessons: Any, found: Any) -> dict[str, Any]:
+    """What learning did."""
+    alignment = learner.alignment()
+    return {
+        "name": learner.name,
+        "repetitions": lessons.repetitions,
+        "windows_new": len(lessons.new.labels),
+        "windows_remembered": len(lessons.old.labels),
+        "windows_test": len(lessons.test.labels),
+        "updates": found.updates,
+        "accuracy_before": found.before.accuracy,
+        "accuracy_after": found.after.accuracy,
+        "recall_before": found.before.recall,
+        "recall_after": found.after.recall,
+        "weights_changed": found.changed,
+        "rotation": alignment.rotation,
+        "gains": list(alignment.gains),
+    }
+
+
+def _text(result: dict[str, Any], classes: Sequence[str]) -> str:
+    """The result, to read."""
+    rows = zip(classes, result["recall_before"], result["recall_after"], strict=True)
+    shown = [(c, before, after) for c, before, after in rows if before is not None and after is not None]
+    lines = [
+        table(("gesture", "before", "after"), shown),
+        "",
+        f"accuracy {result['accuracy_before']:.3f} before, {result['accuracy_after']:.3f} after "
+        f"{result['updates']:,} updates on {result['name']}; "
+        f"{result['weights_changed']:.1%} of the weights changed",
+    ]
+    if "weights_hash" in result:
+        lines.append(f"learned weights {result['weights_hash']}")
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`pyedge train`: a recipe to a trained network, with checkpoints, logs and a picture."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,125 +43,98 @@ def train(
     Example: `pyedge train examples/recipes/wrist.toml --out runs/wrist --seed 1`.
     """
     import pyedge.recipe
-    from pyedge import plots, task, vision
-    from pyedge.trainer import evaluate
+    from pyedge import plots, vision
 
     plot = plots.wanted(plot, "curve.png", say)
-    if vision.is_vision(pyedge.recipe.read_table(recipe)):
-        if wearer is not None:
-            raise ConfigError(f"--wearer: {recipe} is a recipe for images or events, which nobody wears")
-        return _vision(recipe, out, seed, device, resume, plot, json)
-    wanted = pyedge.recipe.read(recipe)
+    pictured = vision.is_vision(pyedge.recipe.read_table(recipe))
+    if pictured and wearer is not None:
+        raise ConfigError(f"--wearer: {recipe} is a recipe for images or events, which nobody wears")
+    wanted: Any = vision.read(recipe) if pictured else pyedge.recipe.read(recipe)
     if seed is not None:
         wanted = replace(wanted, seed=seed)
-    wanted = replace(wanted, training=_computed_on(device, wanted.training))
+    if device is not None:
+        wanted = replace(wanted, training=replace(wanted.training, backend=f"torch:{device}"))
     if wearer is not None:
         wanted = replace(wanted, data=replace(wanted.data, wearer=wearer))
     folder = out or Path("runs") / wanted.name
-    total = sum(stage.epochs for stage in wanted.stages)
-    done: list[dict[str, Any]] = []
-    with bar("training", total) as tick:
+    trained = 0
+    with bar("training", 1) as tick:
 
-        def on_epoch(stage: Any, row: dict[str, Any]) -> None:
-            done.append(row)
-            before = sum(s.epochs for s in wanted.stages[: wanted.stages.index(stage)])
-            note = f"{stage.name}: loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f}"
-            tick(before + row["epoch"], note)
-
-        def on_side(stage: Any, side: Any) -> None:
-            say(f"{stage.name}: {len(side.labels):,} windows, {stage.epochs} epochs of {stage.batch} a batch")
+        def on_epoch(share: float, note: str) -> None:
+            nonlocal trained
+            trained += 1
+            tick(share, note)
 
         try:
-            trained = task.train(wanted, folder, resume, on_epoch, on_side)
+            learn = _from_samples if pictured else _from_people
+            history, found, said = learn(wanted, folder, resume, on_epoch)
         except RecipeError as error:
             raise RecipeError(f"{recipe}: {error}") from error
         except KeyboardInterrupt:
-            say(f"interrupted after {len(done)} epochs; the same command with --resume goes on")
+            say(f"interrupted after {trained} epochs; the same command with --resume goes on")
             raise SystemExit(130) from None
-    history = task.read_log(folder)
-    side = task.open_task(trained.recipe, trained.encoder).new()[1]
-    test = evaluate(trained.network, trained.params, task.inputs_of(trained.encoder, side.rows), side.labels)
     report = {
         "run": str(folder),
         "model": str(folder / "model.npz"),
-        "wearer": trained.wearer,
         "seed": wanted.seed,
         "epochs": len(history),
         "seconds": round(sum(row["seconds"] for row in history), 2),
         "train_accuracy": history[-1]["accuracy"],
         "firing_rates": history[-1]["rates"],
-        "test_accuracy": test.accuracy,
+        **found,
     }
     write_json(folder / "report.json", report)
     if plot:
-        from pyedge.plots import training_curve
-
-        training_curve(history, folder / "curve.png")
+        plots.training_curve(history, folder / "curve.png")
     if json:
         return emit(report)
-    print(
-        f"{folder / 'model.npz'}: accuracy {report['train_accuracy']:.3f} in training, "
-        f"{report['test_accuracy']:.3f} on the unseen session, without any learning on it\n"
-        f"\npyedge quantize {folder} makes an image for a board of it."
-    )
+    print(f"{folder / 'model.npz'}: {said}\n\npyedge quantize {folder} makes an image for a board of it.")
     return None
 
 
-def _computed_on(device: str | None, training: Any) -> Any:
-    """A recipe's training table, computed by torch on that device where one is named."""
-    return training if device is None else replace(training, backend=f"torch:{device}")
+Learned = tuple[list[dict[str, Any]], dict[str, Any], str]  # epochs, what the report has besides, in words
 
 
-def _vision(
-    recipe: Path,
-    out: Path | None,
-    seed: int | None,
-    device: str | None,
-    resume: bool,
-    plot: bool,
-    json: bool,
-) -> None:
+def _from_people(wanted: Any, folder: Path, resume: bool, on_epoch: Callable[[float, str], None]) -> Learned:
+    """Training on EMG, tested on the new session."""
+    from pyedge import task
+    from pyedge.trainer import evaluate
+
+    total = sum(stage.epochs for stage in wanted.stages)
+    begun: list[Any] = []
+
+    def on_side(stage: Any, side: Any) -> None:
+        begun.append(stage)
+        say(f"{stage.name}: {len(side.labels):,} windows, {stage.epochs} epochs of {stage.batch} a batch")
+
+    def on_row(stage: Any, row: dict[str, Any]) -> None:
+        before = sum(s.epochs for s in begun[:-1])
+        note = f"{stage.name}: loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f}"
+        on_epoch((before + row["epoch"]) / total, note)
+
+    trained = task.train(wanted, folder, resume, on_row, on_side)
+    history = task.read_log(folder)
+    side = task.open_task(trained.recipe, trained.encoder).new()[1]
+    test = evaluate(trained.network, trained.params, task.inputs_of(trained.encoder, side.rows), side.labels)
+    said = (
+        f"accuracy {history[-1]['accuracy']:.3f} in training, {test.accuracy:.3f} on the unseen session, "
+        "without any learning on it"
+    )
+    return history, {"wearer": trained.wearer, "test_accuracy": test.accuracy}, said
+
+
+def _from_samples(wanted: Any, folder: Path, resume: bool, on_epoch: Callable[[float, str], None]) -> Learned:
     """Training on images or events; tested once, at the end, on the data set's own test part."""
     from pyedge import vision
 
-    wanted = vision.read(recipe)
-    if seed is not None:
-        wanted = replace(wanted, seed=seed)
-    wanted = replace(wanted, training=_computed_on(device, wanted.training))
-    folder = out or Path("runs") / wanted.name
-    with bar("training", wanted.training.epochs) as tick:
+    def on_row(row: dict[str, Any]) -> None:
+        note = f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f}"
+        on_epoch(row["epoch"] / wanted.training.epochs, note)
 
-        def on_epoch(row: dict[str, Any]) -> None:
-            tick(row["epoch"], f"loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f}")
-
-        try:
-            trained = vision.train(wanted, folder, resume, on_epoch)
-        except RecipeError as error:
-            raise RecipeError(f"{recipe}: {error}") from error
-        except KeyboardInterrupt:
-            say("interrupted; the same command with --resume goes on")
-            raise SystemExit(130) from None
-    report = {
-        "run": str(folder),
-        "model": str(folder / "model.npz"),
-        "seed": wanted.seed,
-        "epochs": len(trained.history),
-        "seconds": round(sum(row["seconds"] for row in trained.history), 2),
-        "train_accuracy": trained.history[-1]["accuracy"],
-        "firing_rates": trained.history[-1]["rates"],
-        "test_accuracy": trained.test.accuracy,
-        "test_samples": len(trained.test.scores),
-    }
-    write_json(folder / "report.json", report)
-    if plot:
-        from pyedge.plots import training_curve
-
-        training_curve(trained.history, folder / "curve.png")
-    if json:
-        return emit(report)
-    print(
-        f"{folder / 'model.npz'}: accuracy {report['train_accuracy']:.4f} in the last epoch's training, "
-        f"{report['test_accuracy']:.4f} on {report['test_samples']:,} test samples\n"
-        f"\npyedge quantize {folder} makes an image for a board of it."
+    trained = vision.train(wanted, folder, resume, on_row)
+    test, samples = trained.test.accuracy, len(trained.test.scores)
+    said = (
+        f"accuracy {trained.history[-1]['accuracy']:.4f} in the last epoch's training, "
+        f"{test:.4f} on {samples:,} test samples"
     )
-    return None
+    return trained.history, {"test_accuracy": test, "test_samples": samples}, said
