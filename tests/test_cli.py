@@ -238,6 +238,15 @@ def test_boards_are_listed_and_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, "boards", name, "--run", "--seconds", 0)["port"].startswith("/dev/")
 
 
+def test_the_report_never_takes_the_place_of_the_image(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--out image.json` wrote the report over the image."""
+    status, _, err = call(capsys, "quantize", run, "--out", tmp_path / "image.json")
+    assert status == 1 and ".edge" in err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -44,6 +44,9 @@ def quantize(
     if is_image(run):
         read_image(run)  # missing or damaged comes first
         raise ConfigError(f"{run} is an image already; give the run's folder or its model.npz")
+    file = out or (run if run.is_dir() else run.parent) / "model.edge"
+    if file.suffix == ".json":
+        raise ConfigError(f"--out {file} is where the report goes; end the image's name in .edge")
     wanted: dict[str, Any] = {
         k: v for k, v in (("learn", learn), ("bits", bits), ("carry", carry)) if v is not None
     }
@@ -59,7 +62,6 @@ def quantize(
         say(f"quantizing {trained.recipe.name} of {trained.wearer}")
         found = integers_of(trained, changes=wanted)
     blob = image.write(found.model)
-    file = out or (run if run.is_dir() else run.parent) / "model.edge"
     write_atomically(file, lambda f: f.write(blob))
     if c_array is not None:
         header = pyedge.c_array.c_array(blob, "model_image").encode()
