@@ -4,6 +4,7 @@ docs/arithmetic.md, section 4, is normative; the C runtime computes the same bit
 """
 
 import math
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -24,6 +25,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)  # in the order of the image's codes, f
 
 LOG2F = np.array([round(256 * math.log2(1 + f / 64)) for f in range(64)])
 GAIN = np.array([round(4096 * 2 ** (k / 32)) for k in range(32)])
+ALIGNMENT = struct.Struct("<65b")
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,15 @@ class Alignment(NamedTuple):
 
     rotation: int  # quarter electrodes, -128 .. 127
     gains: tuple[int, ...]  # per channel, 1/32 octave, -128 .. 127
+
+    def packed(self) -> bytes:
+        """As C has it: i8 rotation, i8[64] gains. Raises DataError."""
+        try:
+            return ALIGNMENT.pack(self.rotation, *self.gains, *(0,) * (64 - len(self.gains)))
+        except struct.error:
+            raise DataError(
+                f"{self} is no alignment: a rotation and at most 64 gains, integers in -128 .. 127"
+            ) from None
 
 
 # Measure: section 4.1 and 4.2

@@ -98,11 +98,12 @@ class Stream:
         return Alignment(a.rotation, tuple(a.gain)[: self.encoder.channels])
 
     def align(self, alignment: Alignment | None) -> None:
-        """Use an alignment from the next window on; None: the image's own."""
+        """Use an alignment from the next window on; None: the image's own. Raises DataError."""
         if alignment is None:
             lib.edge_stream_align(self.c, ffi.NULL)
             return
-        value = ffi.new("edge_alignment_t *", {"rotation": alignment.rotation, "gain": list(alignment.gains)})
+        value = ffi.new("edge_alignment_t *")
+        ffi.buffer(value)[:] = alignment.packed()
         lib.edge_stream_align(self.c, value)
 
     def fit(

@@ -681,6 +681,27 @@ def test_a_full_memory_of_windows_says_so_and_keeps_what_there_is() -> None:
     board.fit(1)
 
 
+@pytest.mark.parametrize(
+    "no", [Alignment(128, ()), Alignment(0, (-129,)), Alignment(0, (0,) * 65), Alignment(0, (1.5,))]
+)
+def test_an_alignment_out_of_range_is_named(no: Alignment) -> None:
+    """It was struct.error on a board, OverflowError or IndexError on the host."""
+    board = Board(Loopback())
+    board.deploy(image.write(direct_model()))
+    for align in (board.align, Stream(Net(Model(image.write(direct_model())))).align):
+        with pytest.raises(errors.DataError, match="no alignment"):
+            align(no)
+
+
+def test_a_board_that_cannot_be_greeted_lets_go_of_its_port() -> None:
+    """With a key of another length the port stayed open."""
+    loopback, closed = Loopback(), []
+    loopback.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    with pytest.raises(errors.LinkError, match="32 bytes"):
+        Board(loopback, key=b"short")
+    assert closed
+
+
 def test_a_model_that_does_not_learn_keeps_its_alignment_and_refuses_the_rest() -> None:
     board = Board(Loopback())
     board.deploy(image.write(direct_model()))

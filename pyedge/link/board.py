@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyedge import encode
 from pyedge._edge import lib
 from pyedge.encode import Alignment
 from pyedge.errors import DataError, ImageTooLargeError
@@ -31,7 +32,6 @@ POLL_SECONDS = 0.01
 NO_COMMIT = 2**32 - 1
 STATE, ALIGNMENT = 1, 2
 STATE_HEADER = 24
-ALIGNMENT_BYTES = struct.Struct("<65b")
 ACTIVITIES = ("no model", "ready", "learning", "fitting", "half written", "trying")
 BUSY = ("learning", "fitting", "trying")
 UNKNOWN_WEAR = 2**32 - 1
@@ -144,12 +144,12 @@ class Board:
         self, transport: Transport, timeout: float = 0.5, patience: float = 8.0, key: bytes | None = None
     ) -> None:
         """Says hello. key: the board's, where it asks for one (Link). Raises ProtocolVersionError besides."""
-        self.link = Link(transport, timeout, patience, key)
         self.image: bytes | None = None  # the image that was deployed
         try:
+            self.link = Link(transport, timeout, patience, key)
             self.hello()
         except BaseException:
-            self.close()
+            transport.close()
             raise
 
     @classmethod
@@ -458,16 +458,12 @@ class Board:
 
     def alignment(self) -> Alignment:
         """How the armband sits, as the board has it; one gain a channel."""
-        rotation, *gains = ALIGNMENT_BYTES.unpack(self._read(ALIGNMENT, None))
+        rotation, *gains = encode.ALIGNMENT.unpack(self._read(ALIGNMENT, None))
         return Alignment(rotation, tuple(gains[: self.info.channels]))
 
     def align(self, alignment: Alignment) -> None:
-        """Set the alignment, as after a restart."""
-        gains = (*alignment.gains, *(0,) * (64 - len(alignment.gains)))
-        self.link.request(
-            Command.WRITE,
-            struct.pack("<B3xI", ALIGNMENT, 0) + ALIGNMENT_BYTES.pack(alignment.rotation, *gains),
-        )
+        """Set the alignment, as after a restart. Raises DataError for what is none."""
+        self.link.request(Command.WRITE, struct.pack("<B3xI", ALIGNMENT, 0) + alignment.packed())
 
     def learned_bytes(self) -> bytes:
         """Learned weights and carry, canonical, as pyedge.runtime.Net.learned_bytes."""
