@@ -3,6 +3,7 @@
 import struct
 import subprocess
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,11 @@ def test_a_board_that_no_folder_makes_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode
     assert "no folder of targets/ makes a board 'renamed-in-half'" in " ".join(done.stderr.split())
+
+
+def test_a_build_that_takes_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was subprocess.TimeoutExpired, "a defect of pyedge"."""
+    building = import_module("pyedge.boards.build")
+    monkeypatch.setattr(building, "BUILD_SECONDS", 0.05)
+    with pytest.raises(boards.BuildError, match=r"`sleep 5` ran longer than 0.05 s"):
+        building.run(["sleep", "5"], tmp_path)

@@ -68,10 +68,13 @@ def sources() -> Path:
 
 def run(command: list[str], cwd: Path) -> None:
     """Run a build step. Raises BuildError with the end of what it printed."""
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"`{' '.join(command)}` ran longer than {BUILD_SECONDS} s in {cwd}") from None
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
         raise BuildError(f"`{' '.join(command)}` failed in {cwd}:\n{tail}")
