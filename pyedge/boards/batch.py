@@ -44,11 +44,10 @@ class Code(IntEnum):
     REPLAY = 9
     FIT = 10
     ALIGN = 11
-    STATS = 12
-    FAULT = 13
-    SPIN = 14
-    STACK = 15
-    GROW = 16
+    FAULT = 12
+    SPIN = 13
+    STACK = 14
+    GROW = 15
 
 
 @dataclass(frozen=True)
@@ -139,16 +138,6 @@ def fit(rows: Sequence[bytes], labels: Sequence[int], repetitions: int) -> Opera
 def align(alignment: bytes) -> Operation:
     """Set the alignment."""
     return Operation(Code.ALIGN, payload=alignment)
-
-
-def begin_statistics() -> Operation:
-    """Count synaptic operations from now on."""
-    return Operation(Code.STATS, 1)
-
-
-def statistics() -> Operation:
-    """The counts of every layer, six u32 each, in the order of edge_stats_t."""
-    return Operation(Code.STATS)
 
 
 def fault(stack: bool = False) -> Operation:

@@ -36,11 +36,10 @@ enum operation {
     REPLAY = 9,  // rows of a window -> answer
     FIT = 10,    // a: windows, b: repetitions; rows, then labels -> alignment
     ALIGN = 11,  // an alignment
-    STATS = 12,  // a: 1 begins to count, 0 -> edge_stats_t of each layer
-    FAULT = 13,  // a: 0 executes what is no instruction, 1 runs out of stack
-    SPIN = 14,   // a: turns of a loop of two instructions, to test the counter with
-    STACK = 15,  // -> status: most bytes of stack used since the start
-    GROW = 16    // -> status: a spare row of the readout is this class from now on
+    FAULT = 12,  // a: 0 executes what is no instruction, 1 runs out of stack
+    SPIN = 13,   // a: turns of a loop of two instructions, to test the counter with
+    STACK = 14,  // -> status: most bytes of stack used since the start
+    GROW = 15    // -> status: a spare row of the readout is this class from now on
 };
 
 enum { EXIT_FILES = 2, EXIT_OPERATION = 3, EXIT_MEMORY = 4, EXIT_FAULT = 70 };
@@ -215,14 +214,6 @@ static void save(uint32_t code) {
     answer(code, status, state, status < 0 ? 0 : size);
 }
 
-static void statistics(const request_t *r) {
-    static edge_stats_t counts[EDGE_MAX_LAYERS];
-    uint32_t layers = edge_model_layers(&model);
-    int32_t status = r->a == 1 ? edge_net_count(&net, counts) : 0;
-    little(counts, r->a == 1 ? 0 : layers * sizeof counts[0] / 4);
-    answer(r->code, status, counts, r->a == 1 ? 0 : layers * sizeof counts[0]);
-}
-
 static int32_t set_alignment(const request_t *r, const uint8_t *bytes) {
     edge_alignment_t alignment;
     if (r->size != sizeof alignment) return EDGE_ERR_ARGUMENT;
@@ -282,7 +273,6 @@ static void carry_out(const request_t *r, const uint8_t *payload) {
         break;
     }
     case ALIGN: answer(r->code, set_alignment(r, payload), NULL, 0); break;
-    case STATS: statistics(r); break;
     case FAULT: fault(r->a); break;
     case SPIN:
         spin(r->a);
