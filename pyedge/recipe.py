@@ -198,7 +198,7 @@ class Stage:
     name: str = key("train", "name in logs and files")
     people: str = key("all", "whose recordings", choices=("all", "others", "wearer"))
     sessions: tuple[int, ...] = key(
-        (), "which sessions; empty: old_sessions for the wearer, all for others", low=1
+        (), "which sessions; empty: old_sessions, or for others all (not where all people are tested)", low=1
     )
     epochs: int = key(10, "passes over the windows", low=1)
     batch: int = key(64, "windows an update", low=1)
