@@ -263,6 +263,7 @@ def test_the_report_is_text_and_json_and_its_model_an_image():
     read = image.read(image.write(found.model))
     assert read.metadata is not None and read.metadata["quantization"]["windows"] == found.report.windows
     assert read.layers[0].learns and read.input_kind == InputKind.FRAMES
+    assert read.name == "m"  # it was that of the network's last parameter
 
 
 @pytest.mark.parametrize("margin", [1.0, 2.0])
@@ -323,6 +324,7 @@ def test_what_boards_cannot_run_is_refused(network, said):
         ({"config": lambda c: replace(c, learn=(5,))}, ConfigError, "5"),
         ({"config": lambda c: replace(c, bits=9)}, ConfigError, "8 or 10 bits, not 9"),
         ({"config": lambda c: replace(c, step=0)}, ConfigError, "steps are positive"),
+        ({"config": lambda c: replace(c, rates={0: 0.0})}, ConfigError, "rates are positive"),
         ({"config": lambda c: replace(c, head_room=1.5)}, ConfigError, "head_room is 1.5"),
         ({"config": lambda c: replace(c, spare=252)}, ConfigError, "5 classes leave at most 251"),
     ],

@@ -183,3 +183,16 @@ def test_networks_that_integers_do_not_have_are_refused(body, said):
     network, params, x, y = drawn(body)
     with pytest.raises(ConfigError, match=said):
         quantize(network, params, x, y, LOSS, RULE)
+
+
+def test_a_shortcut_of_weights_alone_is_currents_only():
+    """Spikes come in, currents are added: it was taken for a linear readout, and refused."""
+    body = (Conv(6, 3), NEURONS, Residual((Conv(8, 3), NEURONS, Conv(8, 3)), (Conv(8, 1, 1, 0),)), NEURONS)
+    network, params, x, y = drawn(body)
+    config = QuantizeConfig(learn="last", calibration=4, evaluation=8)
+    found = quantize(network, params, x, y, LOSS, RULE, config)
+    assert [layer.neuron.name for layer in found.model.layers] == ["LIF", "CURRENTS", "LIF", "LIF", "LINEAR"]
+    assert found.report.agreement >= 0.85
+    for r in found.report.layers:
+        if r.rate_float is not None:
+            assert r.rate_integer == pytest.approx(r.rate_float, rel=0.05)

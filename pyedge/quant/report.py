@@ -91,7 +91,7 @@ def report(
     params: Mapping[str, Array],
     model: IntegerModel,
     x: Integers,
-    flat: Integers,
+    windows: Integers,
     y: Integers,
     neurons: Sequence[str],
     units: Mapping[int, tuple[float, float]],
@@ -99,12 +99,11 @@ def report(
 ) -> Report:
     """Run both on the same windows. Raises SilentLayerError; warns with RateShiftWarning.
 
-    x, flat : the windows, as the network takes them and as the model does.
+    x, windows : the same samples, as the network takes them and, one after the other, as the model does.
     neurons : by layer, the name of the float neurons.
     units : by layer, the float value of one unit of error and the float learning rate.
     """
     weights = reference.fresh(model).weights
-    windows = [flat[i] if network.input.kind == "static" else flat[:, i] for i in range(len(y))]
     records = [reference.run_window(model, weights, window) for window in windows]
     in_float = network.forward(params, x)
     said_float = in_float.outputs.mean(axis=0, dtype=np.float64).argmax(axis=1)
