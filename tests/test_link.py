@@ -9,6 +9,7 @@ import time
 import tty
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -485,7 +486,9 @@ def test_images_that_do_not_fit_or_are_bad_are_refused_with_figures_and_the_boar
     board.deploy(good)
     with pytest.raises(errors.ImageTooLargeError, match="has 2048"):
         board.deploy(good, ring=4096)
-    assert not board.hello().has_model
+    assert not board.info.has_model and board.info == board.hello()
+    with pytest.raises(errors.DataError, match="deploy"):
+        board.weights()
     board.link.request(Command.IMAGE_BEGIN, struct.pack("<II", len(good), zlib.crc32(good)))
     with pytest.raises(ERRORS[lib.EDGE_ERR_ARGUMENT]):
         board.link.request(Command.IMAGE_END, struct.pack("<H", 3))
@@ -496,6 +499,30 @@ def test_images_that_do_not_fit_or_are_bad_are_refused_with_figures_and_the_boar
     with pytest.raises(LinkStatusError, match="no model is loaded"):
         board.learn(0)
     assert board.deploy(good).needed <= 2048
+    with pytest.raises(errors.ImageTooLargeError):
+        board.deploy(big_image(0))
+    assert board.info.has_model and board.info == board.hello()  # nothing was sent: the model stays
+
+
+def test_a_transfer_that_broke_off_leaves_no_model_that_is_known() -> None:
+    class Cut(Loopback):
+        left = 10**9
+
+        def write(self, data: bytes) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise errors.PortLostError("gone")
+            super().write(data)
+
+    transport = Cut()
+    board = linked(transport)
+    board.deploy(image.write(direct_model(learns=True)))
+    transport.left = 3
+    with pytest.raises(errors.PortLostError):
+        board.deploy(big_image(0))
+    assert not board.info.has_model and not board.info.has_encoder
+    with pytest.raises(errors.DataError, match="deploy a model first"):
+        board.push(np.zeros((1, 1), np.int16))
 
 
 def test_a_transfer_that_arrives_damaged_is_forgotten() -> None:
@@ -533,6 +560,27 @@ def test_a_board_that_learns_answers_busy_takes_samples_and_loses_none() -> None
     assert [w[:2] for w in board.push(samples)] == direct.push(samples)
     assert board.status().updates == 1 and board.status().samples_lost == 0
     assert board.weights_hash() == direct.net.weights_hash()
+
+
+@pytest.mark.parametrize(
+    ("act", "named"),
+    [
+        (lambda b: b.learn(0), "learning"),
+        (lambda b: b.practise(), "learning"),
+        (lambda b: b.rehearse([0]), "learning"),
+        (lambda b: b.fit(1), "fitting the alignment"),
+        (lambda b: b.try_out(), "the trial"),
+    ],
+)
+def test_what_fails_after_its_answer_is_named(
+    act: Callable[[Board], Any], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board(Loopback())
+    failed = replace(board.status(), activity="ready", result=lib.EDGE_ERR_FLASH)
+    monkeypatch.setattr(board, "status", lambda: failed)
+    monkeypatch.setattr(board.link, "request", lambda *_: bytes(4))
+    with pytest.raises(ERRORS[lib.EDGE_ERR_FLASH], match=f"^{named}: "):
+        act(board)
 
 
 def test_a_half_written_state_is_never_used() -> None:

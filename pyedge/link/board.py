@@ -5,7 +5,8 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from operator import index
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, SupportsIndex
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyedge import encode
 from pyedge._edge import lib
 from pyedge.encode import Alignment
-from pyedge.errors import DataError, ImageTooLargeError
+from pyedge.errors import DataError, EdgeError, ImageTooLargeError, LinkError
 from pyedge.link.session import Command, Link, LinkStatusError, status_error
 from pyedge.link.transport import BAUD, SerialTransport, Transport
 from pyedge.quant.model import InputKind
@@ -33,7 +34,7 @@ NO_COMMIT = 2**32 - 1
 STATE, ALIGNMENT = 1, 2
 STATE_HEADER = 24
 ACTIVITIES = ("no model", "ready", "learning", "fitting", "half written", "trying")
-BUSY = ("learning", "fitting", "trying")
+BUSY = {"learning": "learning", "fitting": "fitting the alignment", "trying": "the trial"}  # in errors
 UNKNOWN_WEAR = 2**32 - 1
 VERDICTS: tuple["Verdict", ...] = ("none", "kept", "reverted")
 UNDONE: dict[int, "Undone"] = {1: "learning", 2: "window"}
@@ -145,6 +146,7 @@ class Board:
     ) -> None:
         """Says hello. key: the board's, where it asks for one (Link). Raises ProtocolVersionError besides."""
         self.image: bytes | None = None  # the image that was deployed
+        self._begun = "learning"  # the last activity that may end in an error
         try:
             self.link = Link(transport, timeout, patience, key)
             self.hello()
@@ -215,10 +217,17 @@ class Board:
     def wait(self) -> BoardStatus:
         """Until it has learned, fitted or tried. Raises the error that ended it."""
         while (status := self.status()).activity in BUSY:
+            self._begun = status.activity
             time.sleep(POLL_SECONDS)
         if status.result < 0:
-            raise status_error(status.result, "learning")
+            raise status_error(status.result, BUSY[self._begun])
         return status
+
+    def _begin(self, activity: str, command: Command, payload: bytes = b"") -> bytes:
+        """The response to a request that the board goes on with."""
+        answer = self.link.request(command, payload)
+        self._begun = activity
+        return answer
 
     def reset(self, *parts: Part) -> None:
         """Forget samples ("stream"), kept windows, statistics, or all that was learned ("learning")."""
@@ -234,7 +243,7 @@ class Board:
 
         ring : raw samples that wait while the board learns, a power of two, 2 .. 32768; 0: its own choice.
         Raises ImageTooLargeError, DataError before anything is sent, and for an image that the board refuses
-        the runtime's ImageError: then no model is loaded.
+        the runtime's ImageError: then no model is loaded, and `info` says so.
         """
         ring = _integer("ring", ring, 0, 32768)
         if ring == 1 or ring & (ring - 1):
@@ -242,6 +251,17 @@ class Board:
         image = bytes(memoryview(image))
         if not image:
             raise DataError("the image has no bytes; write one with `pyedge quantize`")
+        try:
+            memory = self._send_image(image, ring, progress)
+        except (ImageTooLargeError, LinkStatusError, EdgeError):
+            with suppress(LinkError):
+                self.hello()
+            raise
+        self.image = image
+        self.hello()
+        return memory
+
+    def _send_image(self, image: bytes, ring: int, progress: Progress | None) -> BoardMemory:
         begin = struct.pack("<II", len(image), zlib.crc32(image))
         code, answer = self.link.exchange(Command.IMAGE_BEGIN, begin)
         if code == lib.EDGE_LINK_ERR_SIZE:
@@ -250,6 +270,18 @@ class Board:
                 "use a smaller model or another board"
             )
         have = _u32(_checked(code, answer, "deploy"))
+        # Until the board says otherwise: it closes the model, and the line may fail at any time.
+        self.info = replace(
+            self.info,
+            has_model=False,
+            learns=False,
+            has_encoder=False,
+            image_size=0,
+            image_crc=0,
+            image_have=have,
+            updates=0,
+            channels=0,
+        )
         room = self.info.max_payload - 4
         if progress:
             progress(have, len(image))
@@ -272,8 +304,6 @@ class Board:
             )
         _checked(code, answer, "deploy")
         assert memory is not None
-        self.image = image
-        self.hello()
         return memory
 
     # Inference
@@ -342,7 +372,7 @@ class Board:
 
     def learn(self, label: int, wait: bool = True) -> int:
         """One update from the window that ran last. Returns the updates; without `wait`, those before it."""
-        before = _u32(self.link.request(Command.LEARN, _byte("label", label)))
+        before = _u32(self._begin("learning", Command.LEARN, _byte("label", label)))
         return self.wait().updates if wait else before
 
     def keep(self, label: int) -> int:
@@ -362,7 +392,7 @@ class Board:
         most = min(lib.EDGE_LINK_LESSON, self.info.max_payload // 2)
         for at in range(0, len(windows), most):
             lesson = np.asarray(windows[at : at + most], "<u2").tobytes()
-            self.link.request(Command.REHEARSE, lesson)
+            self._begin("learning", Command.REHEARSE, lesson)
             updates = self.wait().updates
         return updates
 
@@ -382,7 +412,7 @@ class Board:
         halvings : of the learning rate, 0 .. 15, spread over the passes.
         """
         request = _byte("passes", passes, 1), _byte("share", share, 0, 16), _byte("halvings", halvings, 0, 15)
-        self.link.request(Command.PRACTISE, b"".join(request) + b"\0")
+        self._begin("learning", Command.PRACTISE, b"".join(request) + b"\0")
         return self.wait().updates
 
     def undo(self) -> Undone:
@@ -395,7 +425,7 @@ class Board:
 
     def fit(self, repetitions: int) -> Alignment:
         """Fit the alignment to the kept windows, `repetitions` (1 .. 255) of each class. Returns it."""
-        self.link.request(Command.FIT, _byte("repetitions", repetitions, 1))
+        self._begin("fitting", Command.FIT, _byte("repetitions", repetitions, 1))
         self.wait()
         return self.alignment()
 
@@ -413,7 +443,7 @@ class Board:
 
     def try_out(self) -> BankInfo:
         """Commit what was learned, or go back to the last commit where that sees more kept windows right."""
-        self.link.request(Command.TRY)
+        self._begin("trying", Command.TRY)
         self.wait()
         return self.bank()
 
