@@ -1,8 +1,9 @@
 """Losses: pure functions from the output layer's window and the labels to a value and its error.
 
 Each is a frozen dataclass called as loss(outputs, labels), outputs (T, batch, classes) being spikes or a
-linear readout, labels (batch,) integers. The value is the mean over the batch; the error is its derivative
-with respect to outputs, of their shape. `readouts` says which outputs the loss is meant for.
+linear readout, labels (batch,) integers; cross-entropies also take (batch, classes) shares of the classes,
+which add up to 1, and say so in `takes_shares`. The value is the mean over the batch; the error is its
+derivative with respect to outputs, of their shape. `readouts` says which outputs the loss is meant for.
 """
 
 from dataclasses import dataclass
@@ -28,10 +29,13 @@ class Loss(Protocol):
 
 
 def _cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
-    """Sum of the cross-entropies, and dL/dlogits = softmax - one-hot; logits (..., batch, classes)."""
+    """Sum of the cross-entropies, and dL/dlogits = softmax - shares; logits (..., batch, classes)."""
     log_p = log_softmax(logits)
-    index = np.arange(logits.shape[-2])
     error = np.exp(log_p)
+    if labels.ndim == 2:
+        shares = labels.astype(error.dtype, copy=False)
+        return float(-(log_p * shares).sum()), error - shares
+    index = np.arange(logits.shape[-2])
     error[..., index, labels] -= 1
     return float(-log_p[..., index, labels].sum()), error
 
@@ -42,6 +46,7 @@ class CountCrossEntropy:
 
     scale: float = 1.0
     readouts = ("spiking",)
+    takes_shares = True
 
     def __call__(self, outputs: Array, labels: Array) -> LossResult:
         dtype = _float(outputs)
@@ -56,6 +61,7 @@ class ScoreCrossEntropy:
 
     scale: float = 1.0
     readouts = ("linear", "spiking")
+    takes_shares = True
 
     def __call__(self, outputs: Array, labels: Array) -> LossResult:
         dtype = _float(outputs)
@@ -74,6 +80,7 @@ class TET:
     lam: float = 0.0
     mean: float = 1.0
     readouts = ("linear", "spiking")
+    takes_shares = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.lam <= 1:

@@ -17,9 +17,10 @@ from zlib import crc32
 import numpy as np
 
 from pyedge import checkpoint
+from pyedge.augment.mixup import Mixup
 from pyedge.errors import CheckpointError, ConfigError, DataError, SilentLayerWarning, TrainingError
 from pyedge.losses import Loss, ScoreCrossEntropy, scores
-from pyedge.model import Activity, Network, Params, Record
+from pyedge.model import Activity, Input, Network, Params, Record
 from pyedge.ops import NUMPY, Array, Ops, backend
 from pyedge.optim import AdamW, Cosine, Optimizer, Schedule, State
 from pyedge.rules import MPDED, Rule
@@ -43,6 +44,8 @@ class TrainConfig:
     learn            : names of the layers that learn; None is all.
     augment          : pure function (x, y, rng) -> (x, y) on every minibatch; a module's function or a frozen
                        dataclass, so that a checkpoint can tell it from another.
+    mixup            : mixes samples and labels, after `augment`; for frames and static inputs, and for losses
+                       that take shares of the classes.
     patience         : epochs without a better validation accuracy after which training stops; None never.
     keep             : "last" parameters, or the "best" on the validation data (the earliest of equals).
     checkpoint_every : epochs between checkpoints.
@@ -61,6 +64,7 @@ class TrainConfig:
     teacher: bool = False
     learn: tuple[str, ...] | None = None
     augment: Augment | None = None
+    mixup: Mixup | None = None
     patience: int | None = None
     keep: str = "last"
     checkpoint_every: int = 1
@@ -128,7 +132,10 @@ def step(
     factor: float = 1.0,
     rng: np.random.Generator | None = None,
 ) -> tuple[Params, State, float, Record]:
-    """One update from one minibatch. state : the optimizer's, given away: the new one may lie in its memory.
+    """One update from one minibatch.
+
+    y     : labels, or shares of the classes.
+    state : the optimizer's, given away: the new one may lie in its memory.
 
     Returns the new parameters and state, the loss, and the record of before the update.
     Raises TrainingError, naming the layer, if the loss, a gradient or a new weight is not finite.
@@ -262,7 +269,19 @@ def check_config(network: Network, config: TrainConfig) -> None:
         )
     if config.teacher and network.readout != "spiking":
         raise ConfigError("the teacher spike is for spiking readouts; this network's is linear")
+    if config.mixup is not None:
+        check_mixup(config, network.input)
     network.learning_layers(config.learn)
+
+
+def check_mixup(config: TrainConfig, input: Input) -> None:
+    """Raises ConfigError where samples like these, or what is learned of them, cannot be mixed."""
+    if input.kind == "spikes":
+        raise ConfigError("mixup is for frames and static inputs: a share of a spike is no spike")
+    if not getattr(config.loss, "takes_shares", False):
+        raise ConfigError(f"mixup needs a cross-entropy; the loss is {type(config.loss).__name__}")
+    if config.teacher:
+        raise ConfigError("mixup leaves no single target to the teacher spike; use one of the two")
 
 
 def fit(
@@ -358,10 +377,13 @@ def train_epoch(
         xb, yb = x.take(pick, axis), y[pick]
         if config.augment is not None:
             xb, yb = config.augment(xb, yb, run.rng)
+        target = yb
+        if config.mixup is not None and run.epoch < config.mixup.until * config.epochs:
+            xb, target = config.mixup(xb, yb, network.classes, axis, run.rng)
         factor = config.schedule(run.epoch * batches + b, config.epochs * batches)
         try:
             run.params, run.state, value, record = step(
-                network, config, run.params, run.state, xb, yb, factor, run.rng
+                network, config, run.params, run.state, xb, target, factor, run.rng
             )
         except TrainingError as error:
             kept = f"; the last good checkpoint is {file}" if file is not None and file.exists() else ""
@@ -472,7 +494,10 @@ def load_run(
     if meta.get("content") != "checkpoint":
         raise CheckpointError(f"{path} holds a {meta.get('content')}, not a training checkpoint")
     now = {"network": checkpoint.describe(network), "config": checkpoint.describe(config), "data": data}
-    changed = checkpoint.differences({key: meta.get(key) for key in now}, now)
+    then = {key: meta.get(key) for key in now}
+    if isinstance(then["config"], dict):  # of an earlier version: what it did not know was as it is by default
+        then["config"] = checkpoint.describe(TrainConfig()) | then["config"]
+    changed = checkpoint.differences(then, now)
     if changed:
         raise CheckpointError(
             f"{path} was written by another run ({'; '.join(changed)}): "

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from pyedge import methods
 from pyedge.architectures import Style
 from pyedge.architectures import build as build_network
-from pyedge.augment import NDA, Chain, Cutout, RandomCrop, RandomFlip, dvs_gesture_augment
+from pyedge.augment import NDA, Chain, Cutout, Mixup, RandomCrop, RandomFlip, dvs_gesture_augment
 from pyedge.datasets.catalog import Samples, SampleSet, describe, load
 from pyedge.datasets.frames import Binning
 from pyedge.errors import ConfigError, RecipeError, SplitError
@@ -25,6 +25,7 @@ from pyedge.trainer import (
     Evaluation,
     Row,
     TrainConfig,
+    check_mixup,
     evaluate,
     fit,
     sample_axis,
@@ -54,6 +55,13 @@ class SampleTable:
     )
     crop: int = key(4, "pixels that crops shift by, at most", low=1)
     hole: int = key(16, "side of the hole in pixels", low=1)
+    mixup: float = key(
+        0.0,
+        "mixes pairs of samples and of their labels: alpha of the shares' Beta distribution; 0: none",
+        low=0,
+        high=100,
+    )
+    mixup_until: float = key(0.9, "share of the epochs that mix; the last ones do not", low=0, high=1)
     validation: float = key(0.0, "share of the training data held back to watch", low=0, high=0.9)
     limit: int = key(0, "use only the first so many samples of each part; 0: all", low=0)
 
@@ -269,18 +277,25 @@ def augment_of(recipe: VisionRecipe) -> Augment | None:
 
 def config_of(recipe: VisionRecipe) -> TrainConfig:
     """How the recipe trains. Raises RecipeError where keys do not go together."""
-    t, method = recipe.training, method_of(recipe)
-    return TrainConfig(
+    s, t, method = recipe.samples, recipe.training, method_of(recipe)
+    config = TrainConfig(
         epochs=t.epochs,
         batch=t.batch,
         seed=recipe.seed,
         loss=loss_named(method.loss, t, t.tet_lambda),
         rule=method.rule,
         augment=augment_of(recipe),
+        mixup=Mixup(s.mixup, s.mixup_until) if s.mixup else None,
         patience=t.patience or None,
         keep=t.keep,
         **learning_of(t, t.lr),
     )
+    if config.mixup is not None:
+        try:
+            check_mixup(config, input_of(recipe))
+        except ConfigError as error:
+            raise RecipeError(f"samples.mixup: {s.mixup}; {error}") from error
+    return config
 
 
 def samples_of(recipe: VisionRecipe, tick: Callable[[int, int], None] | None = None) -> Samples:

@@ -15,8 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyedge import trainer
+from pyedge import checkpoint, trainer
 from pyedge.architectures import build
+from pyedge.augment import Mixup
 from pyedge.classifier import Classifier
 from pyedge.errors import (
     CheckpointError,
@@ -100,6 +101,49 @@ def test_every_input_readout_and_loss_learns(kind, readout, loss):
     assert evaluate(net, done.params, *task(kind, seed=1)).accuracy > 0.9
 
 
+@pytest.mark.parametrize("loss", [TET(), TET(0.3), ScoreCrossEntropy(4), CountCrossEntropy(0.5)], ids=str)
+def test_shares_of_classes_are_a_cross_entropys_targets(loss):
+    rng = np.random.default_rng(0)
+    outputs, y = rng.normal(size=(WINDOW, 5, CLASSES)), rng.integers(0, CLASSES, 5)
+    hard, certain = loss(outputs, y), loss(outputs, np.eye(CLASSES)[y])
+    assert certain.value == pytest.approx(hard.value, rel=1e-12)
+    np.testing.assert_allclose(certain.error, hard.error, rtol=0, atol=1e-15)
+
+    shares = rng.dirichlet(np.ones(CLASSES), 5)
+    o = torch.tensor(outputs, requires_grad=True)
+    window = {TET: o, ScoreCrossEntropy: 4 * o.mean(0, True), CountCrossEntropy: o.sum(0, True) / 2}
+    logits = window[type(loss)]
+    lam = getattr(loss, "lam", 0.0)
+    targets = torch.tensor(shares).expand(logits.shape)
+    value = (1 - lam) * torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1))
+    (value + lam * ((o - 1) ** 2).mean()).backward()
+    np.testing.assert_allclose(loss(outputs, shares).error, o.grad, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_mixup_mixes_labels_as_it_mixes_samples(axis):
+    y = np.arange(60) % CLASSES
+    x = np.eye(CLASSES, dtype=np.float32)[y]
+    if axis:
+        x = np.broadcast_to(x, (WINDOW, *x.shape))
+    mixed, shares = Mixup(1.0)(x, y, CLASSES, axis, np.random.default_rng(0))
+    np.testing.assert_array_equal(mixed, np.broadcast_to(shares, mixed.shape))
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
+    assert (shares.argmax(axis=1) == y).all() and (shares.max(axis=1) < 0.99).any()
+
+
+def test_mixup_ends_before_training_does(monkeypatch):
+    seen, step = [], trainer.step
+
+    def watched(network, config, params, state, x, y, *rest):
+        seen.append(y.ndim)
+        return step(network, config, params, state, x, y, *rest)
+
+    monkeypatch.setattr(trainer, "step", watched)
+    fit(network(), replace(FAST, mixup=Mixup(until=0.5)), task())
+    assert seen == [2] * (len(seen) // 2) + [1] * (len(seen) // 2)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 @pytest.mark.parametrize(
     "changes",
@@ -108,8 +152,9 @@ def test_every_input_readout_and_loss_learns(kind, readout, loss):
         {"optimizer": SGD(0.05, 0.9, 1e-3), "schedule": Constant(3), "clip_norm": None},
         {"augment": jitter, "keep": "best", "activity": Activity(0.5)},
         {"patience": 2, "dtype": "float64", "checkpoint_every": 2},
+        {"augment": jitter, "mixup": Mixup(0.4, until=0.5)},
     ],
-    ids=["adamw", "sgd", "augment-best", "patience"],
+    ids=["adamw", "sgd", "augment-best", "patience", "mixup"],
 )
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(tmp_path, changes, stop):
     config = replace(FAST, **changes)
@@ -166,6 +211,18 @@ def test_resuming_with_a_changed_configuration_names_the_key(tmp_path, net, chan
     with pytest.raises(CheckpointError, match=key):
         fit(net, replace(FAST, **changes), task(), path=path)
     assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_does_not_know_a_key_is_one_with_its_default(tmp_path):
+    path = tmp_path / "run.npz"
+    with pytest.raises(Stop):
+        fit(network(), FAST, task(), path=path, on_epoch=interrupted_after(2))
+    meta, arrays = checkpoint.read(path)
+    del meta["config"]["mixup"]
+    checkpoint.write(path, meta, arrays)
+    with pytest.raises(CheckpointError, match=r"config\.mixup"):
+        fit(network(), replace(FAST, mixup=Mixup()), task(), path=path)
+    assert same(fit(network(), FAST, task(), path=path).params, fit(network(), FAST, task()).params)
 
 
 def test_resuming_with_other_data_is_refused(tmp_path):
@@ -393,6 +450,19 @@ def test_spike_inputs_are_zero_or_one():
         (lambda: fit(network(), replace(FAST, loss=CountCrossEntropy()), task()), "spiking"),
         (lambda: fit(network(), replace(FAST, teacher=True), task()), "teacher"),
         (lambda: fit(network(), replace(FAST, patience=3), task()), "validation"),
+        (lambda: fit(network("spikes"), replace(FAST, mixup=Mixup()), task("spikes")), "share of a spike"),
+        (
+            lambda: fit(
+                network(readout="spiking"), replace(FAST, loss=SpikeCount(), mixup=Mixup()), task()
+            ),
+            "cross-entropy; the loss is SpikeCount",
+        ),
+        (
+            lambda: fit(network(readout="spiking"), replace(FAST, teacher=True, mixup=Mixup()), task()),
+            "no single target",
+        ),
+        (lambda: Mixup(0.0), "alpha"),
+        (lambda: Mixup(until=1.5), "until"),
         (lambda: TrainConfig(epochs=0), "epochs"),
         (lambda: TrainConfig(dtype="float16"), "dtype"),
         (lambda: AdamW(lr=-1), "lr"),

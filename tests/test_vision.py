@@ -193,11 +193,18 @@ def test_a_wrong_recipe_names_the_key(table, text):
         ({"training": TrainingTable("std_ed"), "network": NetworkTable(tau=0.8)}, r"network\.tau"),
         ({"network": NetworkTable("32C5-P2-X")}, r"token 3, 'X'"),
         ({"samples": SampleTable("emnist")}, "emnist"),
+        ({"samples": SampleTable("braille_tactile", mixup=0.2)}, r"samples\.mixup: 0.2; .* static inputs"),
+        (
+            {"samples": SampleTable(mixup=0.2), "training": TrainingTable("std_ed")},
+            r"samples\.mixup: 0.2; .* EnhancedSpikeCount",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_work_is_named(change, text):
+    recipe = replace(VisionRecipe(), **change)
     with pytest.raises(Exception, match=text):
-        vision.network_of(replace(VisionRecipe(), **change))
+        vision.config_of(recipe)
+        vision.network_of(recipe)
 
 
 def test_recipes_change_the_methods_parts():

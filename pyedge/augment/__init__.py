@@ -1,4 +1,7 @@
-"""Training-time variations: pure functions (x, y, rng) -> (x, y) of a minibatch, as frozen dataclasses."""
+"""Training-time variations: pure functions (x, y, rng) -> (x, y) of a minibatch, as frozen dataclasses.
+
+`Mixup` is another kind: its labels are shares of the classes (TrainConfig.mixup).
+"""
 
 from .emg import LogJitter
 from .events import NDA, TemporalDelete, dvs_gesture_augment
@@ -13,6 +16,7 @@ from .images import (
     RandomRotation,
     rotated,
 )
+from .mixup import Mixup
 from .usual import usual_augment
 
 __all__ = [
@@ -21,6 +25,7 @@ __all__ = [
     "Cutout",
     "Fill",
     "LogJitter",
+    "Mixup",
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",

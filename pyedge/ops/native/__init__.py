@@ -210,7 +210,7 @@ class NativeOps(NumpyOps):
 
         outputs = _plain(outputs)
         narrow = outputs.dtype == np.float32 and outputs.ndim == 3 and outputs.shape[2] <= 64
-        if type(loss) is TET and loss.lam == 0 and narrow:
+        if type(loss) is TET and loss.lam == 0 and narrow and labels.ndim == 1:
             return tet(outputs, labels)
         return super().loss(loss, outputs, labels)
 
