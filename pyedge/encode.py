@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .datasets import Windows
-from .errors import ConfigError, DataError
+from .errors import ConfigError, DataError, FieldError
 
 Integers = NDArray[np.int64]
 Rows = NDArray[np.int8]
@@ -32,7 +32,7 @@ ALIGNMENT = struct.Struct("<65b")
 class EncoderConfig:
     """An encoder; the fields are the image's (docs/image.md, section 3), with its ranges.
 
-    Raises ConfigError for a value out of range or one that its kind does not use.
+    Raises FieldError for a value out of range or one that its kind does not use.
     """
 
     kind: Kind
@@ -58,9 +58,10 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f"encoder kind {self.kind!r}; there are {', '.join(KINDS)}")
+            raise FieldError("kind", f"is {self.kind!r}; there are {', '.join(KINDS)}")
         if self.mode not in MODES:
-            raise ConfigError(f"encoder mode {self.mode!r}; there are {', '.join(MODES)}")
+            raise FieldError("mode", f"is {self.mode!r}; there are {', '.join(MODES)}")
+        where = f"of a {self.kind} encoder"
         levels = self.kind == "log_spikes"
         events = self.kind in ("difference", "delta")
         for field, low, high in (
@@ -82,17 +83,17 @@ class EncoderConfig:
             ("rotation", -128, 127),
         ):
             value = getattr(self, field)
+            if not isinstance(value, int | np.integer):
+                raise FieldError(field, f"{where} is {value!r}; an integer is needed")
             if not low <= value <= high:
-                raise ConfigError(f"{self.kind} encoder: {field} is {value}; {low} .. {high} is possible")
+                raise FieldError(field, f"{where} is {value}; {low} .. {high} is possible")
         if self.mode == "last" and self.kind != "difference":
-            raise ConfigError(f"{self.kind} encoder: mode 'last' is for difference encoders")
+            raise FieldError("mode", f"{where} is 'last'; that is for difference encoders")
         for name, values in (("gains", self.gains), *(("profile", row) for row in self.profile)):
             if values and len(values) != self.channels:
-                raise ConfigError(
-                    f"{self.kind} encoder: {name} has {len(values)} values for {self.channels} channels"
-                )
-            if any(not -128 <= value <= 127 for value in values):
-                raise ConfigError(f"{self.kind} encoder: {name} leaves -128 .. 127")
+                raise FieldError(name, f"{where} has {len(values)} values for {self.channels} channels")
+            if any(not (isinstance(v, int | np.integer) and -128 <= v <= 127) for v in values):
+                raise FieldError(name, f"{where} has other values than integers in -128 .. 127")
 
     @property
     def log(self) -> bool:

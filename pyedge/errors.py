@@ -78,7 +78,7 @@ class SilentLayerWarning(UserWarning):
 
 
 class FieldError(ConfigError):
-    """A field of an integer model is out of range or breaks a bound; `field` names it."""
+    """A field of an integer model or an encoder is out of range or breaks a bound; `field` names it."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")

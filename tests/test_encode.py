@@ -13,7 +13,7 @@ from pyedge import encode
 from pyedge.calibrate import calibrate, profile
 from pyedge.datasets import Recording, Trial, in_samples, live_windows, load, session_and_k, whole_trials
 from pyedge.encode import Alignment, EncoderConfig
-from pyedge.errors import ConfigError, DataError
+from pyedge.errors import ConfigError, DataError, FieldError
 
 BYTE = st.integers(-128, 127)
 
@@ -376,11 +376,15 @@ def test_a_fit_that_cannot_work_is_refused(labels, repetitions, error):
         {"rate_hz": 0},
         {"stride": 0},
         {"span": 65},
+        {"hop": 10.0},
+        {"stride": None},
+        {"gains": (0.5,) * 8},
     ],
 )
-def test_a_value_out_of_range_is_refused(change):
-    with pytest.raises(ConfigError):
+def test_a_value_out_of_range_is_refused_by_name(change):
+    with pytest.raises(FieldError) as caught:
         EncoderConfig(**({"kind": "log_frames"} | change))
+    assert caught.value.field == list(change)[-1]
 
 
 @pytest.mark.parametrize(

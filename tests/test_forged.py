@@ -184,6 +184,11 @@ def ranges(kind: str) -> dict[str, tuple[int, int]]:
     }
 
 
+def block_of(blob: bytes) -> int:
+    """Where the encoder's block stands."""
+    return int(struct.unpack_from("<I", blob, image.HEADER["encoder"][0])[0])
+
+
 def with_encoder(kind: Any, field: str, value: int) -> bytes:
     """An encoder with that in a field, and a network of as many inputs as it has then."""
     levels = 2 * (kind == "log_spikes")
@@ -192,9 +197,8 @@ def with_encoder(kind: Any, field: str, value: int) -> bytes:
         object.__setattr__(encoder, field, value)
     source = InputKind.SPIKES if encoder.spikes else InputKind.FRAMES
     blob = forged((readout(encoder.inputs),), source, encoder=encoder)
-    (block,) = struct.unpack_from("<I", blob, image.HEADER["encoder"][0])
     at, form = image.ENCODER[field]
-    return resealed(blob, lambda changed: struct.pack_into(f"<{form}", changed, block + at, value))
+    return resealed(blob, lambda changed: struct.pack_into(f"<{form}", changed, block_of(blob) + at, value))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -209,7 +213,12 @@ def test_an_encoder_has_every_value_of_its_ranges_and_none_beside(kind: str) -> 
         least, most = (-(1 << size - 1), (1 << size - 1) - 1) if signed else (0, (1 << size) - 1)
         for value in {low - 1, high + 1, least, *(1 << bit for bit in range(size))}:
             if least <= value <= most and not low <= value <= high:
-                refused(with_encoder(kind, field, value))
+                blob = with_encoder(kind, field, value)
+                refused(blob)
+                with pytest.raises(errors.ImageRangeError) as caught:
+                    image.read(blob)
+                assert caught.value.field == f"encoder {field}"
+                assert caught.value.offset == block_of(blob) + image.ENCODER[field][0]
 
 
 def test_spikes_that_a_readout_cannot_count_are_refused() -> None:

@@ -481,7 +481,7 @@ def test_flash_that_fails_in_a_trial_is_named(when: str) -> None:
     if when != "loading what is committed":
         board.status()
     flash.power_for = 0 if when == "confirming it" else -1
-    with pytest.raises(ERRORS[lib.EDGE_ERR_FLASH], match="^the trial: "):
+    with pytest.raises(ERRORS[lib.EDGE_ERR_FLASH], match=r"^the trial: "):
         board.wait()
     assert board.bank().verdict == "none"
     wearer.restart()

@@ -13,7 +13,6 @@ import numpy as np
 
 from pyedge.encode import KINDS, MODES, EncoderConfig
 from pyedge.errors import (
-    ConfigError,
     FieldError,
     ImageChecksumError,
     ImageMagicError,
@@ -297,11 +296,8 @@ class _Reader:
         )
         try:
             return EncoderConfig(**{name: value for name, value in f.items() if "reserved" not in name})
-        except ConfigError as error:
-            name = next(
-                (name for name in ENCODER if f" {name} " in str(error)), "kind"
-            )  # its text names the field
-            raise bad(name, f"does not fit: {error}") from error
+        except FieldError as error:
+            raise bad(error.field, error.reason) from error
 
 
 def check_reserved(f: Mapping[str, Any], bad: Bad) -> None:
