@@ -1,5 +1,6 @@
 """Files a user names: read whole, or a named error."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyedge import image
@@ -58,3 +59,20 @@ def trained_file(path: Path) -> Path:
             f"pyedge train RECIPE --out {path} --resume goes on"
         )
     raise CheckpointError(f"{path} holds no run: there is no model.npz; pyedge train writes one")
+
+
+def run_files(folder: Path) -> list[Path]:
+    """What training left in a run's folder."""
+    named = ("recipe.json", "log.csv", "log.json", "report.json", "curve.png")
+    return [*folder.glob("*.npz"), *(folder / name for name in named)]
+
+
+def check_apart(written: Iterable[Path | None], kept: Iterable[Path]) -> None:
+    """Raises ConfigError where a file would be written over one that is kept, or two to one place."""
+    taken = {path.resolve() for path in kept}
+    for path in written:
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise ConfigError(f"{path} would be written over, and holds what is needed; name another file")
+        taken.add(path.resolve())

@@ -248,6 +248,32 @@ def test_the_report_never_takes_the_place_of_the_image(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["quantize", "RUN", "--out", "RUN/model.npz"],
+        ["quantize", "RUN", "--out", "RUN/1-first.npz"],
+        ["quantize", "RUN/model.npz", "--out", "RUN/model.npz"],
+        ["quantize", "RUN", "--out", "RUN/recipe.edge"],  # its report's name
+        ["quantize", "RUN", "--c-array", "RUN/log.csv"],
+        ["quantize", "RUN", "--c-array", "RUN/model.edge"],
+        ["adapt", "RUN/model.edge", "--state", "RUN/model.edge"],
+        ["adapt", "RUN/model.edge", "--floats", "RUN/model.npz"],
+        ["adapt", "RUN/model.edge", "--state", "RUN/one", "--floats", "RUN/one"],
+        ["onnx", "export", "RUN/model.edge", "--out", "RUN/model.edge"],
+        ["onnx", "export", "RUN", "--out", "RUN/../run/model.npz"],
+    ],
+)
+def test_nothing_is_written_over_what_is_read(
+    run: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    status, _, err = call(capsys, *(a.replace("RUN", str(run)) for a in arguments))
+    assert status == 1
+    assert "name another file" in err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         (["data", "nothing"], "DataError"),

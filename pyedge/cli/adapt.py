@@ -75,6 +75,7 @@ def adapt(
     from pyedge.adapt import Policy
     from pyedge.checkpoint import check_writable, write_atomically
     from pyedge.errors import ConfigError
+    from pyedge.files import check_apart, run_files
     from pyedge.predict import open_any
     from pyedge.quant.quantizer import dequantize
     from pyedge.wearer import lessons_of, study
@@ -94,6 +95,7 @@ def adapt(
     opened = open_any(model)
     integers, blob = opened.whole_image()
     trained = None if floats is None else task.open_trained(model.absolute().parent)
+    check_apart((state, floats), (model, *run_files(model.absolute().parent)))
     for file in (state, floats):  # before minutes of learning that could not be written
         if file is not None:
             check_writable(file)

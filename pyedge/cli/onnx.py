@@ -30,7 +30,7 @@ def export(
     """
     import pyedge.interop.onnx
     from pyedge.checkpoint import write_atomically
-    from pyedge.files import is_image, read_image, trained_file
+    from pyedge.files import check_apart, is_image, read_image, trained_file
     from pyedge.model import load_model
 
     kind = "integer" if is_image(model) else "float"
@@ -41,6 +41,7 @@ def export(
     else:
         proto = pyedge.interop.onnx.export(read_image(model)[0], form=form, spikes=spikes)
     file = out or model.with_suffix(".onnx")
+    check_apart([file], [model])
     blob = proto.SerializeToString()
     write_atomically(file, lambda f: f.write(blob))
     if json:
@@ -67,17 +68,18 @@ def import_(
     import pyedge.interop.onnx
     from pyedge import image
     from pyedge.checkpoint import write_atomically
+    from pyedge.files import check_apart
     from pyedge.model import save_model
 
     found = pyedge.interop.onnx.load(file, window)
+    target = out or file.with_suffix(".npz" if found.model is None else ".edge")
+    check_apart([target], [file])
     if found.model is not None:
-        target = out or file.with_suffix(".edge")
         blob = image.write(found.model)
         write_atomically(target, lambda f: f.write(blob))
         what = f"{len(found.model.layers)} integer layers"
     else:
         assert found.network is not None and found.params is not None
-        target = out or file.with_suffix(".npz")
         save_model(target, found.network, found.params)
         what = f"{len(found.network.layers)} layers"
     if json:

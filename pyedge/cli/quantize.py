@@ -37,16 +37,18 @@ def quantize(
     from pyedge import image
     from pyedge.checkpoint import write_atomically
     from pyedge.errors import ConfigError
-    from pyedge.files import is_image, read_image
+    from pyedge.files import check_apart, is_image, read_image, run_files
     from pyedge.task import integers_of, open_trained
     from pyedge.vision_integers import is_trained_vision, quantize_run
 
     if is_image(run):
         read_image(run)  # missing or damaged comes first
         raise ConfigError(f"{run} is an image already; give the run's folder or its model.npz")
-    file = out or (run if run.is_dir() else run.parent) / "model.edge"
+    folder = run if run.is_dir() else run.parent
+    file = out or folder / "model.edge"
     if file.suffix == ".json":
         raise ConfigError(f"--out {file} is where the report goes; end the image's name in .edge")
+    check_apart((file, file.with_suffix(".json"), c_array), (run, *run_files(folder)))
     wanted: dict[str, Any] = {
         k: v for k, v in (("learn", learn), ("bits", bits), ("carry", carry)) if v is not None
     }
