@@ -554,6 +554,59 @@ def test_the_classifier_names_what_does_not_fit(change, text):
             fitted.score(*wrong)
 
 
+def test_a_refused_fit_leaves_the_classifier_as_it_was():
+    """The labels of the refused call were those that the old parameters predicted."""
+    x, y = task()
+    names = np.array(["fist", "open", "rest"])
+    model = Classifier(network(), FAST).fit(x, y)
+    before = model.predict(x)
+    with pytest.raises(DataError):
+        model.fit(x, names[y][:-1])
+    assert np.array_equal(model.predict(x), before)
+    fresh = Classifier(network(), FAST)
+    with pytest.raises(DataError):
+        fresh.partial_fit(x, y[:-1])
+    fresh.partial_fit(x, names[y])
+    assert fresh.classes_.tolist() == names.tolist()
+    with pytest.raises(DataError, match="before"):
+        fresh.partial_fit(x, names[y], classes=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (["fist", 1, "rest"], "sample 1 is 1, others are text"),
+        (np.array(["fist", None, "rest"], object), "cannot be put in order"),
+        (np.array([0.0, np.nan, 2.0], object), "sample 1 is NaN"),
+        (np.array(["2020-01-01", "NaT", "2020-01-03"], "M8[D]"), "sample 1 is NaN"),
+    ],
+)
+def test_labels_of_several_kinds_are_refused(labels, text):
+    x, _ = task()
+    with pytest.raises(DataError, match=text):
+        Classifier(network(), FAST).fit(x[:, :3], labels)
+
+
+def test_labels_of_another_kind_have_no_score():
+    x, y = task()
+    model = Classifier(network(), FAST).fit(x, y)
+    with pytest.raises(DataError, match="none could be right"):
+        model.score(x, y.astype(str))
+    assert model.score(x, y.astype(object)) == model.score(x, y)
+
+
+def test_a_classifier_goes_on_with_another_optimizer_and_not_with_another_network():
+    x, y = task()
+    model = Classifier(network(), replace(FAST, optimizer=SGD(0.01))).partial_fit(x, y)
+    model.set_params(config=replace(FAST, optimizer=AdamW(0.01))).partial_fit(x, y)
+    assert len(model.history_) == 2
+    model.set_params(network=network(hidden=(9,)))
+    for call in (lambda: model.predict(x), lambda: model.partial_fit(x, y)):
+        with pytest.raises(ConfigError, match="another network"):
+            call()
+    assert model.fit(x, y).predict(x).shape == y.shape
+
+
 def test_every_kind_of_array_gives_the_same_answer():
     x, y = task()
     model = Classifier(network(), FAST).fit(x, y)
