@@ -44,7 +44,7 @@ def describe(value: Any) -> Any:
 def rebuild(description: Any, classes: Mapping[str, type]) -> Any:
     """The inverse of `describe` for the classes given; lists become tuples.
 
-    Raises CheckpointError if a class is not among them.
+    Raises CheckpointError if a class is not among them, or has other fields here.
     """
     if isinstance(description, list):
         return tuple(rebuild(v, classes) for v in description)
@@ -53,7 +53,11 @@ def rebuild(description: Any, classes: Mapping[str, type]) -> Any:
     name = description.get("class", "")
     if name not in classes:
         raise CheckpointError(f"the file uses a class {name!r} that is not known here; pass it in `classes`")
-    return classes[name](**{k: rebuild(v, classes) for k, v in description.items() if k != "class"})
+    values = {k: rebuild(v, classes) for k, v in description.items() if k != "class"}
+    try:
+        return classes[name](**values)
+    except TypeError as error:
+        raise CheckpointError(f"{name} is of another version of pyedge ({error}); update it") from error
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

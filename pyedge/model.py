@@ -125,8 +125,8 @@ class Network:
     window: int
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            raise ConfigError(f"the window has {self.window} steps; it needs at least 1")
+        if not isinstance(self.window, int | np.integer) or self.window < 1:
+            raise ConfigError(f"the window has {self.window} steps; it needs a whole number, at least 1")
         if all(isinstance(layer, Spiking) for layer in self.layers):
             raise ConfigError("a network needs at least one layer with weights")
         _ = self.shapes
@@ -329,6 +329,17 @@ def save_model(
     checkpoint.write(path, meta, checkpoint.grouped("params", params))
 
 
+def misfits(network: Network, params: Mapping[str, Array]) -> list[str]:
+    """What of the network's parameters is not there, or has another shape."""
+    found = []
+    for name, wanted in network.init(0).items():
+        if name not in params:
+            found.append(f"{name} is missing")
+        elif params[name].shape != wanted.shape:
+            found.append(f"{name} has shape {params[name].shape}, not {wanted.shape}")
+    return found
+
+
 def load_model(
     path: str | PathLike[str], classes: Mapping[str, type] | None = None
 ) -> tuple[Network, Params, dict[str, Any]]:
@@ -340,4 +351,7 @@ def load_model(
     if "network" not in meta:
         raise CheckpointError(f"{path} holds no network")
     network = checkpoint.rebuild(meta["network"], CLASSES | dict(classes or {}))
-    return network, checkpoint.group(arrays, "params"), meta.get("extra", {})
+    params = checkpoint.group(arrays, "params")
+    if wrong := misfits(network, params):
+        raise CheckpointError(f"{path} does not hold a whole network: {'; '.join(wrong)}")
+    return network, params, meta.get("extra", {})

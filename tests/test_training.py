@@ -497,6 +497,25 @@ def test_progress_changes_nothing(capsys):
     assert same(shown.params, fit(network(), FAST, task(), task(seed=1)).params)
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda meta, arrays: arrays.pop("params:dense1.weight"), r"dense1\.weight is missing"),
+        (lambda meta, arrays: arrays.update({"params:dense1.weight": np.ones((2, 2))}), "has shape"),
+        (lambda meta, arrays: meta["network"]["layers"][0].update(later=1), "another version"),
+    ],
+)
+def test_a_model_file_that_is_not_whole_is_named(tmp_path, change, text):
+    """Its first use said KeyError, or TypeError."""
+    net = network()
+    save_model(tmp_path / "model.npz", net, net.init(0))
+    meta, arrays = checkpoint.read(tmp_path / "model.npz")
+    change(meta, arrays)
+    checkpoint.write(tmp_path / "model.npz", meta, arrays)
+    with pytest.raises(CheckpointError, match=text):
+        load_model(tmp_path / "model.npz")
+
+
 def test_logs_hold_the_history(tmp_path):
     history = fit(network(), FAST, task(), task(seed=1)).history
     write_log(tmp_path / "log.json", history)

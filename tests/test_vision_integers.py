@@ -45,7 +45,8 @@ def test_the_command_writes_an_image_and_tests_it(run):
         assert json.loads(result.stdout)["accuracy"] == tested[f"accuracy_{which}"]
     for wrong in (["--on", "board"], ["--windows", "old"]):
         assert CliRunner().invoke(app, ["eval", str(run), *wrong]).exit_code != 0
-    save_model(run / "other.npz", Network(Input("spikes", (2,)), (Dense(2),), 2), {})
+    other = Network(Input("spikes", (2,)), (Dense(2),), 2)
+    save_model(run / "other.npz", other, other.init(0))
     with pytest.raises(CheckpointError, match=r"\[samples\]"):
         open_trained(run / "other.npz")
 
