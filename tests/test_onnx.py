@@ -286,6 +286,101 @@ def test_what_is_not_understood_is_listed(tmp_path):
         export(*float_case("dense", 0)[:2], form="loop")
 
 
+def node_of(proto: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    return next(n for n in proto.graph.node if n.name.startswith(name) or name in n.output)
+
+
+def give(proto: onnx.ModelProto, name: str, value: Any) -> None:
+    """Another initializer of that name."""
+    for tensor in [t for t in proto.graph.initializer if t.name == name]:
+        proto.graph.initializer.remove(tensor)
+    proto.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+
+
+def no_state(proto: onnx.ModelProto) -> None:
+    """The second cell leaks a constant, and its new state goes nowhere."""
+    node_of(proto, "u2_kept").input[0] = "held"
+    give(proto, "held", np.ones(10))
+    proto.graph.input.remove(next(v for v in proto.graph.input if v.name == "u2"))
+
+
+def rounded(proto: onnx.ModelProto) -> None:
+    proto.graph.node.insert(0, helper.make_node("Cast", ["x"], ["x_int"], to=TensorProto.INT32))
+    proto.graph.node.insert(1, helper.make_node("Cast", ["x_int"], ["x_real"], to=TensorProto.FLOAT))
+    node_of(proto, "Conv").input[0] = "x_real"
+
+
+def pooled_with_rest(proto: onnx.ModelProto) -> None:
+    node = node_of(proto, "MaxPool")
+    del node.attribute[:]
+    for name, value in (("kernel_shape", [4, 4]), ("strides", [4, 4]), ("ceil_mode", 1)):
+        node.attribute.append(helper.make_attribute(name, value))
+    give(proto, "hidden.weight", np.ones((10, 16)))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (no_state, "not understood"),
+        (rounded, r"not understood: x_int \(Cast\)"),
+        (pooled_with_rest, "not understood"),
+        (lambda p: give(p, "tau", 1.5), r"tau is 1\.5"),
+        (lambda p: give(p, "one", -1), "theta0"),
+        (lambda p: give(p, "out.weight", np.ones((3, 9))), "has shape"),
+        (lambda p: give(p, "conv.weight", np.ones((4, 2, 3, 3))), "has shape"),
+        (lambda p: give(p, "out.weight", np.ones((1, 3, 10))), "not understood"),
+        (lambda p: give(p, "hidden.bias", np.ones((2, 10))), "not understood"),
+        (lambda p: setattr(p.graph.initializer[0], "raw_data", b"abc"), "cannot be read"),
+        (
+            lambda p: node_of(p, "MaxPool").attribute.append(helper.make_attribute("dilations", [2, 2])),
+            "not understood",
+        ),
+    ],
+)
+def test_no_other_graph_is_taken_for_one_that_is_understood(change, text):
+    """Cells without a state, casts to integers and pools with a rest were read as what they are not."""
+    proto = foreign_graph()
+    change(proto)
+    with pytest.raises(OnnxError, match=text):
+        load(proto, window=5)
+
+
+@pytest.mark.parametrize("value", [{"value_float": 1.0}, {"value_floats": [1.0]}, {"value_int": 1}])
+def test_constants_may_be_nodes_of_any_kind(value):
+    proto, plain = foreign_graph(), load(foreign_graph(), window=5)
+    proto.graph.initializer.remove(next(t for t in proto.graph.initializer if t.name == "one"))
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["one"], **value))
+    node_of(proto, "Conv").attribute.append(helper.make_attribute("auto_pad", "NOTSET"))
+    assert load(proto, window=5).network == plain.network
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value_string="text"))
+    assert load(proto, window=5).network == plain.network
+
+
+def test_weights_beside_the_file_are_read(tmp_path):
+    proto, plain = foreign_graph(), load(foreign_graph(), window=5)
+    onnx.save_model(
+        proto, tmp_path / "net.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    found = load(tmp_path / "net.onnx", window=5)
+    assert found.params is not None and plain.params is not None
+    assert all((found.params[k] == v).all() for k, v in plain.params.items())
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(OnnxError, match=r"weights\.bin"):
+        load(tmp_path / "net.onnx", window=5)
+
+
+def test_parameters_of_another_network_are_named():
+    network, params, _ = float_case("dense", 0)
+    with pytest.raises(ConfigError, match=r"dense1\.weight is missing"):
+        export(network, {k: v for k, v in params.items() if k != "dense1.weight"})
+    wrong = export(network, params)
+    give(wrong, "dense1.weight", np.ones((2, 2)))
+    with pytest.raises(OnnxError, match=r"dense1\.weight has shape \(2, 2\)"):
+        load(wrong)
+    with pytest.raises(ConfigError, match=r"window is 1\.5"):
+        load(foreign_graph(), window=1.5)
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(0, 255))
 def test_damaged_files_give_a_named_error_or_a_model(at, value):

@@ -17,7 +17,7 @@ from pyedge.fold import fold
 from pyedge.interop.onnx.floats import FloatStep
 from pyedge.interop.onnx.graph import IR_VERSION, OPSET, Graph, value_info
 from pyedge.interop.onnx.integers import IntegerStep
-from pyedge.model import Network
+from pyedge.model import Network, misfits
 from pyedge.ops import Array
 from pyedge.quant.model import IntegerModel
 
@@ -89,6 +89,8 @@ def export(
     else:
         if params is None:
             raise pyedge.errors.ConfigError("a float network is exported with its parameters")
+        if wrong := misfits(model, params):
+            raise pyedge.errors.ConfigError(f"the parameters are not this network's: {'; '.join(wrong)}")
         network, folded = fold(model, params)
         step = FloatStep(network, folded)
         about = {"pyedge.kind": "float", "pyedge.network": json.dumps(checkpoint.describe(network))}

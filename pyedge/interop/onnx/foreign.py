@@ -10,40 +10,51 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import NodeProto, helper
+from onnx import NodeProto, TensorProto, helper
 
-from pyedge.errors import OnnxError
+from pyedge.errors import ConfigError, OnnxError
 from pyedge.layers import Conv, Dense, Layer, MaxPool, MeanPool, Spiking
-from pyedge.model import Input, Network, Params
+from pyedge.model import Input, Network, Params, misfits
 from pyedge.neuron import IF, LIF, Neuron
 
 Weights = Mapping[str, np.ndarray[Any, Any]]
 
-PASSED = ("Cast", "Identity", "Dropout")
+PASSED = ("Identity", "Dropout")
+REALS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def recognize(
     proto: onnx.ModelProto, weights: Weights, window: int | None
 ) -> tuple[Network, Params, tuple[str, ...]]:
-    """The network, its parameters, and notes. Raises OnnxError, listing every node that is not understood."""
+    """The network, its parameters, and notes.
+
+    Raises OnnxError, listing every node that is not understood, and ConfigError for a window that is none.
+    """
     if window is None:
         raise OnnxError("the graph is one step of another program's network; say its window (T steps)")
-    return _Reader(proto.graph, weights, window).network()
+    if not isinstance(window, int) or window < 1:
+        raise ConfigError(f"window is {window!r}; a whole number of steps, at least 1, is needed")
+    try:
+        return _Reader(proto.graph, weights, window).network()
+    except ConfigError as error:
+        raise OnnxError(f"the graph has what no network of pyedge has: {error}") from error
 
 
 class _Reader:
     def __init__(self, graph: onnx.GraphProto, weights: Weights, window: int) -> None:
         self.graph, self.window = graph, window
+        self.nodes = list(graph.node)  # held: they are told apart by their ids
         self.weights = dict(weights)
-        for node in graph.node:  # constants may be nodes
+        for node in self.nodes:  # constants may be nodes
             if node.op_type == "Constant":
-                self.weights[node.output[0]] = onnx.numpy_helper.to_array(_attributes(node)["value"])
+                self.weights[node.output[0]] = _constant(node)
         self.users: dict[str, list[NodeProto]] = {}
-        for node in graph.node:
+        for node in self.nodes:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
+        self.inputs = {value.name for value in graph.input}
         self.outputs = {value.name for value in graph.output}
-        self.seen = {id(node) for node in graph.node if node.op_type == "Constant"}
+        self.seen = {id(node) for node in self.nodes if node.op_type == "Constant"}
         self.notes: list[str] = []
         self.layers: list[Layer] = []
         self.found: list[dict[str, Any]] = []
@@ -54,12 +65,12 @@ class _Reader:
         name, shape = self._input()
         self.map = shape if len(shape) == 3 else None
         self._walk(name)
-        left = [n for n in self.graph.node if id(n) not in self.seen]
+        left = [n for n in self.nodes if id(n) not in self.seen]
         if left:
             listed = "; ".join(f"{n.name or n.output[0]} ({n.op_type})" for n in left[:20])
             more = f" and {len(left) - 20} more" if len(left) > 20 else ""
             raise OnnxError(
-                f"{len(left)} of {len(self.graph.node)} nodes are not understood: {listed}{more}. "
+                f"{len(left)} of {len(self.nodes)} nodes are not understood: {listed}{more}. "
                 "Understood are MatMul, Gemm, Conv, MaxPool, AveragePool, Flatten, and cells "
                 "u = tau u + current that compare with a constant and restart at 0"
             )
@@ -70,12 +81,14 @@ class _Reader:
         params: Params = {}
         for own, values in zip(numbered(self.layers), self.found, strict=True):
             params |= prefixed(own, {k: np.asarray(v, np.float32) for k, v in values.items()})
+        if wrong := misfits(network, params):
+            raise OnnxError(f"weights do not fit together: {'; '.join(wrong)}")
         return network, params, tuple(dict.fromkeys(self.notes))
 
     def _input(self) -> tuple[str, tuple[int, ...]]:
         """The data input: the one that no cell takes as its state."""
         named = [v for v in self.graph.input if v.name not in self.weights]
-        states = {name for node in self.graph.node for name in _state_inputs(node, named, self.users)}
+        states = {name for node in self.nodes for name in _state_inputs(node, named, self.users)}
         data = [v for v in named if v.name not in states]
         if len(data) != 1:
             raise OnnxError(f"one data input is expected beside states; found {[v.name for v in data]}")
@@ -104,7 +117,8 @@ class _Reader:
 
     def _passed(self, at: str, users: Sequence[NodeProto]) -> str | None:
         for node in users:
-            if node.op_type in PASSED and len(users) == 1:
+            real = node.op_type == "Cast" and _attributes(node)["to"] in REALS
+            if (real or node.op_type in PASSED) and len(users) == 1:
                 self._take(node)
                 return str(node.output[0])
         return None
@@ -118,6 +132,8 @@ class _Reader:
         if node is None or node.input[0] != at or node.input[1] not in self.weights:
             return None
         weight, how = self.weights[node.input[1]], _attributes(node)
+        if weight.ndim != (4 if node.op_type == "Conv" else 2):
+            return None
         bias = self.weights.get(node.input[2]) if len(node.input) > 2 else None
         out = str(node.output[0])
         if node.op_type == "Conv":
@@ -126,12 +142,19 @@ class _Reader:
             if how.get("transA") or how.get("alpha", 1.0) != 1.0 or how.get("beta", 1.0) != 1.0:
                 return None
             weight = weight.T if how.get("transB") else weight
+            if bias is not None:
+                if bias.size not in (1, weight.shape[1]):
+                    return None
+                bias = np.broadcast_to(bias.reshape(-1), weight.shape[1])
+        if self.map is not None and len(weight) != np.prod(self.map):
+            return None
         self._take(node)
         after = self.users.get(out, [])
         if bias is None and len(after) == 1 and after[0].op_type == "Add":
             other = [name for name in after[0].input if name != out]
-            if other and other[0] in self.weights and self.weights[other[0]].size == weight.shape[1]:
-                bias = self.weights[other[0]].reshape(-1)
+            added = self.weights.get(other[0]) if other else None
+            if added is not None and added.size == weight.shape[1] == (added.shape or (1,))[-1]:
+                bias = added.reshape(-1)
                 self._take(after[0])
                 out = str(after[0].output[0])
         if self.map is not None:  # rows in (channel, y, x) order become (y, x, channel)
@@ -145,7 +168,7 @@ class _Reader:
         size, pads = weight.shape[2:], list(how.get("pads", [0] * 4))
         strides = how.get("strides", [1, 1])
         square = len(size) == 2 and size[0] == size[1] and len(set(pads)) == 1 and len(set(strides)) == 1
-        plain = how.get("group", 1) == 1 and set(how.get("dilations", [1])) == {1} and "auto_pad" not in how
+        plain = how.get("group", 1) == 1 and set(how.get("dilations", [1])) == {1} and _own_pads(how)
         if self.map is None or not (square and plain):
             return None
         self._take(node)
@@ -166,7 +189,9 @@ class _Reader:
             return None
         how = _attributes(node)
         kernel, strides = list(how["kernel_shape"]), list(how.get("strides", [1, 1]))
-        if kernel[0] != kernel[-1] or strides != kernel or any(how.get("pads", [])):
+        spread = set(how.get("dilations", [1])) != {1} or not _own_pads(how)
+        rest = how.get("ceil_mode") and any(n % kernel[0] for n in self.map[1:])
+        if len(set(kernel)) != 1 or strides != kernel or any(how.get("pads", [])) or spread or rest:
             return None
         self._take(node)
         layer = MaxPool(kernel[0]) if node.op_type == "MaxPool" else MeanPool(kernel[0])
@@ -203,6 +228,9 @@ class _Reader:
             if factor is None:
                 return None
             leak, tau = maker, factor
+            kept = next((name for name in maker.input if name not in self.weights), "")
+        if kept not in self.inputs - self.weights.keys():
+            return None
         u = str(total.output[0])
         compared = self._comparison(u)
         if compared is None:
@@ -221,7 +249,7 @@ class _Reader:
         return str(spike.output[0])
 
     def _maker(self, name: str) -> NodeProto | None:
-        return next((n for n in self.graph.node if name in n.output), None)
+        return next((n for n in self.nodes if name in n.output), None)
 
     def _scalar(self, name: str) -> float | None:
         value = self.weights.get(name)
@@ -288,6 +316,20 @@ def _state_inputs(node: NodeProto, named: Sequence[Any], users: Mapping[str, lis
 
 def _attributes(node: NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _constant(node: NodeProto) -> Any:
+    """The value of a Constant node; of a kind that no layer takes, an empty one."""
+    how = _attributes(node)
+    if "value" in how:
+        return onnx.numpy_helper.to_array(how["value"])
+    numbers = ("value_float", "value_floats", "value_int", "value_ints")
+    return np.asarray(next((how[name] for name in numbers if name in how), ()))
+
+
+def _own_pads(how: Mapping[str, Any]) -> bool:
+    """Whether a node's padding is what its pads say."""
+    return how.get("auto_pad", b"NOTSET") == b"NOTSET"
 
 
 def _given(bias: Any) -> dict[str, Any]:

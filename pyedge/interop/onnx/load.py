@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from pyedge import checkpoint, image
 from pyedge.errors import CheckpointError, ImageError
 from pyedge.interop.onnx.foreign import OnnxError, recognize
-from pyedge.model import CLASSES, Network, Params
+from pyedge.model import CLASSES, Network, Params, misfits
 from pyedge.quant.model import IntegerModel
 
 DAMAGED = (KeyError, ValueError, TypeError, CheckpointError, ImageError, zlib.error)  # what a bad text causes
@@ -49,7 +49,10 @@ def load(
     """
     proto = _read(source)
     about = {entry.key: entry.value for entry in proto.metadata_props}
-    weights = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    try:
+        weights = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    except (onnx.checker.ValidationError, ValueError, TypeError, OSError) as error:
+        raise OnnxError(f"a tensor cannot be read ({error}); export or copy it again") from error
     kind = about.get("pyedge.kind")
     if kind is None:
         return Imported(None, *recognize(proto, weights, window))
@@ -58,11 +61,9 @@ def load(
             return Imported(_integers(about["pyedge.image"], weights))
         described = json.loads(about["pyedge.network"])
         network = checkpoint.rebuild(described, CLASSES | dict(classes or {}))
-        wanted = network.init(0)
-        missing = [name for name in wanted if name not in weights]
-        if missing:
-            raise OnnxError(f"pyedge wrote the file, but it lacks {', '.join(missing)}; export it again")
-        return Imported(None, network, {name: weights[name] for name in wanted})
+        if wrong := misfits(network, weights):
+            raise OnnxError(f"pyedge wrote the file, but {'; '.join(wrong)}; export it again")
+        return Imported(None, network, {name: weights[name] for name in network.init(0)})
     except DAMAGED as error:
         raise OnnxError(
             f"pyedge wrote the file, but its description is damaged ({error}); export it again"
@@ -76,6 +77,8 @@ def _read(source: Any) -> onnx.ModelProto:
     try:
         blob = source if isinstance(source, bytes) else Path(source).read_bytes()
         proto = onnx.load_model_from_string(blob)
+        if not isinstance(source, bytes):  # weights may lie in files beside it
+            onnx.load_external_data_for_model(proto, str(Path(source).parent))
         onnx.checker.check_model(proto)
     except OSError as error:
         raise OnnxError(f"{name}: {error.strerror}; name an ONNX file that can be read") from error
