@@ -252,9 +252,10 @@ def test_bad_published_files_are_refused_by_name(tmp_path):
     published(tmp_path, 1, 1, emg, labels)
     ann = tmp_path / "subject01_session01_ann.npy"
     whole = ann.read_bytes()
-    ann.write_bytes(whole[:-100])
-    with pytest.raises(datasets.DamagedFileError, match="ann"):
-        load_published(tmp_path)
+    for damaged in (whole[:-100], b"PK\3\4" + whole):
+        ann.write_bytes(damaged)
+        with pytest.raises(datasets.DamagedFileError, match="ann"):
+            load_published(tmp_path)
     np.save(ann, np.full(len(emg), "fist"))
     with pytest.raises(datasets.LabelError, match="fist"):
         load_published(tmp_path)

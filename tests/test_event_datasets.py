@@ -484,11 +484,23 @@ def test_impossible_frames_are_refused():
     ):
         with pytest.raises(ConfigError):
             wrong()
+    with pytest.raises(datasets.ValueRangeError, match="outside the sensor's 4 x 34"):
+        to_frames(events, (4, 34), event_bins(events, 2))
     frames = Binning(2)(several(1, 3))
     with pytest.raises(datasets.ShapeError, match="axis 1"):
         frames.take([0], 0)
     with pytest.raises(datasets.ShapeError, match="x\\[:, recordings\\]"):
         frames[0]
+
+
+def test_recordings_are_taken_by_number_or_by_a_mask():
+    """A mask took its trues and falses for the numbers 1 and 0."""
+    recordings = several(2, 4)
+    mask = np.array([False, False, True, True])
+    for which in (mask, np.array([2, 3]), np.array([-2, -1])):
+        taken = recordings.take(which)
+        assert len(taken) == 2
+        assert all(same(taken.events(k), recordings.events(k + 2)) for k in range(2))
 
 
 def test_only_the_first_saccade():
@@ -559,7 +571,10 @@ def test_a_truncated_or_mislabelled_joined_file_is_refused(tmp_path):
         ({"label": np.array([3, 10])}, datasets.LabelError, "recording 1: label 10"),
         ({"label": np.array([3])}, datasets.ShapeError, "1 labels for 2 recordings"),
         ({"x": events["x"][:-1]}, datasets.ShapeError, "differ in length"),
-        ({"x": events["x"] + 20}, datasets.ValueRangeError, "outside the sensor"),
+        ({"x": events["x"] + 20}, datasets.ValueRangeError, "event .* outside the sensor"),
+        ({"x": events["x"].astype(float)}, datasets.ShapeError, "'x' is float64"),
+        ({"label": np.array([[3], [9]])}, datasets.ShapeError, "'label' is int64 of shape"),
+        ({"seg_len": np.array(20)}, datasets.ShapeError, "'seg_len' is int64 of shape"),
     ):
         np.savez(path, **(good | change))
         with pytest.raises(error, match=rf"nmnist_train1000\.npz.*{text}"):

@@ -296,6 +296,9 @@ def test_bad_npz_forms_are_refused(tmp_path):
         ({"offset": np.array([0, 4, 10])}, datasets.TruncatedFileError),
         ({"offset": np.array([0, 4])}, datasets.ShapeError),
         ({"label": np.array([0, 10], np.uint8)}, datasets.LabelError),
+        ({"label": np.array([0.0, 9.0])}, datasets.ShapeError),
+        ({"offset": np.array(4)}, datasets.ShapeError),
+        ({"data": np.zeros(9, np.int64)}, datasets.ShapeError),
         ({}, datasets.DamagedFileError),
     ):
         arrays = good | change

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError, FileKindError
+from ..errors import DamagedFileError, FileKindError, ShapeError
 
 
 def read_npz(path: Path, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
@@ -22,3 +22,13 @@ def read_npz(path: Path, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
             return {name: file[name] for name in names}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as cause:
         raise DamagedFileError(f"{path} cannot be read ({cause}); fetch it again") from cause
+
+
+def check_columns(arrays: Mapping[str, NDArray[Any]], names: Sequence[str], where: str) -> None:
+    """Raises ShapeError for an array that is no column of whole numbers."""
+    for name in names:
+        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in "iub":
+            raise ShapeError(
+                f"{where}: array {name!r} is {arrays[name].dtype} of shape {arrays[name].shape}; "
+                "integers in one dimension are needed"
+            )

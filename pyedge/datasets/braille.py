@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, ShapeError
-from .arrays import read_npz
+from .arrays import check_columns, read_npz
 from .nmnist import check_labels
 
 CLASSES = ("space", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -28,7 +28,9 @@ def read_taxels(path: Path, steps: int = STEPS) -> Taxels:
 
     Raises DamagedFileError, ShapeError, LabelError.
     """
-    arrays = read_npz(path, ("taxel", "seg_start", "seg_len", "label", "rep"))
+    columns = ("seg_start", "seg_len", "label", "rep")
+    arrays = read_npz(path, ("taxel", *columns))
+    check_columns(arrays, columns, str(path))
     taxel, starts, lengths = arrays["taxel"], arrays["seg_start"], arrays["seg_len"]
     if taxel.dtype != np.uint8 or taxel.ndim != 2:
         raise ShapeError(

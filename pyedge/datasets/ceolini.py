@@ -1,6 +1,7 @@
 """The five-gesture EMG set of Ceolini et al. 2020 in its published layout: two .npy files a session."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def _read(path: Path) -> NDArray[np.generic]:
         raise MissingDataError(f"{path} is missing: put it beside the other files of the same session")
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as cause:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as cause:
         raise DamagedFileError(f"{path} cannot be read ({cause}); fetch it again") from cause
     if not isinstance(array, np.ndarray):
         raise DamagedFileError(f"{path} is not a .npy array")

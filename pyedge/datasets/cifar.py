@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, DamagedFileError, FileKindError, LabelError, ShapeError, TruncatedFileError
+from .arrays import check_columns
 
 Images = NDArray[np.uint8]  # (N, 3, 32, 32), RGB
 Labels = NDArray[np.int64]  # (N,)
@@ -96,6 +97,7 @@ def read_binary(path: Path, label_bytes: int, label_at: int, classes: int) -> tu
 
 def read_exact(arrays: Mapping[str, NDArray[Any]], part: str, where: str) -> tuple[Images, Labels]:
     """One part ("train" or "test") of the exact subset. Raises ShapeError, LabelError."""
+    check_columns(arrays, (f"{part}_y",), where)
     pixels, labels = arrays[f"{part}_x"], arrays[f"{part}_y"]
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (32, 32, 3) or labels.shape != pixels.shape[:1]:
         raise ShapeError(
@@ -116,7 +118,10 @@ def read_jpegs(
         from PIL import Image
     except ImportError:
         raise ConfigError("JPEG images need Pillow: pip install 'pyedge[images]'") from None
+    check_columns(arrays, ("data", "offset", "label"), where)
     data, offset, label = arrays["data"], arrays["offset"], arrays["label"]
+    if data.dtype != np.uint8:
+        raise ShapeError(f"{where}: array 'data' is {data.dtype}; bytes are needed")
     if len(offset) != len(label) + 1 or (np.diff(offset) <= 0).any() or offset[0] < 0:
         raise ShapeError(
             f"{where}: {len(offset)} offsets for {len(label)} images, or offsets that do not grow"

@@ -24,14 +24,15 @@ def make_events(x: Any, y: Any, t: Any, p: Any) -> Events:
 
 
 def check_inside(
-    x: NDArray[Any], y: NDArray[Any], size: Size, path: Path | str, byte: Callable[[int], int]
+    x: NDArray[Any], y: NDArray[Any], size: Size, path: Path | str, byte: Callable[[int], int] | None = None
 ) -> None:
-    """Raises ValueRangeError with the byte of the first event outside the sensor."""
+    """Raises ValueRangeError with the first event outside the sensor, and its byte."""
     wrong = np.flatnonzero((x < 0) | (x >= size[0]) | (y < 0) | (y >= size[1]))
     if len(wrong):
         k = int(wrong[0])
+        at = f", byte {byte(k)}" if byte else ""
         raise ValueRangeError(
-            f"{path}, byte {byte(k)}: event {k} at x = {x[k]}, y = {y[k]}, outside the sensor's "
+            f"{path}{at}: event {k} at x = {x[k]}, y = {y[k]}, outside the sensor's "
             f"{size[0]} x {size[1]} pixels"
         )
 
@@ -48,7 +49,8 @@ class Recordings:
         return len(self.labels)
 
     def take(self, which: NDArray[np.int64]) -> "Recordings":
-        """Only these recordings, in this order."""
+        """Only these recordings, in this order, or where a mask is true."""
+        which = np.arange(len(self))[which]
         return Recordings(self.labels[which], self.size, lambda k: self.events(int(which[k])))
 
 
@@ -103,7 +105,7 @@ def cut_recordings(
             f"{where}: recording {k} is events {starts[k]} .. {starts[k] + lengths[k] - 1} of {count}; "
             "the file is truncated"
         )
-    check_inside(columns["x"], columns["y"], size, where, lambda k: k)
+    check_inside(columns["x"], columns["y"], size, where)
 
     def events(k: int) -> Events:
         part = slice(int(starts[k]), int(starts[k] + lengths[k]))

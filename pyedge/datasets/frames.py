@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..errors import ConfigError, ShapeError
-from .events import Events, Recordings, Size, crop, downsample
+from .events import Events, Recordings, Size, check_inside, crop, downsample
 
 Rest = Literal["last", "drop"]
 Resize = Literal["events", "bilinear", "nearest"]
@@ -89,7 +89,10 @@ def event_windows(events: Events, width: int, overlap: int = 0, incomplete: bool
 
 
 def to_frames(events: Events, size: Size, cuts: Cuts) -> NDArray[np.int64]:
-    """(T, 2, height, width) numbers of events; channel 0 counts p False, channel 1 p True."""
+    """(T, 2, height, width) numbers of events; channel 0 counts p False, channel 1 p True.
+
+    Raises ValueRangeError for an event outside `size`.
+    """
     one = EventFrames.of([(_cells(events, size), cuts)], size, np.int64)
     return np.asarray(one)[:, 0]
 
@@ -290,6 +293,7 @@ def cropped(recordings: Recordings, left: int, top: int, size: Size) -> Recordin
 
 
 def _cells(events: Events, size: Size) -> NDArray[Any]:
+    check_inside(events["x"], events["y"], size, "these events")
     cells = (events["p"].astype(np.int64) * size[1] + events["y"]) * size[0] + events["x"]
     return cells.astype(np.uint16 if 2 * size[0] * size[1] <= 1 << 16 else np.uint32)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedFileError, LabelError, MissingDataError, TruncatedFileError
-from .arrays import read_npz
+from .arrays import check_columns, read_npz
 from .events import Events, Recordings, check_inside, cut_recordings, make_events
 
 SIZE = (34, 34)
@@ -65,7 +65,9 @@ def open_joined(path: Path, size: tuple[int, int], classes: int) -> Recordings:
 
     Raises DamagedFileError, ShapeError, ValueRangeError, LabelError.
     """
-    arrays = read_npz(path, ("x", "y", "t", "p", "seg_start", "seg_len", "label"))
+    names = ("x", "y", "t", "p", "seg_start", "seg_len", "label")
+    arrays = read_npz(path, names)
+    check_columns(arrays, names, str(path))
     labels = check_labels(arrays["label"], classes, path)
     columns = {name: arrays[name] for name in "xytp"}
     return cut_recordings(columns, arrays["seg_start"], arrays["seg_len"], labels, size, str(path))
