@@ -41,8 +41,12 @@ class Policy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.passes < 0 or self.memory < 0 or not 0 <= self.halvings <= 15 or self.remembered < 0:
-            raise ConfigError("passes, memory and remembered are 0 or more, halvings 0 .. 15")
+        for name in ("passes", "memory", "halvings", "seed"):
+            if not isinstance(getattr(self, name), int | np.integer):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; a whole number is needed")
+        counts = (self.passes, self.memory, self.seed)
+        if min(counts) < 0 or not 0 <= self.halvings <= 15 or not 0 <= self.remembered < float("inf"):
+            raise ConfigError("passes, memory, seed and remembered are 0 or more, halvings 0 .. 15")
         if self.align not in ("fit", "none"):
             raise ConfigError(f"align is {self.align!r}; choose 'fit' or 'none'")
 
@@ -113,12 +117,15 @@ def adapt(
     policy = policy or Policy()
     if not len(new[1]):
         raise DataError("there are no labelled windows to learn from")
-    for rows, label in zip(*new, strict=True):
-        learner.keep(rows, int(label))
+    for rows, labels in (new, old):
+        if len(rows) != len(labels):
+            raise DataError(f"{len(labels)} labels for {len(rows)} windows")
+    for window, label in zip(*new, strict=True):
+        learner.keep(window, int(label))
     if policy.align == "fit":
         learner.fit(repetitions)
-    for rows, label in zip(*old, strict=True):
-        learner.keep(rows, int(label))
+    for window, label in zip(*old, strict=True):
+        learner.keep(window, int(label))
     updates = 0
     for number, lesson in enumerate(lessons(len(new[1]), len(old[1]), policy)):
         learner.rehearse(lesson.windows, lesson.decay)

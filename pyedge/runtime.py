@@ -71,7 +71,7 @@ class Model:
 
     def __init__(self, blob: bytes) -> None:
         """Opens a copy of an image. Raises EdgeError (its subclasses are ImageErrors)."""
-        self.blob = bytes(blob)
+        self.blob = bytes(memoryview(blob))
         self._image = memory(len(self.blob))
         ffi.memmove(self._image, self.blob, len(self.blob))
         self.c = ffi.new("edge_model_t *")

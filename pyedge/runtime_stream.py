@@ -78,16 +78,20 @@ class Stream:
         return rows.reshape(-1, self.encoder.row_values)
 
     def replay(self, rows: NDArray[np.int8]) -> Prediction:
-        """Run a kept window again, under the alignment of now."""
+        """Run a kept window again, under the alignment of now. Raises DataError for what is none."""
         kept = self._rows(rows)
+        if kept.size != self.window_size:
+            raise DataError(f"rows of shape {kept.shape}; one window has {self.window_size} values")
         check(lib.edge_stream_replay(self.c, ffi.from_buffer(kept), kept.size))
         return self.net.predict()
 
     def _rows(self, rows: ArrayLike) -> NDArray[np.int8]:
-        kept = np.ascontiguousarray(rows, np.int8)
+        kept = np.asarray(rows)
         if kept.size == 0 or kept.size % self.window_size:
             raise DataError(f"rows of shape {kept.shape}; a window has {self.window_size} values")
-        return kept
+        if kept.dtype.kind not in "iu" or kept.min() < -128 or kept.max() > 127:
+            raise DataError(f"rows of type {kept.dtype}; integers in -128 .. 127 are needed, as `keep` gives")
+        return np.ascontiguousarray(kept, np.int8)
 
     # Alignment
 
@@ -109,7 +113,10 @@ class Stream:
     def fit(
         self, rows: NDArray[np.int8], labels: Sequence[int] | NDArray[np.integer], repetitions: int
     ) -> Alignment:
-        """Fit the alignment to kept windows (n, rows, row_values) with labels (n,), and use it."""
+        """Fit the alignment to kept windows (n, rows, row_values) with labels (n,), and use it.
+
+        Raises DataError, and EdgeError for repetitions or a label that cannot be.
+        """
         fit = self.fit_begin(rows, labels, repetitions)
         while check(lib.edge_fit_run(fit[0])):
             pass
@@ -121,11 +128,13 @@ class Stream:
         """Start a fit for edge_fit_run: the fit, then what it looks at."""
         kept = self._rows(rows)
         classes = np.asarray(labels)
-        if (
-            classes.shape != (kept.size // self.window_size,)
-            or not 0 <= classes.min() <= classes.max() <= 255
-        ):
-            raise DataError(f"labels of shape {classes.shape} for {kept.size // self.window_size} windows")
+        windows = kept.size // self.window_size
+        if classes.shape != (windows,) or classes.dtype.kind not in "iu":
+            raise DataError(
+                f"labels are {classes.dtype} of shape {classes.shape}; {windows} integers are needed"
+            )
+        if not 0 <= classes.min() <= classes.max() <= 255:
+            raise DataError(f"labels from {classes.min()} to {classes.max()}; 0 .. 255 is possible")
         tags = np.ascontiguousarray(classes, np.uint8)
         fit = ffi.new("edge_fit_t *")
         held = (fit, kept, tags, ffi.from_buffer(kept), ffi.from_buffer("uint8_t[]", tags))

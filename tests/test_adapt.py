@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyedge import image
-from pyedge.adapt import Policy, lessons, remembered
+from pyedge.adapt import Policy, ReferenceLearner, adapt, lessons, remembered
 from pyedge.datasets import Recording, Trial, live_windows, load, select
 from pyedge.encode import EncoderConfig, window_rows
 from pyedge.errors import ConfigError, DataError
@@ -120,8 +120,11 @@ def test_what_is_remembered_is_balanced_and_no_window_twice(labels: list[int], m
     ]
 
 
+ODD = ({"passes": 1.5}, {"memory": None}, {"seed": -1}, {"remembered": float("nan")})
+
+
 def test_a_policy_out_of_range_and_no_windows_are_named() -> None:
-    for wrong in ({"passes": -1}, {"halvings": 16}, {"align": "turn"}, {"remembered": -0.5}):
+    for wrong in ({"passes": -1}, {"halvings": 16}, {"align": "turn"}, {"remembered": -0.5}, *ODD):
         with pytest.raises(ConfigError):
             Policy(**wrong)  # type: ignore[arg-type]
     policy = Policy(memory=0)
@@ -132,3 +135,8 @@ def test_a_policy_out_of_range_and_no_windows_are_named() -> None:
     )
     with pytest.raises(DataError, match="labelled windows"):
         HostStudent(image.write(model_of(LOG))).learn(none, policy, None)
+    learner = ReferenceLearner(model_of(LOG))
+    old = (empty.old.rows, empty.old.labels)
+    with pytest.raises(DataError, match=f"1 labels for {len(empty.new.rows)} windows"):
+        adapt(learner, (empty.new.rows, empty.new.labels[:1]), old, 1, policy)
+    assert adapt(learner, (empty.new.rows, empty.new.labels), old, 1, Policy(passes=0)) == 0

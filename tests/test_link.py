@@ -417,6 +417,15 @@ def test_a_silent_board_is_named_and_the_text_says_what_to_check() -> None:
         Board(Deaf(), timeout=0.01, patience=0.05)
 
 
+@pytest.mark.parametrize(
+    "wait", [{"timeout": 0}, {"timeout": -1}, {"patience": 0}, {"patience": float("nan")}]
+)
+def test_a_wait_that_is_none_is_named(wait: dict[str, float]) -> None:
+    """A timeout of 0 repeated requests for ever."""
+    with pytest.raises(errors.LinkError, match="more than 0"):
+        Link(Loopback(), **wait)
+
+
 def test_a_board_of_another_protocol_is_named() -> None:
     loopback = Loopback()
     link = Link(loopback)
@@ -540,12 +549,7 @@ def test_a_transfer_that_arrives_damaged_is_forgotten() -> None:
 
 
 def test_a_board_that_learns_answers_busy_takes_samples_and_loses_none() -> None:
-    zero = np.zeros(2)
-    readout = IntegerLayer(NeuronKind.LINEAR, np.ones((64, 2)), zero, zero, zero, learns=True)
-    encoder = EncoderConfig("direct", channels=64, shift=8)
-    model = IntegerModel(
-        1, InputKind.FRAMES, (readout,), score_mult=1, score_shift=0, seed=0, encoder=encoder
-    )
+    model = wide_model()
     samples = np.random.default_rng(1).integers(-32768, 32768, (40, 64))
     board = Board(Loopback(ring=16, budget=1, slices=1))
     board.deploy(image.write(model))
@@ -560,6 +564,28 @@ def test_a_board_that_learns_answers_busy_takes_samples_and_loses_none() -> None
     assert [w[:2] for w in board.push(samples)] == direct.push(samples)
     assert board.status().updates == 1 and board.status().samples_lost == 0
     assert board.weights_hash() == direct.net.weights_hash()
+
+
+def wide_model() -> IntegerModel:
+    """A sample has 128 bytes."""
+    zero = np.zeros(2)
+    readout = IntegerLayer(NeuronKind.LINEAR, np.ones((64, 2)), zero, zero, zero, learns=True)
+    encoder = EncoderConfig("direct", channels=64, shift=8)
+    return IntegerModel(1, InputKind.FRAMES, (readout,), score_mult=1, score_shift=0, seed=0, encoder=encoder)
+
+
+def test_samples_come_through_though_learning_failed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of `learn` ended `push`, and the windows before it were lost."""
+    board = Board(Loopback(ring=16, budget=1, slices=1))
+    board.deploy(image.write(wide_model()))
+    samples = np.random.default_rng(1).integers(-32768, 32768, (40, 64))
+    board.push(samples[:1])
+    board.learn(1, wait=False)
+    ask = board.status
+    monkeypatch.setattr(board, "status", lambda: replace(ask(), result=lib.EDGE_ERR_CAPACITY))
+    assert len(board.push(samples)) == len(samples)
+    with pytest.raises(errors.CapacityError, match=r"^learning: "):
+        board.wait()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pyedge._edge import lib
 from pyedge.boards import BUILD_ONLY
 from pyedge.boards.build import configuration, sources, tool
 from pyedge.boards.registry import TEMPLATE
+from pyedge.errors import LinkError
 from pyedge.link import Board, Command, Link, LinkStatusError, Loopback
 from pyedge.link.frame import Frame, Reader, decode, encode
 from tests.test_board import IMAGE
@@ -152,6 +153,8 @@ def test_a_sequence_that_comes_round_again_does_not_bring_old_requests_back() ->
 def test_a_key_of_another_length_is_named() -> None:
     with pytest.raises(Exception, match="32 bytes"):
         Link(Loopback(), key=b"short")
+    with pytest.raises(LinkError, match="32 bytes, not str"):
+        Link(Loopback(), key="x" * 32)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["mps2-an386", "microbit"])

@@ -195,6 +195,12 @@ def test_bad_calls_get_their_error_and_change_nothing() -> None:
         stream.keep()
     with pytest.raises(DataError, match="a window has 1 values"):
         stream.replay(np.zeros(0, np.int8))
+    for rows, text in (([[1], [2]], "one window has 1"), ([[300]], "integers in"), ([[1.5]], "integers in")):
+        with pytest.raises(DataError, match=text):
+            stream.replay(np.array(rows))
+    for labels, text in (([0.5, 1], "2 integers"), ([0], "2 integers"), ([0, 256], "0 .. 255")):
+        with pytest.raises(DataError, match=text):
+            stream.fit(np.zeros((2, 1, 1), np.int8), labels, 1)  # type: ignore[arg-type]
     with pytest.raises(LabelError):
         stream.fit(np.zeros((2, 1, 1), np.int8), [0, 2], 1)
     with pytest.raises(DataError, match=r"\(n, 1\) is needed"):

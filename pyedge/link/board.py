@@ -216,11 +216,15 @@ class Board:
 
     def wait(self) -> BoardStatus:
         """Until it has learned, fitted or tried. Raises the error that ended it."""
+        status = self._idle()
+        if status.result < 0:
+            raise status_error(status.result, BUSY[self._begun])
+        return status
+
+    def _idle(self) -> BoardStatus:
         while (status := self.status()).activity in BUSY:
             self._begun = status.activity
             time.sleep(POLL_SECONDS)
-        if status.result < 0:
-            raise status_error(status.result, BUSY[self._begun])
         return status
 
     def _begin(self, activity: str, command: Command, payload: bytes = b"") -> bytes:
@@ -329,7 +333,7 @@ class Board:
             if flags & 1:
                 yield Window(label, confidence, at // size)
             elif taken == 0 and at < len(raw):
-                self.wait()
+                self._idle()  # how it ended is for `wait` to say: the rest of the samples still comes
 
     def infer(self, inputs: ArrayLike) -> Prediction:
         """One encoded window, as pyedge.runtime.Net.run_window. Needs the image (`deploy`)."""

@@ -95,11 +95,16 @@ class Link:
     timeout  : seconds before a request is repeated; further waits grow to LONGEST_WAIT times that.
     patience : seconds before a board counts as silent.
     key      : the board's key, 32 bytes, where its firmware asks for tags (docs/security.md).
+    Raises LinkError for what none of these can be.
     """
 
     def __init__(
         self, transport: Transport, timeout: float = 0.5, patience: float = 8.0, key: bytes | None = None
     ) -> None:
+        if not (timeout > 0 and patience > 0):
+            raise LinkError(f"timeout is {timeout}, patience {patience}; both are more than 0 seconds")
+        if key is not None and not isinstance(key, bytes | bytearray):
+            raise LinkError(f"a key is {KEY_BYTES} bytes, not {type(key).__name__}")
         if key is not None and len(key) != KEY_BYTES:
             raise LinkError(f"a key has {KEY_BYTES} bytes, this one {len(key)}")
         self.transport = transport
