@@ -248,7 +248,9 @@ def measure_all(config: EncoderConfig, samples: NDArray[np.integer]) -> Rows:
 
 
 def align(config: EncoderConfig, rows: Rows, alignment: Alignment) -> Rows:
-    """Rows as they would be had the armband sat as in training; any leading dimensions."""
+    """Rows as they would be had the armband sat as in training; any leading dimensions. Raises DataError."""
+    if len(alignment.gains) != config.channels:
+        raise DataError(f"{len(alignment.gains)} gains for {config.channels} channels")
     blocks = rows.reshape(*rows.shape[:-1], -1, config.channels).astype(np.int64)
     whole, f = divmod(alignment.rotation, 4)
     near, far = np.roll(blocks, -whole, -1), np.roll(blocks, -whole - 1, -1)

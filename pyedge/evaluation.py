@@ -11,7 +11,7 @@ from pyedge.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Predictions beside the truth."""
+    """Predictions beside the truth. Raises DataError for what is no class."""
 
     labels: NDArray[np.int64]  # (n,)
     predicted: NDArray[np.int64]  # (n,)
@@ -22,6 +22,10 @@ class Outcome:
             raise DataError(
                 f"{len(self.predicted)} predictions for {len(self.labels)} labels; one pair is the least"
             )
+        for what, found in (("label", self.labels), ("prediction", self.predicted)):
+            if found.min() < 0 or found.max() >= len(self.classes):
+                wrong = found[(found < 0) | (found >= len(self.classes))][0]
+                raise DataError(f"{what} {wrong} is none of the {len(self.classes)} classes")
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:

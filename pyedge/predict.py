@@ -13,7 +13,7 @@ from pyedge.errors import ConfigError
 from pyedge.files import is_image, read_image
 from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel
-from pyedge.recipe import Recipe, parse
+from pyedge.recipe import Recipe, is_vision_recipe, parse
 from pyedge.task import Task, Trained, inputs_of, open_task, open_trained
 
 Tick = Callable[[float], None]
@@ -34,7 +34,7 @@ class Opened:
     integers: IntegerModel | None
 
     def recipe(self) -> Recipe:
-        """The recipe it was trained by. Raises ConfigError for an image that does not carry one."""
+        """The recipe it was trained by. Raises ConfigError for an image that does not carry one of EMG."""
         if self.trained is not None:
             return self.trained.recipe
         assert self.integers is not None
@@ -43,6 +43,8 @@ class Opened:
             raise ConfigError(
                 f"{self.path} does not say what it was trained on; `pyedge quantize` writes images that do"
             )
+        if is_vision_recipe(metadata["recipe"]):
+            raise ConfigError(f"{self.path} was trained on images or events, which nobody wears")
         return parse(metadata["recipe"], str(self.path))
 
     def task(self) -> Task:

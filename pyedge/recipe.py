@@ -283,6 +283,11 @@ def build(kind: type[T], table: Mapping[str, Any], where: str = "recipe") -> T:
         raise RecipeError(f"{where}: {error}") from None
 
 
+def is_vision_recipe(table: Any) -> bool:
+    """Whether what a model tells of its recipe is a table for images or events (pyedge.vision)."""
+    return isinstance(table, Mapping) and "samples" in table
+
+
 def plain(recipe: Any) -> dict[str, Any]:
     """The recipe as JSON can hold it; `parse` (or `build`) reads it back."""
     return cast(dict[str, Any], _without_none(asdict(recipe)))
@@ -296,7 +301,7 @@ def _without_none(value: Any) -> Any:
 
 def _build(kind: type[T], table: Any, path: str) -> T:
     if not isinstance(table, Mapping):
-        raise RecipeError(f"{path}: a table is needed, not {table!r}")
+        raise RecipeError(f"{path and path + ': '}a table is needed, not {table!r}")
     known = {f.name: f for f in fields(cast(Any, kind))}
     hints = get_type_hints(kind)
     values = {}

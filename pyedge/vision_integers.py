@@ -16,7 +16,7 @@ from pyedge.ops import Array, backend
 from pyedge.quant import reference
 from pyedge.quant.model import IntegerModel, Integers
 from pyedge.quant.quantizer import QuantizeConfig, Quantized, flat, quantize
-from pyedge.recipe import build, plain
+from pyedge.recipe import build, is_vision_recipe, plain
 from pyedge.trainer import evaluate, sample_axis
 from pyedge.vision import VisionRecipe, config_of, network_of, samples_of
 
@@ -50,9 +50,9 @@ class TestReport:
 def is_trained_vision(path: Path) -> bool:
     """Whether a run's folder, model.npz or image is of a recipe for images or events."""
     if is_image(path):
-        return "samples" in ((read_image(path)[0].metadata or {}).get("recipe") or {})
+        return is_vision_recipe((read_image(path)[0].metadata or {}).get("recipe"))
     _, _, extra = load_model(trained_file(path))
-    return "samples" in extra.get("recipe", {})
+    return is_vision_recipe(extra.get("recipe"))
 
 
 def open_trained(path: Path) -> TrainedVision:
@@ -170,6 +170,11 @@ def tested(
         recipe, network = trained.recipe, trained.network
     else:
         metadata = model.metadata or {}
+        unit: Any = metadata.get("input_unit")
+        if not isinstance(unit, int | float):
+            raise ConfigError(
+                f"{path} does not say the unit of its inputs; `pyedge quantize` writes images that do"
+            )
         recipe = build(VisionRecipe, metadata["recipe"], str(path))
         network = network_of(recipe)
     samples = samples_of(recipe)
@@ -180,7 +185,7 @@ def tested(
         ops = backend(recipe.training.backend)
         said = evaluate(network, trained.params, some, y[chosen], ops=ops).scores.argmax(axis=1)
     else:
-        said = integer_predictions(model, network, some, float(metadata["input_unit"]), tick, where)
+        said = integer_predictions(model, network, some, float(unit), tick, where)
     return Outcome(y[chosen], said, samples.classes)
 
 

@@ -14,7 +14,8 @@ import pytest
 from pyedge import datasets, task
 from pyedge.cli import app, main
 from pyedge.datasets import catalog
-from pyedge.errors import PortLostError, PyEdgeError
+from pyedge.errors import DataError, PortLostError, PyEdgeError
+from pyedge.evaluation import Outcome
 from pyedge.image import read, write
 from pyedge.link import Board, Loopback
 from pyedge.model import load_model
@@ -207,6 +208,36 @@ def test_an_image_that_does_not_learn_is_refused_by_adapt(
     status, _, err = call(capsys, "adapt", fixed)
     assert status == 1
     assert "no layer of this image learns" in err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "command", "text"),
+    [
+        (5, "eval", "a table is needed, not 5"),
+        (["samples"], "adapt", "a table is needed"),
+        ({"samples": {}}, "eval", "unit of its inputs"),
+        ({"samples": {}}, "adapt", "images or events"),
+    ],
+)
+def test_an_image_that_tells_of_an_odd_recipe_is_named(
+    recipe: Any, command: str, text: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number for a recipe was a TypeError; an image of a vision recipe had an "unknown key"."""
+    odd = tmp_path / "odd.edge"
+    odd.write_bytes(write(replace(read((run / "model.edge").read_bytes()), metadata={"recipe": recipe})))
+    status, _, err = call(capsys, command, odd)
+    assert status == 1
+    assert text in err
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_what_is_no_class_is_in_no_confusion_matrix(wrong: int) -> None:
+    """A prediction beyond the classes counted as the next row's first."""
+    names, right, odd = ("a", "b", "c"), np.array([0, 1]), np.array([0, wrong])
+    assert Outcome(right, right, names).confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    for pair in ((right, odd), (odd, right)):
+        with pytest.raises(DataError, match=f"{wrong} is none of the 3 classes"):
+            Outcome(*pair, names)
 
 
 def test_deploy_states_what_the_board_has(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

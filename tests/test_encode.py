@@ -352,6 +352,12 @@ def test_a_fit_that_cannot_work_is_refused(labels, repetitions, error):
         )
 
 
+def test_gains_are_one_a_channel():
+    config = EncoderConfig("log_frames", channels=3)
+    with pytest.raises(DataError, match="1 gains for 3 channels"):
+        encode.align(config, np.zeros((2, 4, 6), np.int8), Alignment(0, (1,)))
+
+
 # Configuration and calibration
 
 

@@ -11,6 +11,7 @@ from pyedge import image
 from pyedge.boards import batch, icount
 from pyedge.boards import profile as profiles
 from pyedge.cli import app
+from pyedge.errors import DataError
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind, Surrogate
 
 
@@ -50,6 +51,21 @@ def test_parts_add_up_to_what_was_counted(board: str, kind: InputKind) -> None:
         assert 0 <= p.total(phase).instructions - whole < 30  # the markers of the region
         assert sorted(r.layer for r in p.phases if r.phase == phase and r.layer is not None) == [0, 1, 2]
         assert all(r.instructions > 0 and r.loads > 0 for r in p.phases)
+
+
+def test_what_no_board_could_run_is_named_before_it_starts() -> None:
+    """Values beyond 8 and 16 bits wrapped around, and were counted."""
+    blob = image.write(model())
+    window = profiles.random_windows(model(), 1, 0.2)[0]
+    for windows, labels in (([], None), ([window], [0, 1]), ([window + 2], None), ([window / 1.0], None)):
+        with pytest.raises(DataError):
+            profiles.profile(blob, "mps2-an386", windows, labels)
+        with pytest.raises(DataError):
+            icount.count(blob, windows, labels)
+    with pytest.raises(DataError):
+        batch.window(InputKind.FRAMES, np.array([[128]]))
+    with pytest.raises(DataError):
+        batch.push(np.array([[40000]]))
 
 
 def test_layers_below_the_lowest_that_learns_cost_nothing_to_learn() -> None:

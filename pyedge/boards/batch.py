@@ -18,8 +18,9 @@ import numpy as np
 from pyedge.boards.build import batch_firmware
 from pyedge.boards.emulator import command
 from pyedge.boards.registry import board
-from pyedge.errors import BatchError
+from pyedge.errors import BatchError, DataError
 from pyedge.quant.model import InputKind, Integers
+from pyedge.runtime_stream import raw_samples
 
 BATCH_SECONDS = 600
 BUDGET = 16384
@@ -121,8 +122,9 @@ def stream(ring: int = 256) -> Operation:
 
 
 def push(samples: Integers) -> Operation:
-    """Raw samples, (n, channels), through the stream. The result is `streamed`."""
-    return Operation(Code.PUSH, samples.shape[1], payload=samples.astype("<i2").tobytes())
+    """Raw samples, (n, channels), through the stream. The result is `streamed`. Raises DataError."""
+    raw = raw_samples(samples, samples.shape[-1])
+    return Operation(Code.PUSH, raw.shape[1], payload=raw.astype("<i2").tobytes())
 
 
 def replay(rows: bytes) -> Operation:
@@ -161,10 +163,14 @@ def add_class() -> Operation:
 
 
 def packed(kind: InputKind, inputs: Integers) -> bytes:
-    """Inputs as edge_net_step takes them, step by step."""
+    """Inputs as edge_net_step takes them, step by step. Raises DataError."""
+    x = np.asarray(inputs)
+    low, high = (0, 1) if kind == InputKind.SPIKES else (-128, 127)
+    if x.dtype.kind not in "biu" or (x.size and (x.min() < low or x.max() > high)):
+        raise DataError(f"inputs of type {x.dtype}; integers in {low} .. {high} are needed")
     if kind == InputKind.SPIKES:
-        return np.packbits(np.asarray(inputs) != 0, axis=-1, bitorder="little").tobytes()
-    return np.asarray(inputs).astype(np.int8).tobytes()
+        return np.packbits(x != 0, axis=-1, bitorder="little").tobytes()
+    return x.astype(np.int8).tobytes()
 
 
 def answer(result: Result) -> Answer:

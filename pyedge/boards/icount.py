@@ -12,7 +12,7 @@ from pathlib import Path
 from pyedge.boards import batch
 from pyedge.boards.build import batch_firmware, counter, tool
 from pyedge.boards.registry import board
-from pyedge.errors import BatchError
+from pyedge.errors import BatchError, DataError
 from pyedge.image import read
 from pyedge.quant.model import Integers
 
@@ -87,6 +87,7 @@ def count(
     of each function, largest first. A learned sample costs infer + learn; "learn" is None without labels.
     """
     kind = read(image).input_kind
+    check_labels(windows, labels)
     operations = [batch.open_image(image, labels is not None)]
     for k, inputs in enumerate(windows):
         operations.append(batch.window(kind, inputs))
@@ -102,6 +103,13 @@ def count(
         "infer": summary(infer),
         "learn": summary(learn) if labels is not None else None,
     }
+
+
+def check_labels(windows: Sequence[Integers], labels: Sequence[int] | None) -> None:
+    """Raises DataError unless there is a window, and a label for each where there are labels."""
+    if not len(windows) or (labels is not None and len(labels) != len(windows)):
+        said = "" if labels is None else f" and {len(labels)} labels"
+        raise DataError(f"{len(windows)} windows{said}; one of each is the least, and as many")
 
 
 def count_stream(image: bytes, samples: Integers, name: str = "mps2-an386") -> dict[str, object]:

@@ -142,6 +142,7 @@ def profile(
     Raises EdgeError for a bad image or a window that cannot be learned, and what icount.measure raises.
     """
     model = read(blob)
+    icount.check_labels(windows, labels)
     operations = [batch.open_image(blob, labels is not None)]
     for k, inputs in enumerate(windows):
         operations.append(batch.window(model.input_kind, inputs))
