@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pyedge import datasets, task
-from pyedge.cli import app, main
+from pyedge.cli import app, console, main, monitor
 from pyedge.datasets import catalog
 from pyedge.errors import DataError, PortLostError, PyEdgeError
 from pyedge.evaluation import Outcome
@@ -261,6 +261,16 @@ def test_monitor_judges_what_the_board_says(run: Path, capsys: pytest.CaptureFix
     assert found["windows"] >= found["judged"] > 0
     assert found["samples_lost"] == 0
     assert found["layers"][0]["spikes_in"] > 0
+
+
+def test_a_class_that_the_board_was_taught_besides_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The view ended with an IndexError."""
+    board = Board(Loopback())
+    board.stats = tuple  # type: ignore[method-assign,assignment]
+    with console.errors.capture() as shown:
+        console.errors.print(monitor.picture(monitor.View(("a", "b"), windows=1, label=2), board, 5))
+    assert "class 2" in shown.get()
+    assert call(capsys, "profile", "model.edge", "--board", "mps2-an386", "--seed", -1)[0] == 2
 
 
 def test_boards_are_listed_and_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -264,6 +265,13 @@ def test_padding_weights_that_are_not_zero_are_refused():
         image.read(sealed(blob))
 
 
+def nested(depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(depth):
+        found = {"a": found}
+    return found
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -274,12 +282,17 @@ def test_padding_weights_that_are_not_zero_are_refused():
         {"score_mult": 0},
         {"class_names": ("a",)},
         {"class_names": ("a", "b", "c\0")},
+        {"class_names": ("a", "b", "\ud800")},
+        {"class_names": (1, 2, 3)},
         {"name": "é" * 16},
+        {"name": "\ud800"},
+        {"name": None},
         {"loss": 2},
         {"loss": 7},
         {"input_kind": 0},
         {"layers": ()},
         {"metadata": {"a": float("nan")}},
+        {"metadata": nested(5000)},
     ],
 )
 def test_a_model_out_of_range_is_never_built_or_written(change):

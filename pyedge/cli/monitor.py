@@ -36,6 +36,10 @@ class View:
     def accuracy(self) -> float | None:
         return self.right / self.judged if self.judged else None
 
+    def named(self, label: int) -> str:
+        """A class; one that the board was taught besides has no name."""
+        return self.classes[label] if label < len(self.classes) else f"class {label}"
+
 
 def monitor(
     model: Annotated[Path, typer.Argument(help="A model image (.edge) that `pyedge quantize` wrote.")],
@@ -146,7 +150,7 @@ def picture(view: View, board: Any, window: int) -> Any:
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
-    name = "-" if view.label is None else view.classes[view.label]
+    name = "-" if view.label is None else view.named(view.label)
     bar = "█" * round(20 * view.confidence)
     table.add_row("time", f"{view.seconds:.1f} s, {view.windows} windows")
     table.add_row("gesture", f"{name}  {bar} {view.confidence:.2f}")

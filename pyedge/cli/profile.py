@@ -24,7 +24,7 @@ def profile(
     wait_states: Annotated[int, typer.Option(help="Of the flash, a fetch.", min=0)] = 0,
     fetch_bytes: Annotated[int, typer.Option(help="Bytes that one fetch brings.", min=1)] = 16,
     plot: Annotated[Path | None, typer.Option(help="Picture to draw (.png, .svg, .pdf).")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
     json: Json = False,
 ) -> None:
     """Count a model's instructions, synaptic operations and bytes on a board, by layer and phase.

@@ -103,7 +103,7 @@ def _metadata_bytes(metadata: Mapping[str, Any]) -> bytes:
         return json.dumps(
             dict(metadata), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         ).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise FieldError("metadata", f"is not JSON: {error}") from error
 
 

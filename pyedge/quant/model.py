@@ -412,6 +412,14 @@ def _within(where: str, name: str, value: int, low: int, high: int) -> None:
         raise FieldError(where + name, f"is {value}; it lies in {low} .. {high}")
 
 
+def _bytes_of(text: Any) -> bytes | None:
+    """A text as an image holds it; None where it cannot."""
+    try:
+        return text.encode() if isinstance(text, str) and "\0" not in text else None
+    except UnicodeEncodeError:
+        return None
+
+
 def _check_model(model: IntegerModel) -> None:
     """Raise FieldError unless every range of docs/image.md and bound of docs/arithmetic.md holds."""
     _within("", "layers", len(model.layers), 1, 64)
@@ -428,10 +436,11 @@ def _check_model(model: IntegerModel) -> None:
         raise FieldError("loss", "counts spikes, but the readout is linear")
     if model.class_names and len(model.class_names) != model.classes:
         raise FieldError("class names", f"are {len(model.class_names)}; there are {model.classes} classes")
-    if any("\0" in name for name in model.class_names):
-        raise FieldError("class names", "hold a zero byte")
-    if "\0" in model.name or len(model.name.encode()) > 31:
-        raise FieldError("model name", "has at most 31 bytes of UTF-8 and no zero byte")
+    if any(_bytes_of(name) is None for name in model.class_names):
+        raise FieldError("class names", "are text in UTF-8 without a zero byte")
+    name = _bytes_of(model.name)
+    if name is None or len(name) > 31:
+        raise FieldError("model name", "is text of at most 31 bytes of UTF-8 without a zero byte")
     _within("", "spare rows", model.spare, 0, model.layers[-1].fan_out - 2)
     for l in range(len(model.layers)):
         _check_shape(model, l)
