@@ -633,6 +633,60 @@ def test_a_half_written_state_is_never_used() -> None:
     assert board.state() == learned
 
 
+class Odd(Loopback):
+    """A board whose answers to one command are others than it gave."""
+
+    command: Command | None = None
+    answer: Callable[[bytes], bytes]
+
+    def read(self, timeout: float) -> bytes:
+        sent = b""
+        for frame in Reader().feed(super().read(timeout)):
+            odd = self.command is not None and frame.command == self.command | 0x80
+            sent += encode(frame._replace(payload=self.answer(frame.payload), status=0) if odd else frame)
+        return sent
+
+
+ASKED: dict[Command, Callable[[Board], Any]] = {
+    Command.HELLO: lambda b: b.hello(),
+    Command.STATUS: lambda b: b.status(),
+    Command.PUSH: lambda b: b.push(np.ones((3, 1), np.int16)),
+    Command.SCORES: lambda b: b.scores(),
+    Command.LEARN: lambda b: b.learn(0),
+    Command.UNDO: lambda b: b.undo(),
+    Command.BANK: lambda b: b.bank(),
+    Command.READ: lambda b: b.state(),
+    Command.WEAR: lambda b: b.wear(),
+    Command.STATISTICS: lambda b: b.stats(),
+    Command.IMAGE_CHUNK: lambda b: b.deploy(big_image(0)),
+    Command.IMAGE_END: lambda b: b.deploy(big_image(0)),
+}
+
+
+@pytest.mark.parametrize("command", ASKED)
+def test_an_answer_that_the_page_does_not_know_is_named(command: Command) -> None:
+    """Firmware of one's own could end in struct.error, or in requests for ever."""
+    transport = Odd(payload=256)
+    board = linked(transport)
+    board.deploy(image.write(direct_model(learns=True)))
+    board.push(np.ones((1, 1), np.int16))
+    answers: list[Callable[[bytes], bytes]] = [lambda _: b"", lambda given: given[:1]]
+    stuck = {Command.SCORES: b"\3\0", Command.READ: b"\7\0\0\0", Command.WEAR: b"\3\0"}
+    for wrong in (stuck.get(command), b"\3\0\1" if command in (Command.SCORES, Command.WEAR) else None):
+        if wrong is not None:
+            answers.append(lambda _, wrong=wrong: wrong)  # type: ignore[misc]
+    if command in (Command.STATUS, Command.PUSH, Command.UNDO, Command.BANK):
+        answers.append(lambda given: b"\xff" * max(len(given), 8))
+    if command == Command.IMAGE_CHUNK:
+        answers += [lambda _: bytes(4), lambda _: b"\xff" * 4]
+    for transport.answer in answers:
+        transport.command = command
+        with pytest.raises(errors.LinkError, match="update the firmware"):
+            ASKED[command](board)
+        transport.command = None
+    assert board.hello().name == "host"
+
+
 def test_wrong_use_is_named_before_it_reaches_the_line() -> None:
     board = Board(Loopback())
     for ask in (lambda: board.weights(), lambda: board.infer([0])):

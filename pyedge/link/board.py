@@ -18,7 +18,7 @@ from pyedge import encode
 from pyedge._edge import lib
 from pyedge.encode import Alignment
 from pyedge.errors import DataError, EdgeError, ImageTooLargeError, LinkError
-from pyedge.link.session import Command, Link, LinkStatusError, status_error
+from pyedge.link.session import Command, Link, LinkStatusError, nonsense, status_error
 from pyedge.link.transport import BAUD, SerialTransport, Transport
 from pyedge.quant.model import InputKind
 from pyedge.runtime import LayerStats, Model, Net, Prediction
@@ -209,6 +209,8 @@ class Board:
         """What it is doing."""
         a, result, decay, window, *numbers = struct.unpack("<BbBBIIIIIHH", self.link.request(Command.STATUS))
         updates, lost, windows, committed, dropped, kept, capacity = numbers
+        if a >= len(ACTIVITIES):
+            raise nonsense(Command.STATUS, f"names activity {a}")
         bank = None if committed == NO_COMMIT else committed
         return BoardStatus(
             ACTIVITIES[a], result, decay, bool(window), updates, lost, windows, bank, dropped, kept, capacity
@@ -294,7 +296,9 @@ class Board:
             code, answer = self.link.exchange(Command.IMAGE_CHUNK, chunk)
             if code != lib.EDGE_LINK_ERR_OFFSET:
                 _checked(code, answer, "deploy")
-            have = _u32(answer)
+            before, have = have, _u32(answer)
+            if have == before or have > len(image):
+                raise nonsense(Command.IMAGE_CHUNK, f"says {have} bytes, after {before} of {len(image)}")
             if progress:
                 progress(have, len(image))
         code, answer = self.link.exchange(Command.IMAGE_END, struct.pack("<H", ring))
@@ -327,6 +331,8 @@ class Board:
         while at < len(raw) or waiting:
             answer = self.link.request(Command.PUSH, raw[at : at + room])
             taken, flags, label, _, confidence, _ = struct.unpack("<HHBBHI", answer)
+            if taken * size > len(raw[at : at + room]):
+                raise nonsense(Command.PUSH, f"takes {taken} samples, more than it got")
             at += taken * size
             # Samples that wait because the board learns are encoded by a later push.
             waiting = bool(flags & 2) and (bool(flags & 1) or at < len(raw))
@@ -369,6 +375,7 @@ class Board:
         while len(scores) < classes:
             answer = self.link.request(Command.SCORES, struct.pack("<H", len(scores)))
             classes = struct.unpack_from("<H", answer)[0]
+            _check_pieces(Command.SCORES, answer, 2, len(scores) < classes)
             scores += np.frombuffer(answer, "<i4", offset=2).tolist()
         return np.array(scores, np.int32)
 
@@ -421,7 +428,10 @@ class Board:
 
     def undo(self) -> Undone:
         """Take back the last label: what was learned from it, or else the window that was kept last."""
-        return UNDONE[struct.unpack_from("<H", self.link.request(Command.UNDO))[0]]
+        what = struct.unpack_from("<H", self.link.request(Command.UNDO))[0]
+        if what not in UNDONE:
+            raise nonsense(Command.UNDO, f"names {what}")
+        return UNDONE[what]
 
     def add_class(self) -> int:
         """Make the image's next spare row a class, to be taught from now on. Returns its label."""
@@ -454,6 +464,8 @@ class Board:
     def bank(self) -> BankInfo:
         """Where commits go, and the last verdict."""
         kind, verdict, *numbers = struct.unpack("<BBHHHIIII", self.link.request(Command.BANK))
+        if verdict >= len(VERDICTS):
+            raise nonsense(Command.BANK, f"names verdict {verdict}")
         return BankInfo(bool(kind), VERDICTS[verdict], *numbers)
 
     def wear(self) -> Wear:
@@ -463,6 +475,7 @@ class Board:
         while len(erases) < sectors:
             answer = self.link.request(Command.WEAR, struct.pack("<H", len(erases)))
             sectors = struct.unpack_from("<H", answer)[0]
+            _check_pieces(Command.WEAR, answer, 2, len(erases) < sectors)
             erases += np.frombuffer(answer, "<u4", offset=2).tolist()
         return Wear(tuple(None if n == UNKNOWN_WEAR else n for n in erases))
 
@@ -522,6 +535,7 @@ class Board:
         while len(data) < size:
             answer = self.link.request(Command.READ, struct.pack("<BBHI", what, 0, 65535, len(data)))
             size = _u32(answer)
+            _check_pieces(Command.READ, answer, 4, len(data) < size)
             data += answer[4:]
             if progress:
                 progress(len(data), size)
@@ -537,6 +551,13 @@ def _checked(code: int, answer: bytes, detail: str) -> bytes:
     if code < 0:
         raise status_error(code, detail, answer)
     return answer
+
+
+def _check_pieces(command: Command, answer: bytes, head: int, more: bool) -> None:
+    """Raises LinkError for an answer of parts of numbers, or of none where there are more."""
+    rest = len(answer) - head
+    if (more and rest == 0) or (head == 2 and rest % 4):
+        raise nonsense(command, f"has {rest} bytes of what was asked for")
 
 
 def _u32(answer: bytes) -> int:

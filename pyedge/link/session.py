@@ -52,6 +52,38 @@ class Command(IntEnum):
     STATISTICS = lib.EDGE_LINK_STATISTICS
 
 
+# Bytes of a response that is no error (docs/link.md, section 3): so many, or in OPEN at least so many.
+OPEN = (Command.HELLO, Command.SCORES, Command.READ, Command.WEAR)
+ANSWERS = {
+    Command.HELLO: 40,
+    Command.STATUS: 28,
+    Command.RESET: 0,
+    Command.IMAGE_BEGIN: 4,
+    Command.IMAGE_CHUNK: 4,
+    Command.IMAGE_END: 36,
+    Command.INFER: 6,
+    Command.PUSH: 12,
+    Command.KEEP: 2,
+    Command.REPLAY: 4,
+    Command.LEARN: 4,
+    Command.FIT: 2,
+    Command.RATE: 0,
+    Command.SCORES: 2,
+    Command.REHEARSE: 4,
+    Command.PRACTISE: 4,
+    Command.REMEMBER: 4,
+    Command.UNDO: 8,
+    Command.ADD_CLASS: 4,
+    Command.COMMIT: 4,
+    Command.ROLLBACK: 4,
+    Command.READ: 4,
+    Command.WRITE: 4,
+    Command.TRY: 4,
+    Command.BANK: 24,
+    Command.WEAR: 2,
+    Command.STATISTICS: 24,
+}
+
 # What the runtime's texts, which speak to firmware, mean as the answer to a command.
 MEANINGS = {
     (Command.UNDO, lib.EDGE_ERR_EMPTY): "there is nothing to take back",
@@ -87,6 +119,12 @@ def status_error(code: int, detail: str = "", payload: bytes = b"") -> LinkError
     text = ffi.string(lib.edge_link_error_text(code)).decode()
     name = ffi.string(lib.edge_link_error_name(code)).decode()
     return LinkStatusError(code, name, f"{detail}: {text}" if detail else text, payload)
+
+
+def nonsense(command: Command, what: str) -> LinkError:
+    """The exception of an answer that docs/link.md does not know."""
+    name = command.name.lower().replace("_", " ")
+    return LinkError(f"the answer to {name} {what}, which is none of the link's; update the firmware")
 
 
 class Link:
@@ -173,7 +211,10 @@ class Link:
         return answer
 
     def exchange(self, command: Command, payload: bytes = b"") -> tuple[int, bytes]:
-        """Status and payload of the response to a request, repeated until it comes or patience ends."""
+        """Status and payload of the response to a request, repeated until it comes or patience ends.
+
+        Raises as `request`, but for an error status; LinkError for a response that is too short or too long.
+        """
         if self._session == 0:
             raise LinkError("no session: say hello first")
         self._sequence = (self._sequence + 1) % 2**16
@@ -185,6 +226,10 @@ class Link:
             self.transport.write(request)
             response = self._await(command, min(wait, left))
             if response is not None:
+                size = len(response.payload)
+                wrong = size < ANSWERS[command] or (command not in OPEN and size > ANSWERS[command])
+                if response.status >= 0 and wrong:
+                    raise nonsense(command, f"has {size} bytes")
                 return response.status, response.payload
             self.repeated += 1
             left -= wait
