@@ -495,7 +495,7 @@ def load_run(
         raise CheckpointError(f"{path} holds a {meta.get('content')}, not a training checkpoint")
     now = {"network": checkpoint.describe(network), "config": checkpoint.describe(config), "data": data}
     then = {key: meta.get(key) for key in now}
-    if isinstance(then["config"], dict):  # of an earlier version: what it did not know was as it is by default
+    if isinstance(then["config"], dict):  # what an earlier version did not know had its default
         then["config"] = checkpoint.describe(TrainConfig()) | then["config"]
     changed = checkpoint.differences(then, now)
     if changed:
