@@ -330,14 +330,15 @@ def save_model(
 
 
 def misfits(network: Network, params: Mapping[str, Array]) -> list[str]:
-    """What of the network's parameters is not there, or has another shape."""
+    """What of the network's parameters is not there, or has another shape; of many, the first three."""
     found = []
     for name, wanted in network.init(0).items():
         if name not in params:
             found.append(f"{name} is missing")
         elif params[name].shape != wanted.shape:
             found.append(f"{name} has shape {params[name].shape}, not {wanted.shape}")
-    return found
+    more = len(found) - 3
+    return [*found[:3], f"{more} more"] if more > 1 else found
 
 
 def load_model(
