@@ -57,8 +57,8 @@ PARTS = {
 TOO_LONG = dict.fromkeys(  # what could stand for a cell on a faster machine
     ("cifar10-std-ed-vgg11", "cifar10-std-ed-sew-resnet14", "cifar10-mpd-ed-ms-resnet18"), "cifar10_jpeg"
 )
-SHORTER = ("fashion", "fashion-std")  # of IMAGES: an hour or two in place of a day
-# Fashion-MNIST's network, as fashion.toml trains it
+SHORTER = ("fashion", "fashion-std")  # of IMAGES: about an hour in place of a day
+# Fashion-MNIST's network; only weights learn: docs/decisions/0005-silencing-by-biases.md
 SMALL = NetworkTable("32C5-P2-64C5-P2-1024", 5, norm="weight", bias=False, learn_gain=False)
 EXTRAS = (  # no cells of the paper
     VisionRecipe(
