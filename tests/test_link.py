@@ -22,6 +22,7 @@ from pyedge import errors, image
 from pyedge._edge import ffi, lib
 from pyedge.encode import Alignment, EncoderConfig
 from pyedge.link import Board, Command, Link, LinkStatusError, Loopback, SerialTransport
+from pyedge.link import session
 from pyedge.link.frame import Frame, Reader, decode, encode
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind
 from pyedge.runtime import ERRORS, Model, Net
@@ -988,3 +989,27 @@ def test_two_programs_cannot_hold_one_port() -> None:
 def test_a_file_that_is_no_port_is_named() -> None:
     with pytest.raises(errors.PortUnavailableError, match="/dev/null is not a serial port"):
         SerialTransport("/dev/null")
+
+
+def test_the_page_tells_how_long_every_answer_is():
+    """In the table of commands a type holds for the fields after it, too; 3.1 to 3.5 have their own."""
+    width = {"u8": 1, "i8": 1, "u16": 2, "u32": 4}
+
+    def of_fields(text):
+        kind, size = "", 0
+        for field in text.partition(";")[0].split(", "):
+            first = field.split(" ")[0]
+            kind = first if re.match(r"[iu]\d", first) else kind
+            size += width.get(kind, 0)  # of u8[] and the like, none is the least
+        return size
+
+    def of_table(number):
+        rows = re.findall(r"^\| (\d+) \| (\w+) \|", PAGE.split(f"### {number} ")[1].split("###")[0], re.M)
+        return int(rows[-1][0]) + width[rows[-1][1]]
+
+    told = {Command.IMAGE_END: 9 * width["u32"]}  # in words: u32 each, the last of them what can be kept
+    for code, answer in re.findall(r"^\| ([0-9a-f]{2}) \| [A-Z_]+ \| .* \| (.*) \|$", PAGE, re.M):
+        fields = re.sub(r" ?\(.*?\)", "", answer)
+        size = of_table(fields[4:]) if re.fullmatch(r"see 3\.[1245]", fields) else of_fields(fields)
+        told.setdefault(Command(int(code, 16)), size)
+    assert told == session.ANSWERS and told.keys() == set(Command)
