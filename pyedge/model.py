@@ -329,10 +329,10 @@ def save_model(
     checkpoint.write(path, meta, checkpoint.grouped("params", params))
 
 
-def misfits(network: Network, params: Mapping[str, Array]) -> list[str]:
-    """What of the network's parameters is not there, or has another shape; of many, the first three."""
+def misfits(fresh: Mapping[str, Array], params: Mapping[str, Array]) -> list[str]:
+    """What of a network's `fresh` parameters is not there, or has another shape; of many, the first three."""
     found = []
-    for name, wanted in network.init(0).items():
+    for name, wanted in fresh.items():
         if name not in params:
             found.append(f"{name} is missing")
         elif params[name].shape != wanted.shape:
@@ -353,6 +353,6 @@ def load_model(
         raise CheckpointError(f"{path} holds no network")
     network = checkpoint.rebuild(meta["network"], CLASSES | dict(classes or {}))
     params = checkpoint.group(arrays, "params")
-    if wrong := misfits(network, params):
+    if wrong := misfits(network.init(0), params):
         raise CheckpointError(f"{path} does not hold a whole network: {'; '.join(wrong)}")
     return network, params, meta.get("extra", {})

@@ -284,7 +284,7 @@ def build(kind: type[T], table: Mapping[str, Any], where: str = "recipe") -> T:
 
 
 def is_vision_recipe(table: Any) -> bool:
-    """Whether what a model tells of its recipe is a table for images or events (pyedge.vision)."""
+    """Whether a recipe's table, as a file or a model has it, is one for images or events (pyedge.vision)."""
     return isinstance(table, Mapping) and "samples" in table
 
 

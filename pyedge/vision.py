@@ -181,11 +181,6 @@ class VisionRecipe:
             raise RecipeError("samples.scale: binary frames are spikes, which have no scale")
 
 
-def is_vision(table: Mapping[str, Any]) -> bool:
-    """Whether a recipe's table is one for images and events: it has a [samples] table."""
-    return "samples" in table
-
-
 def read(path: str | Path) -> VisionRecipe:
     """The recipe in a TOML file. Raises RecipeError."""
     return build(VisionRecipe, read_table(path), str(path))

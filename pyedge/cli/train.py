@@ -46,7 +46,7 @@ def train(
     from pyedge import plots, vision
 
     plot = plots.wanted(plot, "curve.png", say)
-    pictured = vision.is_vision(pyedge.recipe.read_table(recipe))
+    pictured = pyedge.recipe.is_vision_recipe(pyedge.recipe.read_table(recipe))
     if pictured and wearer is not None:
         raise ConfigError(f"--wearer: {recipe} is a recipe for images or events, which nobody wears")
     wanted: Any = vision.read(recipe) if pictured else pyedge.recipe.read(recipe)

@@ -89,7 +89,7 @@ def export(
     else:
         if params is None:
             raise pyedge.errors.ConfigError("a float network is exported with its parameters")
-        if wrong := misfits(model, params):
+        if wrong := misfits(model.init(0), params):
             raise pyedge.errors.ConfigError(f"the parameters are not this network's: {'; '.join(wrong)}")
         network, folded = fold(model, params)
         step = FloatStep(network, folded)

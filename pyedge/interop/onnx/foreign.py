@@ -81,7 +81,7 @@ class _Reader:
         params: Params = {}
         for own, values in zip(numbered(self.layers), self.found, strict=True):
             params |= prefixed(own, {k: np.asarray(v, np.float32) for k, v in values.items()})
-        if wrong := misfits(network, params):
+        if wrong := misfits(network.init(0), params):
             raise OnnxError(f"weights do not fit together: {'; '.join(wrong)}")
         return network, params, tuple(dict.fromkeys(self.notes))
 

@@ -61,9 +61,10 @@ def load(
             return Imported(_integers(about["pyedge.image"], weights))
         described = json.loads(about["pyedge.network"])
         network = checkpoint.rebuild(described, CLASSES | dict(classes or {}))
-        if wrong := misfits(network, weights):
+        fresh = network.init(0)
+        if wrong := misfits(fresh, weights):
             raise OnnxError(f"pyedge wrote the file, but {'; '.join(wrong)}; export it again")
-        return Imported(None, network, {name: weights[name] for name in network.init(0)})
+        return Imported(None, network, {name: weights[name] for name in fresh})
     except DAMAGED as error:
         raise OnnxError(
             f"pyedge wrote the file, but its description is damaged ({error}); export it again"
