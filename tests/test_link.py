@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from pyedge import errors, image
 from pyedge._edge import ffi, lib
 from pyedge.encode import Alignment, EncoderConfig
-from pyedge.link import Board, Command, Link, LinkStatusError, Loopback, SerialTransport
-from pyedge.link import session
+from pyedge.link import Board, Command, Link, LinkStatusError, Loopback, SerialTransport, session
 from pyedge.link.frame import Frame, Reader, decode, encode
 from pyedge.quant.model import InputKind, IntegerLayer, IntegerModel, NeuronKind
 from pyedge.runtime import ERRORS, Model, Net
