@@ -1,6 +1,6 @@
 """Recipes for image and event data: from a TOML file to one of the paper's networks, trained and tested."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
