@@ -343,6 +343,16 @@ def test_undo_takes_the_last_label_back_to_the_bit(
     assert wearer.everything() == kept
 
 
+def test_a_window_that_is_taken_back_once_it_was_practised_leaves_the_others_practised() -> None:
+    wearer = Wearer(model_of(0), flash_of(0))
+    for k in range(3):
+        assert wearer.remember(k, k % CLASSES) == (k + 1, k + 1)
+    wearer.board.practise(1)
+    wearer.board.rollback()  # nothing of what was learned is left to take back
+    assert wearer.board.undo() == "window"
+    assert wearer.remember(3, 0) == (3, 1)
+
+
 @settings(max_examples=20)
 @given(SEEDS, st.integers(1, 3), st.booleans())
 def test_a_class_is_added_taught_committed_and_taken_back(seed: int, spare: int, commit: bool) -> None:
