@@ -170,6 +170,22 @@ def test_a_ring_survives_its_counters_wrapping(ring: int) -> None:
     np.testing.assert_array_equal(got, sent[:, 0] // 256)
 
 
+@pytest.mark.parametrize("end", ["measured", "reset"])
+def test_a_window_can_be_kept_until_the_next_sample_or_a_reset(end: str) -> None:
+    model = direct_model()
+    stream = stream_of(replace(model, encoder=replace(model.encoder, hop=2)))
+    stream.push(np.zeros((2, 1), np.int16))
+    assert len(windows_due(stream)) == 1
+    stream.keep()
+    if end == "reset":
+        stream.reset()
+    else:
+        stream.push(np.zeros((1, 1), np.int16))
+        assert not windows_due(stream)
+    with pytest.raises(ERRORS[lib.EDGE_ERR_WINDOW]):
+        stream.keep()
+
+
 def test_samples_wait_while_the_net_learns_and_none_is_lost() -> None:
     stream = stream_of(direct_model(learns=True))
     samples = np.arange(-32768, 32767, 1024).astype(np.int16)[:, None]
